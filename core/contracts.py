@@ -1,0 +1,650 @@
+"""The contracts: what flows (`Panel`, `Graph`, `Case`) and what acts on it (`Algorithm` and its kinds).
+
+Everything is found by name, never by position; a score is higher when more anomalous; NaN means missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Protocol, Self, TypeVar, final
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from core import lifecycle
+from core.errors import (
+    InvalidInputError,
+    NotEnoughDataError,
+    NotFittedError,
+    PredictionError,
+    UnknownNameError,
+)
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Times = NDArray[np.datetime64]
+
+
+# ── Panel ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class Periods:
+    """Regular periods by their local start.
+
+    labels : (n_time,) datetime64[s], wall-clock start of each period in the entity's own zone
+    step   : nominal length; a local day of 23 or 25 hours is still one period
+    """
+
+    labels: Times
+    step: np.timedelta64
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, times: slice) -> Periods:
+        return Periods(self.labels[times], self.step)
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Metrics of many entities over the same periods.
+
+    values  : (n_entity, n_time, n_metric) float64, NaN = missing
+    padded  : (n_entity, n_time) bool, True where a short history was filled, not observed
+    zones   : IANA zone per entity, or one for all
+    """
+
+    values: Floats
+    entities: tuple[str, ...]
+    metrics: tuple[str, ...]
+    periods: Periods
+    padded: Bools | None = None
+    zones: tuple[str, ...] = ("UTC",)
+
+    def __post_init__(self) -> None:
+        expected = (len(self.entities), len(self.periods), len(self.metrics))
+        if self.values.shape != expected:
+            raise InvalidInputError.of("Panel", "values", f"of shape {expected}", self.values.shape)
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Entity id → row."""
+        return {entity: row for row, entity in enumerate(self.entities)}
+
+    def metric(self, name: str) -> Floats:
+        """One metric, (n_entity, n_time)."""
+        return self.values[:, :, self._column(name)]
+
+    def select(
+        self,
+        *,
+        entities: Sequence[str] | None = None,
+        metrics: Sequence[str] | None = None,
+        times: slice = slice(None),
+    ) -> Panel:
+        """The same panel cut to the named entities and metrics, in that order, and to a time slice."""
+        rows = None if entities is None else self.rows(entities)
+        columns = None if metrics is None else [self._column(name) for name in metrics]
+        values = self.values[:, times]
+        padded = None if self.padded is None else self.padded[:, times]
+        zones = self.zones
+        if rows is not None:
+            values = values[rows]
+            padded = None if padded is None else padded[rows]
+            zones = zones if len(zones) == 1 else tuple(zones[row] for row in rows)
+        if columns is not None:
+            values = values[:, :, columns]
+        return Panel(
+            values,
+            self.entities if entities is None else tuple(entities),
+            self.metrics if metrics is None else tuple(metrics),
+            self.periods[times],
+            padded,
+            zones,
+        )
+
+    def rows(self, entities: Iterable[str]) -> NDArray[np.intp]:
+        """Rows of the named entities; an unknown one is refused by name."""
+        try:
+            return np.array([self.row_of[entity] for entity in entities], dtype=np.intp)
+        except KeyError as error:
+            raise UnknownNameError.of(
+                "Panel", "entity", f"one of its {len(self.entities)}", error.args[0]
+            ) from None
+
+    def with_values(self, values: Floats, metrics: Sequence[str] | None = None) -> Panel:
+        """The same entities and periods with other values (and metric names)."""
+        names = self.metrics if metrics is None else tuple(metrics)
+        return dataclasses.replace(self, values=values, metrics=names)
+
+    def _column(self, name: str) -> int:
+        try:
+            return self.metrics.index(name)
+        except ValueError:
+            raise UnknownNameError.of(
+                "Panel", "metric", f"one of {', '.join(self.metrics)}", name
+            ) from None
+
+
+# ── Graph, Case, Cause ───────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A hierarchy or dependency DAG; edges run from cause to effect (parent → child).
+
+    Nodes carry `level` and `name`; edges may carry `valid_from` and `valid_to` (datetime64, half open).
+    """
+
+    net: nx.DiGraph[str]
+
+    def level(self, node: str) -> str:
+        """Level of a node, or "" where it has none."""
+        return str(self.net.nodes[node].get("level", ""))
+
+    def name(self, node: str) -> str:
+        """Display name of a node; its id where it has none."""
+        return str(self.net.nodes[node].get("name") or node)
+
+    def parents(self, node: str) -> tuple[str, ...]:
+        return tuple(self.net.predecessors(node))
+
+    def children(self, node: str) -> tuple[str, ...]:
+        return tuple(self.net.successors(node))
+
+    def ancestors(self, node: str, hops: int) -> dict[str, int]:
+        """Ancestors within `hops`, each with its distance ≥ 1."""
+        return _reach(self.net.pred, node, hops)
+
+    def descendants(self, node: str, hops: int) -> dict[str, int]:
+        """Descendants within `hops`, each with its distance ≥ 1."""
+        return _reach(self.net.succ, node, hops)
+
+    def at(self, when: np.datetime64) -> Graph:
+        """The graph of the edges valid at `when`."""
+
+        def valid(source: str, target: str) -> bool:
+            edge = self.net.edges[source, target]
+            start, end = edge.get("valid_from"), edge.get("valid_to")
+            return (start is None or start <= when) and (end is None or when < end)
+
+        return Graph(nx.subgraph_view(self.net, filter_edge=valid))
+
+
+def _reach(neighbours: Mapping[str, Iterable[str]], start: str, hops: int) -> dict[str, int]:
+    found = {start: 0}
+    frontier = [start]
+    for distance in range(1, hops + 1):
+        frontier = [
+            node
+            for source in frontier
+            for node in neighbours[source]
+            if found.setdefault(node, distance) == distance and node != start
+        ]
+        frontier = list(dict.fromkeys(frontier))
+    del found[start]
+    return found
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """What was noticed: a node, when (a period label), and the metric where one stands out."""
+
+    node: str
+    at: np.datetime64
+    metric: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Everything a localizer may look at.
+
+    panel     : observed metrics of every node, (n_node, n_time, n_metric)
+    reference : expected metrics, same shape
+    spread    : standard deviation of observed − expected, same shape
+    p_values  : calibrated anomaly p-values, (n_node, n_time), of the nodes of `panel`
+    alpha     : the p-value below which a node counts as anomalous
+    settings  : what was set, by node: {node: {"budget": (before, after), …}}
+    """
+
+    graph: Graph
+    alarm: Alarm
+    panel: Panel | None = None
+    reference: Panel | None = None
+    spread: Floats | None = None
+    p_values: Floats | None = None
+    alpha: float = 0.01
+    settings: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    events: Any = None
+    cube: Any = None
+    edge_series: Any = None
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One candidate source.
+
+    path       : nodes from the cause to the alarm's node
+    hops       : edges on that path
+    terms      : the parts of `score`, by name, each as it entered the sum
+    confidence : 0…1, the share of belief against the other candidates and "no cause"
+    evidence   : sentences with numbers and units
+    """
+
+    node: str
+    type: str
+    onset: np.datetime64
+    path: tuple[str, ...]
+    hops: int
+    terms: Mapping[str, float]
+    score: float
+    confidence: float
+    evidence: tuple[str, ...] = ()
+
+
+# ── Parameters, tags, state ──────────────────────────────────────────────────────────────────────
+
+
+def param(
+    default: Any,
+    *,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[Any, ...] = (),
+    unit: str = "",
+) -> Any:
+    """Declare one parameter; the check, the form, the API and the docs read this one line."""
+    return field(
+        default=default,
+        metadata={"help": help, "low": low, "high": high, "choices": choices, "unit": unit},
+    )
+
+
+@dataclass(frozen=True)
+class Params:
+    """Base of every parameter set: frozen, checked when made."""
+
+    seed: int = param(0, help="Seed of every random choice", low=0, high=2**31 - 1)
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):
+            value, rules = getattr(self, spec.name), spec.metadata
+            _check_type(type(self).__name__, spec.name, spec.default, value)
+            if rules["choices"] and value not in rules["choices"]:
+                rule = f"one of {', '.join(map(repr, rules['choices']))}"
+                raise InvalidInputError.of(type(self).__name__, spec.name, rule, value)
+            low, high = rules["low"], rules["high"]
+            if (low is not None and not value >= low) or (high is not None and not value <= high):
+                rule = f"in [{'-∞' if low is None else low}, {'∞' if high is None else high}]"
+                raise InvalidInputError.of(type(self).__name__, spec.name, rule, value)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Params from names and values, e.g. a form or `-p key=value`; text is converted."""
+        specs = {spec.name: spec for spec in dataclasses.fields(cls)}
+        for name in values:
+            if name not in specs:
+                raise UnknownNameError.of(cls.__name__, "parameter", f"one of {', '.join(specs)}", name)
+        return cls(**{name: _convert(cls, specs[name], value) for name, value in values.items()})
+
+
+def _check_type(who: str, name: str, default: Any, value: Any) -> None:
+    kind: type | tuple[type, ...] = (int, float) if isinstance(default, float) else type(default)
+    if not isinstance(value, kind) or (isinstance(value, bool) and not isinstance(default, bool)):
+        raise InvalidInputError.of(who, name, f"of type {type(default).__name__}", value)
+
+
+def _convert(cls: type[Params], spec: dataclasses.Field[Any], value: Any) -> Any:
+    if not isinstance(value, str) or isinstance(spec.default, str):
+        return value
+    if isinstance(spec.default, bool):
+        if value.lower() in ("true", "false"):
+            return value.lower() == "true"
+    else:
+        try:
+            kind: Any = type(spec.default)
+            return kind(value)
+        except ValueError:
+            pass
+    rule = f"of type {type(spec.default).__name__}"
+    raise InvalidInputError.of(cls.__name__, spec.name, rule, value)
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What an algorithm promises; the checks, the catalogue and the forms read it.
+
+    pooled       : one model over all entities (else one per entity, scored by name)
+    causal       : the score at t never looks past t
+    streaming    : offers `update`
+    stochastic   : another seed gives another result
+    trained      : learns; False for pure rules
+    needs_labels : refuses to fit without
+    min_times    : periods needed to fit
+    extra        : pyproject extra that must be installed, "" for none
+    modules      : modules that must be importable
+    skip         : {check name: reason} → strict expected failure
+    """
+
+    pooled: bool = True
+    causal: bool = True
+    streaming: bool = False
+    stochastic: bool = False
+    trained: bool = True
+    needs_labels: bool = False
+    min_times: int = 2
+    extra: str = ""
+    modules: tuple[str, ...] = ()
+    skip: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Bytes of a listed data-only format: "safetensors", "skops", "ubj", "onnx"."""
+
+    format: str
+    data: bytes
+
+
+StateValue = NDArray[Any] | str | Blob
+State = Mapping[str, StateValue]
+"""Everything learned, by role: numeric arrays, text (JSON where structured) or a `Blob`; no objects."""
+
+OnStep = Callable[[str, float, Mapping[str, float]], bool | None]
+"""`on_step(stage, share done 0…1, numbers)`; returning False asks the algorithm to stop."""
+
+
+# ── Algorithms ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Algorithm(ABC):
+    """Base of everything in the catalogue: parameters, learning, state.
+
+    A subclass writes `_fit` (pure: returns the state) and, where opening the state is work, `_open`.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    source: ClassVar[str]
+    tags: ClassVar[Tags] = Tags()
+    Params: ClassVar[type[Params]] = Params
+
+    def __init__(self, params: Any = None, *, state: State | None = None) -> None:
+        self.params: Any = self.Params() if params is None else params
+        self.model_id = ""
+        self._state = state
+        if not isinstance(self.params, self.Params):
+            rule = f"a {self.Params.__name__}"
+            raise InvalidInputError.of(self.name, "params", rule, type(self.params).__name__)
+
+    @property
+    def fitted(self) -> bool:
+        return self._state is not None or not self.tags.trained
+
+    @property
+    def state(self) -> State:
+        """What was learned; refused before `fit`."""
+        if self._state is None and self.tags.trained:
+            raise NotFittedError.of(
+                self.name, "the model", "fitted before it scores", "an unfitted one", "Call fit first."
+            )
+        return self._state or {}
+
+    @final
+    def fit(self, panel: Panel, labels: Bools | None = None, on_step: OnStep | None = None) -> Self:
+        """Learn from a panel; `labels` (n_entity, n_time) mark known anomalies. Returns self."""
+        if len(panel.periods) < self.tags.min_times:
+            raise NotEnoughDataError.of(
+                self.name, "periods", f"at least {self.tags.min_times}", len(panel.periods)
+            )
+        if self.tags.needs_labels and labels is None:
+            raise InvalidInputError.of(self.name, "labels", "given", None)
+        with lifecycle.operation(self.name, self.model_id, "fit", panel.values.shape[0]):
+            state = self._fit(panel, labels, on_step)
+        self._state = {"metrics": "\n".join(panel.metrics), **state}
+        self.__dict__.pop("scorer", None)
+        return self
+
+    @cached_property
+    def scorer(self) -> Any:
+        """The opened state, made once."""
+        return self._open(self.state)
+
+    def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
+        """Learn and return the state; the default learns nothing."""
+        return {}
+
+    def _open(self, state: State) -> Any:
+        """Turn the state into what scoring needs."""
+        return state
+
+    def _check_metrics(self, panel: Panel) -> None:
+        known = str(self.state.get("metrics", "")).split("\n")
+        if self.tags.trained and tuple(known) != panel.metrics:
+            rule = f"the ones it was fitted on, in that order: {', '.join(known)}"
+            raise InvalidInputError.of(self.name, "metrics", rule, ", ".join(panel.metrics))
+
+
+class Detector(Algorithm):
+    """Scores every entity at every time; higher = more anomalous."""
+
+    kind = "detector"
+
+    @final
+    def score(self, panel: Panel) -> Floats:
+        """(n_entity, n_time) float64, finite."""
+        return self._guarded(panel, "score", self._score, (len(panel.entities), len(panel.periods)))
+
+    @final
+    def score_last(self, panel: Panel) -> Floats:
+        """(n_entity,) scores of the last period."""
+        return self._guarded(panel, "score", self._score_last, (len(panel.entities),))
+
+    @abstractmethod
+    def _score(self, scorer: Any, panel: Panel) -> Floats:
+        """Pure function of params, scorer and panel."""
+
+    def _score_last(self, scorer: Any, panel: Panel) -> Floats:
+        return self._score(scorer, panel)[:, -1]
+
+    def _guarded(
+        self, panel: Panel, verb: str, score: Callable[[Any, Panel], Floats], shape: tuple[int, ...]
+    ) -> Floats:
+        self._check_metrics(panel)
+        with lifecycle.operation(self.name, self.model_id, verb, len(panel.entities)):
+            scores = score(self.scorer, panel)
+            if scores.shape != shape or not np.isfinite(scores).all():
+                rule = f"finite and of shape {shape}"
+                raise PredictionError.of(self.name, "scores", rule, scores.shape)
+        return scores
+
+
+class StreamingDetector(Detector):
+    """A detector that can also learn and score point by point, for many entities at once."""
+
+    @abstractmethod
+    def begin(self, entities: Sequence[str]) -> State:
+        """The running state of entities that nothing was seen of yet."""
+
+    @abstractmethod
+    def update(self, running: State, points: Floats) -> tuple[State, Floats]:
+        """Next points (n_entity, n_metric) → (new running state, scores (n_entity,)); pure."""
+
+
+class Forecaster(Algorithm):
+    """Low, middle and high of what comes next."""
+
+    kind = "forecaster"
+
+    @final
+    def forecast(self, panel: Panel, horizon: int) -> Floats:
+        """(n_entity, horizon, n_metric, 3): low, middle, high, in the panel's units."""
+        if horizon < 1:
+            raise InvalidInputError.of(self.name, "horizon", "at least 1 period", horizon)
+        self._check_metrics(panel)
+        with lifecycle.operation(self.name, self.model_id, "forecast", len(panel.entities)):
+            return self._forecast(self.scorer, panel, horizon)
+
+    @final
+    def predict(self, panel: Panel) -> Floats:
+        """One-step-ahead (n_entity, n_time, n_metric, 3) of every period, each from those before it only.
+
+        NaN where too little came before.
+        """
+        self._check_metrics(panel)
+        with lifecycle.operation(self.name, self.model_id, "forecast", len(panel.entities)):
+            return self._predict(self.scorer, panel)
+
+    @abstractmethod
+    def _forecast(self, scorer: Any, panel: Panel, horizon: int) -> Floats: ...
+
+    @abstractmethod
+    def _predict(self, scorer: Any, panel: Panel) -> Floats: ...
+
+
+class Localizer(Algorithm):
+    """Finds where an alarm started."""
+
+    kind = "localizer"
+    tags = Tags(trained=False)
+
+    @final
+    def find(self, case: Case) -> list[Cause]:
+        """Candidates, best first; an empty list says that no cause was found."""
+        if case.alarm.node not in case.graph.net:
+            raise UnknownNameError.of(self.name, "the alarm's node", "in the graph", case.alarm.node)
+        with lifecycle.operation(self.name, self.model_id, "find", case.graph.net.number_of_nodes()):
+            causes = self._find(self.scorer, case)
+        return sorted(causes, key=lambda cause: (-cause.score, cause.hops, cause.node))
+
+    @abstractmethod
+    def _find(self, scorer: Any, case: Case) -> list[Cause]: ...
+
+
+# ── Explanation ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Shares of one score, by day and metric.
+
+    shares : (n_day, n_metric), in the unit of the score; shares.sum() + base + gap == score
+    parts  : the same per detector of an ensemble
+    """
+
+    entity: str
+    days: Times
+    metrics: tuple[str, ...]
+    shares: Floats
+    score: float
+    base: float
+    gap: float
+    parts: Mapping[str, Attribution] = field(default_factory=dict)
+
+
+class Explainer(Protocol):
+    """Explains the real scorer, not a stand-in."""
+
+    def explain(self, detector: Detector, panel: Panel, at: Sequence[tuple[str, int]]) -> list[Attribution]:
+        """One attribution per (entity, time index) of `at`."""
+        ...
+
+
+# ── Domain ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured quantity: `bad` is the direction that hurts (−1 drop, +1 rise, 0 either)."""
+
+    name: str
+    label: str
+    unit: str = "count"
+    additive: bool = True
+    bad: int = 0
+    actionable: bool = False
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """numerator / denominator, always of sums; `empty` is the value of x/0 with x > 0 (0/0 is missing)."""
+
+    name: str
+    label: str
+    numerator: str
+    denominator: str
+    unit: str = ""
+    bad: int = 0
+    empty: float = float("nan")
+    empty_label: str = "–"
+
+    def of(self, numerator: Floats, denominator: Floats) -> Floats:
+        """Element-wise ratio under the zero rules."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.asarray(numerator / denominator, dtype=np.float64)
+        return np.where(denominator == 0, np.where(numerator > 0, self.empty, np.nan), ratio)
+
+
+@dataclass(frozen=True)
+class CauseType:
+    """A word of the cause vocabulary with the shift it leaves.
+
+    signature : channel → expected log change (sign and rough size); channels not named stay put
+    levels    : levels at which it can be the root
+    settings  : settings that give it away, name → sign of the change
+    """
+
+    name: str
+    label: str
+    levels: tuple[str, ...]
+    signature: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A domain as data; `ads`, `epc` and `services` are values of it, not code paths."""
+
+    name: str
+    label: str
+    levels: tuple[str, ...]
+    level_labels: Mapping[str, str]
+    metrics: tuple[Metric, ...]
+    ratios: tuple[Ratio, ...]
+    causes: tuple[CauseType, ...]
+    settings: tuple[str, ...] = ()
+    spend: str = ""
+    revenue: str = ""
+    step: np.timedelta64 = np.timedelta64(1, "D")
+    window: int = 14
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+    def metric(self, name: str) -> Metric:
+        """The declared metric, or a refusal that lists them."""
+        return _named(self.name, "metric", self.metrics, name)
+
+    def cause(self, name: str) -> CauseType:
+        """The declared cause type, or a refusal that lists them."""
+        return _named(self.name, "cause type", self.causes, name)
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def _named(who: str, thing: str, items: Sequence[N], name: str) -> N:
+    for item in items:
+        if item.name == name:
+            return item
+    raise UnknownNameError.of(who, thing, f"one of {', '.join(item.name for item in items)}", name)

@@ -1,0 +1,103 @@
+"""Every error Headwater raises on purpose, in one hierarchy and one sentence shape."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+
+class HeadwaterError(Exception):
+    """An error a person can act on: who refused, which thing, the rule, the value, the cure.
+
+    `context` holds the same facts as fields, for the API, the log and the page.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", **context: Any) -> None:
+        super().__init__(f"{message}\nHint: {hint}" if hint else message)
+        self.message = message
+        self.hint = hint
+        self.context = context
+
+    @classmethod
+    def of(
+        cls, who: str, thing: str, rule: str, value: Any, hint: str = "", **context: Any
+    ) -> Self:
+        """Build `{who}: {thing} must be {rule}. Got {value!r}.` with an optional hint."""
+        message = f"{who}: {thing} must be {rule}. Got {_shown(value)}."
+        return cls(message, hint=hint, who=who, thing=thing, rule=rule, value=value, **context)
+
+
+class InvalidInputError(HeadwaterError):
+    """What the caller handed over breaks a stated rule."""
+
+
+class NotEnoughDataError(InvalidInputError):
+    """Fewer rows, days or entities than the algorithm needs; the message gives both numbers."""
+
+
+class UnknownNameError(InvalidInputError):
+    """A metric, entity, level, algorithm or version that nobody registered."""
+
+
+class NotFoundError(HeadwaterError):
+    """A record that does not exist for this tenant."""
+
+
+class ConflictError(HeadwaterError):
+    """Somebody else changed the record first; the message shows both values."""
+
+
+class PermissionDeniedError(HeadwaterError):
+    """The actor may not do this."""
+
+
+class MissingExtraError(HeadwaterError):
+    """An optional library is absent; the hint is the command that installs it."""
+
+
+class NotFittedError(HeadwaterError):
+    """A score was asked of an algorithm that has learned nothing yet."""
+
+
+class TrainingError(HeadwaterError):
+    """Fitting failed: too few samples, a loss that is not finite, a cancelled run."""
+
+
+class CancelledError(TrainingError):
+    """Whoever listened to the steps asked to stop; nothing was kept."""
+
+
+class PredictionError(HeadwaterError):
+    """Scoring failed or gave something that is not a score."""
+
+
+class StoreError(HeadwaterError):
+    """A database or file store could not do what was asked."""
+
+
+class PersistenceError(HeadwaterError):
+    """A saved model cannot be trusted or read."""
+
+
+class SignatureError(PersistenceError):
+    """The manifest's signature is missing, foreign or wrong."""
+
+
+class ChecksumMismatchError(PersistenceError):
+    """An artifact's bytes are not the ones that were signed."""
+
+
+class MissingArtifactError(PersistenceError):
+    """A file that the manifest lists is absent, or one that it does not list is present."""
+
+
+class IncompatibleVersionError(PersistenceError):
+    """The manifest's schema or a library it depends on does not match this installation."""
+
+
+class SelfTestError(PersistenceError):
+    """A loaded model does not reproduce the scores of its own probe rows."""
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}…"
