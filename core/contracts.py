@@ -291,7 +291,9 @@ class Params:
         specs = {spec.name: spec for spec in dataclasses.fields(cls)}
         for name in values:
             if name not in specs:
-                raise UnknownNameError.of(cls.__name__, "parameter", f"one of {', '.join(specs)}", name)
+                raise UnknownNameError.of(
+                    cls.__name__, "parameter", f"one of {', '.join(specs)}", name
+                )
         return cls(**{name: _convert(cls, specs[name], value) for name, value in values.items()})
 
 
@@ -393,7 +395,11 @@ class Algorithm(ABC):
         """What was learned; refused before `fit`."""
         if self._state is None and self.tags.trained:
             raise NotFittedError.of(
-                self.name, "the model", "fitted before it scores", "an unfitted one", "Call fit first."
+                self.name,
+                "the model",
+                "fitted before it scores",
+                "an unfitted one",
+                "Call fit first.",
             )
         return self._state or {}
 
@@ -519,8 +525,12 @@ class Localizer(Algorithm):
     def find(self, case: Case) -> list[Cause]:
         """Candidates, best first; an empty list says that no cause was found."""
         if case.alarm.node not in case.graph.net:
-            raise UnknownNameError.of(self.name, "the alarm's node", "in the graph", case.alarm.node)
-        with lifecycle.operation(self.name, self.model_id, "find", case.graph.net.number_of_nodes()):
+            raise UnknownNameError.of(
+                self.name, "the alarm's node", "in the graph", case.alarm.node
+            )
+        with lifecycle.operation(
+            self.name, self.model_id, "find", case.graph.net.number_of_nodes()
+        ):
             causes = self._find(self.scorer, case)
         return sorted(causes, key=lambda cause: (-cause.score, cause.hops, cause.node))
 
@@ -552,9 +562,14 @@ class Attribution:
 class Explainer(Protocol):
     """Explains the real scorer, not a stand-in."""
 
-    def explain(self, detector: Detector, panel: Panel, at: Sequence[tuple[str, int]]) -> list[Attribution]:
+    def explain(
+        self, detector: Detector, panel: Panel, at: Sequence[tuple[str, int]]
+    ) -> list[Attribution]:
         """One attribution per (entity, time index) of `at`."""
         ...
+
+
+DAY = np.timedelta64(1, "D")
 
 
 # ── Domain ───────────────────────────────────────────────────────────────────────────────────────
@@ -622,7 +637,7 @@ class Domain:
     settings: tuple[str, ...] = ()
     spend: str = ""
     revenue: str = ""
-    step: np.timedelta64 = np.timedelta64(1, "D")
+    step: np.timedelta64 = DAY
     window: int = 14
     defaults: Mapping[str, str] = field(default_factory=dict)
 

@@ -63,5 +63,5 @@ def _emit(event: Event) -> None:
     for listener in tuple(_listeners):
         try:
             listener(event)
-        except Exception:  # noqa: BLE001 - a listener must never harm the run
+        except Exception:
             log.exception("A lifecycle listener failed on %s", event)

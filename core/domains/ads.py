@@ -48,7 +48,11 @@ ADS = Domain(
             {"budget": -1},
         ),
         CauseType(
-            "bid_up", "Bid raised", ("keyword", "ad_group"), {"impressions": 0.45, "cpc": 0.45}, {"bid": 1}
+            "bid_up",
+            "Bid raised",
+            ("keyword", "ad_group"),
+            {"impressions": 0.45, "cpc": 0.45},
+            {"bid": 1},
         ),
         CauseType(
             "bid_down",
