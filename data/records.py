@@ -1,0 +1,507 @@
+"""Every record Headwater keeps, as SQLModel tables.
+
+`tenant` is the first column of every primary key, unique and index. Times are aware and UTC, money stands
+beside its currency, and JSON columns take plain values. Integer ids count up per tenant and are never reused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC, date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import declared_attr
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+from core.errors import InvalidInputError
+
+SEVERITIES = ("low", "medium", "high", "critical")
+STATUSES = ("open", "acknowledged", "resolved")
+ACTIVE = ("open", "acknowledged")
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it: NaN (missing) becomes None, ±inf "Infinity"/"-Infinity", times ISO text.
+
+    `float("Infinity")` reads the text back, so the infinite ACOS of spend without sales survives storage.
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy here
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces; what digests are taken over."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, stored in UTC and read back as UTC on every database."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise InvalidInputError.of(
+                "records", "a time", "aware (with a zone)", value, "Use datetime.now(UTC)."
+            )
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON column holding `plain(value)`; None is SQL NULL.
+
+    Text JSON on PostgreSQL too: JSONB rewrites numbers, and the audit chain is hashed over them.
+    """
+
+    impl = sa.JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return plain(value)
+
+
+def _moment(*, nullable: bool = False) -> Any:
+    return Field(default=None, sa_type=UtcDateTime) if nullable else Field(sa_type=UtcDateTime)
+
+
+def _json(default: Any = dict) -> Any:
+    return Field(default_factory=default, sa_type=Json)
+
+
+def _long_text(default: Any = "") -> Any:
+    return Field(default=default, sa_type=sa.Text)
+
+
+class TenantRow(SQLModel):
+    """A row that belongs to one tenant; sessions filter every query and check every write by it."""
+
+    tenant: str = Field(primary_key=True, max_length=64)
+
+    @declared_attr.directive
+    def __tablename__(cls) -> str:
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+class NumberedRow(TenantRow):
+    """A row numbered within its tenant; the session draws the number at flush when none is set."""
+
+    id: int = Field(
+        default=None,
+        primary_key=True,
+        sa_type=BigInteger,
+        sa_column_kwargs={"autoincrement": False},
+    )
+
+
+class Counter(TenantRow, table=True):
+    """The last number given out in one of a tenant's series."""
+
+    series: str = Field(primary_key=True, max_length=64)
+    last: int = Field(sa_type=BigInteger)
+
+
+class Lifecycle(SQLModel):
+    """Where an alert or incident stands, who moved it there, and the version for optimistic locking."""
+
+    status: str = Field(default="open", max_length=16)
+    created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+    updated_by: str = ""
+    acknowledged_at: datetime | None = _moment(nullable=True)
+    acknowledged_by: str | None = None
+    resolved_at: datetime | None = _moment(nullable=True)
+    resolved_by: str | None = None
+    version: int = 1
+
+
+class AlertFacts(SQLModel):
+    """What detection found about one entity: everything but the alert's life afterwards.
+
+    `onset` and `last_seen` bound the episode in UTC, `day` is the latest day in the entity's zone.
+    `spend_at_risk` and `revenue_impact` are amounts of `currency` over the episode.
+    """
+
+    domain: str = Field(max_length=32)
+    entity: str
+    entity_name: str = ""
+    level: str = Field(max_length=32)
+    onset: datetime = _moment()
+    last_seen: datetime = _moment()
+    day: date
+    score: float
+    p_value: float
+    threshold: float
+    severity: str = Field(max_length=16)
+    detector: str = Field(max_length=64)
+    parts: dict[str, Any] = _json()
+    explanation: dict[str, Any] = _json()
+    sentence: str = _long_text()
+    root_causes: list[Any] = _json(list)
+    spend_at_risk: float = 0.0
+    revenue_impact: float | None = None
+    currency: str = Field(default="", max_length=3)
+    market_conditions: dict[str, Any] = _json()
+    settings: dict[str, Any] = _json()
+    model_version: str = ""
+
+
+class NewAlert(AlertFacts):
+    """An alert as a detection run hands it over."""
+
+
+class AlertRow(AlertFacts, Lifecycle, NumberedRow):
+    """The columns that a live alert and an archived one share."""
+
+    fingerprint: str = Field(max_length=64)
+    severity_rank: int
+    incident_id: int | None = Field(default=None, sa_type=BigInteger)
+    muted_by: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class Alert(AlertRow, table=True):
+    """An anomaly that a person should look at; one per entity and episode."""
+
+    __table_args__ = (
+        UniqueConstraint("tenant", "fingerprint", name="uq_alert_fingerprint"),
+        ForeignKeyConstraint(
+            ["tenant", "incident_id"], ["incident.tenant", "incident.id"], name="fk_alert_incident"
+        ),
+        ForeignKeyConstraint(
+            ["tenant", "muted_by"], ["incident.tenant", "incident.id"], name="fk_alert_muted_by"
+        ),
+        Index("ix_alert_page", "tenant", "severity_rank", "last_seen", "id"),
+        Index(
+            "ix_alert_domain_page", "tenant", "domain", "status", "severity_rank", "last_seen", "id"
+        ),
+        Index("ix_alert_entity", "tenant", "domain", "entity", "last_seen"),
+        Index("ix_alert_episode", "tenant", "domain", "last_seen"),
+        Index("ix_alert_timeline", "tenant", "day", "severity", "level"),
+        Index("ix_alert_incident", "tenant", "incident_id"),
+        Index("ix_alert_resolved", "tenant", "status", "resolved_at"),
+    )
+
+
+class AlertHistory(AlertRow, table=True):
+    """A resolved alert after its 90 days, with what it cost."""
+
+    __table_args__ = (
+        UniqueConstraint("tenant", "fingerprint", name="uq_alert_history_fingerprint"),
+        Index("ix_alert_history_resolved", "tenant", "resolved_at"),
+        Index("ix_alert_history_entity", "tenant", "domain", "entity", "last_seen"),
+    )
+    resolution_minutes: float
+    archived_at: datetime = _moment()
+
+
+class IncidentFacts(SQLModel):
+    """What root-cause analysis found: one cause behind many alerts. Money is in `currency`."""
+
+    title: str
+    domain: str = Field(max_length=32)
+    severity: str = Field(max_length=16)
+    onset: datetime = _moment()
+    root_entity: str
+    root_name: str = ""
+    root_level: str = Field(max_length=32)
+    cause_type: str = Field(max_length=64)
+    confidence: float
+    hops: int = 0
+    path: list[Any] = _json(list)
+    candidates: list[Any] = _json(list)
+    method: str = Field(default="", max_length=64)
+    spend_at_risk: float = 0.0
+    money_impact: float = 0.0
+    currency: str = Field(default="", max_length=3)
+
+
+class NewIncident(IncidentFacts):
+    """An incident as a detection run hands it over."""
+
+
+class Incident(IncidentFacts, Lifecycle, NumberedRow, table=True):
+    """Alerts that share a root, worked on as one."""
+
+    __table_args__ = (
+        UniqueConstraint("tenant", "fingerprint", name="uq_incident_fingerprint"),
+        Index("ix_incident_page", "tenant", "severity_rank", "onset", "id"),
+        Index(
+            "ix_incident_domain_page", "tenant", "domain", "status", "severity_rank", "onset", "id"
+        ),
+        Index("ix_incident_root", "tenant", "domain", "root_entity", "cause_type", "onset"),
+    )
+    fingerprint: str = Field(max_length=64)
+    severity_rank: int
+    alerts: int = 0
+
+
+class NewLabel(SQLModel):
+    """A person's verdict on an alert or incident, with the 14 days of values it was given on."""
+
+    alert_id: int | None = Field(default=None, sa_type=BigInteger)
+    incident_id: int | None = Field(default=None, sa_type=BigInteger)
+    entity: str
+    disposition: str = Field(max_length=32)
+    cause: str = ""
+    component: str = ""
+    confidence: float = 1.0
+    note: str = _long_text()
+    sequence: dict[str, Any] = _json()
+    features: dict[str, Any] = _json()
+    predicted_score: float | None = None
+    predicted_label: str | None = None
+    was_right: bool | None = None
+    model_version: str = ""
+
+
+class Label(NewLabel, NumberedRow, table=True):
+    """A label event: never rewritten; an undo withdraws it and keeps it."""
+
+    __table_args__ = (
+        Index("ix_label_alert", "tenant", "alert_id"),
+        Index("ix_label_incident", "tenant", "incident_id"),
+        Index("ix_label_entity", "tenant", "entity", "labelled_at"),
+    )
+    labelled_by: str
+    labelled_at: datetime = _moment()
+    withdrawn: bool = False
+    version: int = 1
+
+
+class Comment(NumberedRow, table=True):
+    """A remark on a record: its text is never rewritten; an undo withdraws it and keeps it."""
+
+    __table_args__ = (Index("ix_comment_object", "tenant", "object_kind", "object_id", "id"),)
+    object_kind: str = Field(max_length=32)
+    object_id: str = Field(max_length=64)
+    author: str
+    at: datetime = _moment()
+    body: str = _long_text()
+    withdrawn: bool = False
+
+
+class AuditEvent(NumberedRow, table=True):
+    """Who did what when: append-only (the database refuses changes) and hash-chained per tenant.
+
+    `before` and `after` are `{"alert/12": {"status": "open"}}`; an event without `before` can't be undone.
+    `hash` = SHA-256 of `previous_hash` and the canonical JSON of the row.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("tenant", "hash", name="uq_audit_event_hash"),
+        Index("ix_audit_event_object", "tenant", "object_kind", "object_id", "id"),
+        Index("ix_audit_event_actor", "tenant", "actor", "id"),
+        Index("ix_audit_event_undo", "tenant", "undo_of"),
+    )
+    at: datetime = _moment()
+    actor: str
+    verb: str = Field(max_length=32)
+    object_kind: str = Field(max_length=32)
+    object_id: str = Field(max_length=64)
+    before: dict[str, dict[str, Any]] | None = Field(default=None, sa_type=Json)
+    after: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    undo_of: int | None = Field(default=None, sa_type=BigInteger)
+    previous_hash: str = Field(default="", max_length=64)
+    hash: str = Field(max_length=64)
+
+
+class Job(TenantRow, table=True):
+    """Long work in a subprocess: a claim raises `fence`, a late worker's effects change no row."""
+
+    __table_args__ = (
+        UniqueConstraint("tenant", "idem_key", name="uq_job_idem_key"),
+        Index("ix_job_due", "tenant", "state", "not_before"),
+        Index("ix_job_lease", "tenant", "state", "lease_until"),
+        Index("ix_job_created", "tenant", "created_at"),
+    )
+    id: str = Field(primary_key=True, max_length=64)
+    kind: str = Field(max_length=64)
+    payload: dict[str, Any] = _json()
+    idem_key: str = Field(max_length=128)
+    state: str = Field(default="queued", max_length=16)
+    attempt: int = 0
+    max_attempts: int = 3
+    created_at: datetime = _moment()
+    created_by: str = ""
+    not_before: datetime = _moment()
+    owner: str = ""
+    fence: int = 0
+    claimed_at: datetime | None = _moment(nullable=True)
+    heartbeat_at: datetime | None = _moment(nullable=True)
+    lease_until: datetime | None = _moment(nullable=True)
+    finished_at: datetime | None = _moment(nullable=True)
+    pid: int | None = None
+    pid_start: float | None = None
+    boot_id: str = ""
+    progress: float = 0.0
+    progress_text: str = ""
+    cancel_requested: bool = False
+    deadline: datetime | None = _moment(nullable=True)
+    rss_limit: int | None = Field(default=None, sa_type=BigInteger)
+    result_ref: str = ""
+    error_class: str = ""
+    error_text: str = _long_text()
+
+
+class ModelVersion(TenantRow, table=True):
+    """A fitted, signed, immutable model; its row is the commit point of a publication."""
+
+    __table_args__ = (
+        Index("ix_model_version_name", "tenant", "domain", "name", "created_at"),
+        Index("ix_model_version_digest", "tenant", "digest"),
+    )
+    id: str = Field(primary_key=True, max_length=128)
+    name: str = Field(max_length=64)
+    domain: str = Field(max_length=32)
+    kind: str = Field(max_length=32)
+    digest: str = Field(max_length=64)
+    params: dict[str, Any] = _json()
+    metrics: dict[str, Any] = _json()
+    parent: str | None = Field(default=None, max_length=128)
+    snapshot_digest: str = Field(default="", max_length=64)
+    state: str = Field(default="ready", max_length=16)
+    created_at: datetime = _moment()
+    created_by: str = ""
+
+
+class Alias(TenantRow, table=True):
+    """Which version a name such as `champion` means; moved by compare-and-swap on `version`."""
+
+    domain: str = Field(primary_key=True, max_length=32)
+    alias: str = Field(primary_key=True, max_length=32)
+    version_id: str = Field(max_length=128)
+    updated_at: datetime = _moment()
+    updated_by: str = ""
+    version: int = 1
+
+
+class User(TenantRow, table=True):
+    """A person or program that acts; `role` is viewer, labeler, analyst or admin."""
+
+    id: str = Field(primary_key=True, max_length=128)
+    name: str = ""
+    role: str = Field(default="analyst", max_length=16)
+    zone: str = Field(default="UTC", max_length=64)
+    created_at: datetime = _moment()
+    disabled_at: datetime | None = _moment(nullable=True)
+
+
+class Token(TenantRow, table=True):
+    """A bearer token: only its SHA-256 is kept; `prefix` is what people and secret scanners see."""
+
+    __table_args__ = (
+        UniqueConstraint("tenant", "digest", name="uq_token_digest"),
+        ForeignKeyConstraint(
+            ["tenant", "user_id"], ["user.tenant", "user.id"], name="fk_token_user"
+        ),
+    )
+    id: str = Field(primary_key=True, max_length=64)
+    user_id: str = Field(max_length=128)
+    name: str = ""
+    prefix: str = Field(max_length=96)
+    digest: str = Field(max_length=64)
+    scopes: list[str] = _json(list)
+    created_at: datetime = _moment()
+    expires_at: datetime | None = _moment(nullable=True)
+    last_used_at: datetime | None = _moment(nullable=True)
+    revoked_at: datetime | None = _moment(nullable=True)
+
+
+class Outbox(NumberedRow, table=True):
+    """A notice to deliver, written in the transaction of the change it tells of; its id is the idempotency key."""
+
+    __table_args__ = (
+        Index("ix_outbox_unsent", "tenant", "sent_at", "not_before", "id"),
+        Index("ix_outbox_order", "tenant", "fingerprint", "id"),
+    )
+    channel: str = Field(max_length=64)
+    kind: str = Field(max_length=64)
+    fingerprint: str = Field(default="", max_length=64)
+    payload: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    not_before: datetime = _moment()
+    attempts: int = 0
+    lease_until: datetime | None = _moment(nullable=True)
+    sent_at: datetime | None = _moment(nullable=True)
+    dead_at: datetime | None = _moment(nullable=True)
+    error: str = _long_text()
+
+
+class Visit(TenantRow, table=True):
+    """When a person last looked at a page, for "since your last visit"."""
+
+    user_id: str = Field(primary_key=True, max_length=128)
+    page: str = Field(primary_key=True, max_length=64)
+    seen_at: datetime = _moment()
+
+
+class DetectionRun(NumberedRow, table=True):
+    """One run of detection; a run left `running` by a killed process is closed as failed at the next start."""
+
+    __table_args__ = (
+        Index("ix_detection_run_domain", "tenant", "domain", "started"),
+        Index("ix_detection_run_state", "tenant", "state"),
+    )
+    domain: str = Field(max_length=32)
+    detector: str = Field(default="", max_length=64)
+    at: datetime = _moment()
+    as_of: datetime | None = _moment(nullable=True)
+    started: datetime = _moment()
+    finished: datetime | None = _moment(nullable=True)
+    state: str = Field(default="running", max_length=16)
+    entities_checked: int = 0
+    anomalies: int = 0
+    seconds: dict[str, Any] = _json()
+    notes: list[Any] = _json(list)
+    model_version: str = ""
+    actor: str = ""
+    error: str = _long_text()
+
+
+class SchedulerBeat(TenantRow, table=True):
+    """When a scheduled task is due and last ran; a task overdue at start is caught up once."""
+
+    name: str = Field(primary_key=True, max_length=64)
+    due: datetime = _moment()
+    last_started: datetime | None = _moment(nullable=True)
+    last_finished: datetime | None = _moment(nullable=True)
+    error: str = _long_text()
+
+
+class StreamState(TenantRow, table=True):
+    """What a streaming detector has learned so far, between runs; `until` is the last day it has seen."""
+
+    domain: str = Field(primary_key=True, max_length=32)
+    detector: str = Field(primary_key=True, max_length=64)
+    model_version: str = Field(primary_key=True, max_length=128)
+    state: bytes = Field(sa_type=LargeBinary)
+    until: date | None = None
+    updated_at: datetime = _moment()
+
+
+TABLES: dict[str, type[TenantRow]] = {
+    mapper.class_.__tablename__: mapper.class_
+    for mapper in sorted(SQLModel._sa_registry.mappers, key=lambda mapper: mapper.class_.__name__)
+}
