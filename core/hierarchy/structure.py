@@ -1,0 +1,58 @@
+"""Build a hierarchy from its tables, and turn it into the matrix that rolls leaves up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from scipy import sparse
+
+from core.contracts import Graph
+from core.errors import InvalidInputError, UnknownNameError
+
+
+def hierarchy(
+    nodes: Iterable[Mapping[str, Any]], edges: Iterable[tuple[str, str] | tuple[str, str, Mapping[str, Any]]]
+) -> Graph:
+    """A graph from rows.
+
+    nodes : mappings with `id`, `level`, `name` and whatever else a node should carry
+    edges : (parent, child) or (parent, child, attributes such as `valid_from`, `valid_to`)
+
+    An edge to a node that is no row, and a cycle, are refused by name.
+    """
+    net: nx.DiGraph[str] = nx.DiGraph()
+    for node in nodes:
+        net.add_node(str(node["id"]), **{key: value for key, value in node.items() if key != "id"})
+    for parent, child, *attributes in edges:
+        for end in (parent, child):
+            if end not in net:
+                raise UnknownNameError.of("hierarchy", "edge end", f"one of the {len(net)} nodes", end)
+        net.add_edge(parent, child, **(attributes[0] if attributes else {}))
+    if not nx.is_directed_acyclic_graph(net):
+        cycle = " → ".join(source for source, _ in nx.find_cycle(net))
+        raise InvalidInputError.of("hierarchy", "edges", "without a cycle", cycle)
+    return Graph(net)
+
+
+def membership(graph: Graph, entities: Sequence[str]) -> sparse.csr_array:
+    """(n_entity, n_entity) of 0 and 1: entry (a, d) is 1 where d is a or lies below it.
+
+    Entities that the graph does not hold are alone; nodes outside `entities` still connect.
+    """
+    row_of = {name: row for row, name in enumerate(dict.fromkeys([*entities, *graph.net]))}
+    parents, children = [], []
+    for parent, child in graph.net.edges:
+        parents.append(row_of[parent])
+        children.append(row_of[child])
+    size = len(row_of)
+    step = sparse.csr_array((np.ones(len(parents)), (parents, children)), shape=(size, size))
+    below = sparse.csr_array(sparse.eye_array(size))
+    while True:
+        wider = sparse.csr_array(sparse.eye_array(size) + step @ below)
+        wider.data[:] = 1.0
+        if wider.nnz == below.nnz:
+            return sparse.csr_array(below[: len(entities), : len(entities)])
+        below = wider
