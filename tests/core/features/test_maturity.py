@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.errors import InvalidInputError
+from core.features.maturity import Maturity, fit_maturity
+from tests.core.features.test_windows import panel_of
+
+# order delays of ads.md §5, days after the click
+DELAYS = (0.62, 0.13, 0.07, 0.05, 0.04, 0.03, 0.02, 0.012, 0.008, 0.006, 0.005, 0.004, 0.003, 0.002)
+PLANTED = np.minimum(np.cumsum(DELAYS), 1.0)
+
+
+def planted(seed: int = 3, volume: float = 4000.0, slower: float = 1.0) -> list[tuple[str, str, int, float, float]]:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for group, curve in (("profile:1", PLANTED), ("profile:2", PLANTED**slower)):
+        for age, share in enumerate(curve, start=1):
+            final = rng.poisson(volume)
+            rows.append((group, "orders", age, float(rng.binomial(final, share)), float(final)))
+            rows.append((group, "clicks", age, final * 1.015, float(final)))
+    return rows
+
+
+def test_the_planted_delay_curve_is_recovered():
+    maturity = fit_maturity(planted())
+    learned = maturity.share("orders", np.arange(1, 15), "profile:1")
+    np.testing.assert_allclose(learned, PLANTED, atol=0.02)
+    assert learned[0] == pytest.approx(0.62, abs=0.02)
+
+
+def test_curves_never_fall_and_end_at_one():
+    learned = fit_maturity(planted(volume=30.0)).share("orders", np.arange(0, 40))
+    assert (np.diff(learned) >= 0).all()
+    assert learned[-1] == 1.0
+
+
+def test_each_profile_keeps_its_own_pace():
+    maturity = fit_maturity(planted(slower=1.6))
+    assert maturity.share("orders", 1, "profile:2") == pytest.approx(0.62**1.6, abs=0.03)
+    assert maturity.share("orders", 1, "profile:2") < maturity.share("orders", 1, "profile:1") - 0.1
+
+
+def test_a_profile_nobody_saw_is_given_the_pooled_curve():
+    maturity = fit_maturity(planted())
+    assert maturity.share("orders", 1, "profile:new") == pytest.approx(0.62, abs=0.03)
+
+
+def test_a_tiny_profile_leans_on_the_others():
+    rows = [*planted(), ("profile:3", "orders", 1, 0.0, 2.0)]
+    assert fit_maturity(rows).share("orders", 1, "profile:3") == pytest.approx(0.62, abs=0.03)
+
+
+def test_figures_that_shrink_later_count_as_complete():
+    assert fit_maturity(planted()).share("clicks", 1, "profile:1") == 1.0
+
+
+def test_metrics_without_restatements_are_final_at_once():
+    assert fit_maturity(planted()).share("impressions", [0, 1, 2]).tolist() == [1, 1, 1]
+    assert Maturity().share("orders", 1) == 1.0
+    assert fit_maturity([]).share("orders", 0) == 1.0
+
+
+def test_shares_of_a_panel_follow_the_age_of_its_days():
+    panel = panel_of(np.ones((2, 30, 1)))
+    shares = fit_maturity(planted(slower=1.6)).shares(
+        panel, "orders", np.datetime64("2026-01-31"), ("profile:1", "profile:2")
+    )
+    assert shares.shape == (2, 30)
+    assert shares[0, -1] == pytest.approx(0.62, abs=0.02)
+    assert shares[1, -1] < shares[0, -1]
+    assert shares[0, 0] == 1.0
+
+
+def test_negative_ages_are_refused():
+    with pytest.raises(InvalidInputError, match="age_days must be 0 or more. Got -1"):
+        fit_maturity([("profile:1", "orders", -1, 1.0, 2.0)])
