@@ -12,7 +12,9 @@ DELAYS = (0.62, 0.13, 0.07, 0.05, 0.04, 0.03, 0.02, 0.012, 0.008, 0.006, 0.005, 
 PLANTED = np.minimum(np.cumsum(DELAYS), 1.0)
 
 
-def planted(seed: int = 3, volume: float = 4000.0, slower: float = 1.0) -> list[tuple[str, str, int, float, float]]:
+def planted(
+    seed: int = 3, volume: float = 4000.0, slower: float = 1.0
+) -> list[tuple[str, str, int, float, float]]:
     rng = np.random.default_rng(seed)
     rows = []
     for group, curve in (("profile:1", PLANTED), ("profile:2", PLANTED**slower)):
@@ -74,5 +76,5 @@ def test_shares_of_a_panel_follow_the_age_of_its_days():
 
 
 def test_negative_ages_are_refused():
-    with pytest.raises(InvalidInputError, match="age_days must be 0 or more. Got -1"):
+    with pytest.raises(InvalidInputError, match=r"age_days must be 0 or more\. Got -1"):
         fit_maturity([("profile:1", "orders", -1, 1.0, 2.0)])
