@@ -179,11 +179,10 @@ class Records:
         return group
 
     def _commit(self, group: list[_Request]) -> None:
-        outcomes: list[tuple[Any, BaseException | None]] = []
+        outcomes: list[tuple[Any, BaseException | None]]
         try:
             with _store_errors("write"), self._writer_engine.begin() as connection:
-                for request in group:
-                    outcomes.append(_outcome(connection, request))
+                outcomes = [_outcome(connection, request) for request in group]
         except Exception as error:  # noqa: BLE001 - carried to the callers, who wait on it
             outcomes = [(None, error)] * len(group)
         for request, (value, error) in zip(group, outcomes, strict=True):
@@ -253,7 +252,7 @@ def _only(tenant: str) -> tuple[Any, ...]:
 
 
 @event.listens_for(TenantSession, "before_flush")
-def _check_rows(session: Any, flush: UOWTransaction, instances: object) -> None:
+def _check_rows(session: Any, _flush: UOWTransaction, _instances: object) -> None:
     rows = [*session.new, *session.dirty, *session.deleted]
     if rows and session.read_only:
         raise _read_only(rows[0])

@@ -16,7 +16,7 @@ PORTABLE = {
 }
 
 
-def portable(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
+def portable(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
     """Write our column types as SQLAlchemy's own: a revision must not change when `records` does."""
     if kind == "type" and type(item) in PORTABLE:
         return PORTABLE[type(item)]

@@ -83,6 +83,6 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     engine = sa.create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE visit (x)"))
-    with pytest.raises(StoreError, match="records.open"):
+    with pytest.raises(StoreError, match=r"records\.open"):
         Records(url)
     assert sa.inspect(engine).get_table_names() == ["visit"]

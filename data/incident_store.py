@@ -1,0 +1,258 @@
+"""Incidents: alerts with one root, found by root-cause analysis and worked on as one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from core.errors import NotFoundError
+from data import audit_store
+from data.alert_feed import Cursor, Page, keyset_page
+from data.alert_store import (
+    TRANSITIONS,
+    Upserted,
+    add_comment,
+    check_severities,
+    fingerprint,
+    refresh,
+    transition,
+)
+from data.audit_store import Edit
+from data.records import (
+    ACTIVE,
+    SEVERITIES,
+    Alert,
+    Comment,
+    Incident,
+    IncidentFacts,
+    NewIncident,
+)
+
+SAME_EPISODE = timedelta(days=3)
+IDS_AT_A_TIME = 1000
+FACTS = tuple(IncidentFacts.model_fields)
+
+
+def upsert(
+    session: Session, *, tenant: str, found: Sequence[NewIncident], now: datetime, actor: str
+) -> Upserted:
+    """Store what root-cause analysis found, one incident per root, cause and episode.
+
+    An incident of the same root and cause whose onset lies within 3 days is the same one: an active one takes
+    the new facts (its first onset stays), a resolved one stays as it is.
+    """
+    check_severities(found)
+    known: dict[tuple[str, str, str], list[Incident]] = {}
+    if found:
+        query = select(Incident).where(
+            Incident.tenant == tenant,
+            Incident.domain.in_({item.domain for item in found}),
+            Incident.onset >= min(item.onset for item in found) - SAME_EPISODE,
+        )
+        for incident in session.scalars(query.with_for_update()):
+            known.setdefault(_root(incident), []).append(incident)
+    rows: list[Incident] = []
+    tally: Counter[str] = Counter()
+    for item in found:
+        incidents = known.setdefault(_root(item), [])
+        near = [other for other in incidents if abs(other.onset - item.onset) <= SAME_EPISODE]
+        incident = max(near, key=lambda other: (other.status in ACTIVE, other.onset), default=None)
+        facts = {name: getattr(item, name) for name in FACTS}
+        facts["severity_rank"] = SEVERITIES.index(item.severity)
+        if incident is None:
+            incident = Incident(
+                **facts,
+                tenant=tenant,
+                fingerprint=fingerprint(tenant, *_root(item), item.onset),
+                created_at=now,
+                updated_at=now,
+                updated_by=actor,
+            )
+            session.add(incident)
+            incidents.append(incident)
+            tally["created"] += 1
+        elif incident.status in ACTIVE and refresh(
+            incident, facts | {"onset": incident.onset}, actor=actor, now=now
+        ):
+            tally["updated"] += 1
+        else:
+            tally["unchanged"] += 1
+        rows.append(incident)
+    session.flush()
+    if tally["created"] or tally["updated"]:
+        audit_store.record(
+            session,
+            tenant=tenant,
+            actor=actor,
+            now=now,
+            verb="group",
+            object_kind="incidents",
+            object_id=found[0].domain,
+            after=dict(tally),
+        )
+    return Upserted(
+        tally["created"], tally["updated"], tally["unchanged"], tuple(row.id for row in rows)
+    )
+
+
+def attach(
+    session: Session,
+    *,
+    tenant: str,
+    incident_id: int,
+    alert_ids: Sequence[int],
+    now: datetime,
+    actor: str,
+    mute: bool = True,
+) -> Incident:
+    """Put alerts under the incident; with `mute`, it speaks for all but the alert of the root itself.
+
+    An active incident that loses its last alert to this one is resolved: it was the same trouble, seen worse.
+    """
+    incident = _locked(session, "attach", tenant, incident_id, None)
+    edit = Edit(session, actor=actor, now=now)
+    left: set[int] = set()
+    for alert in _by_number(session, tenant, alert_ids):
+        muted_by = incident.id if mute and alert.entity != incident.root_entity else None
+        if (alert.incident_id, alert.muted_by) == (incident.id, muted_by):
+            continue
+        if alert.incident_id not in (None, incident.id):
+            left.add(alert.incident_id)
+        edit.change(alert, incident_id=incident.id, muted_by=muted_by)
+    session.flush()
+    for number in sorted(left | {incident.id}):
+        other = _locked(session, "attach", tenant, number, None)
+        count = select(func.count(Alert.id)).where(
+            Alert.tenant == tenant, Alert.incident_id == number
+        )
+        other.alerts = session.scalar(count) or 0
+        if number in left and other.alerts == 0 and other.status in ACTIVE:
+            transition(edit, other, "resolve")
+    if edit.after:
+        audit_store.record(
+            session,
+            tenant=tenant,
+            actor=actor,
+            now=now,
+            verb="attach",
+            object_kind="incident",
+            object_id=incident.id,
+            after=edit.after,
+        )
+    return incident
+
+
+def page(
+    session: Session,
+    *,
+    tenant: str,
+    domain: str = "",
+    status: tuple[str, ...] = ACTIVE,
+    severity: tuple[str, ...] = (),
+    text: str = "",
+    after: Cursor | None = None,
+    limit: int = 50,
+) -> Page[Incident]:
+    """One page of incidents by severity, then onset, then number, all descending."""
+    query = select(Incident).where(Incident.tenant == tenant)
+    for column, values in (
+        (Incident.domain, (domain,) if domain else ()),
+        (Incident.status, status),
+        (Incident.severity, severity),
+    ):
+        if values:
+            query = query.where(column.in_(values))
+    if words := text.strip():
+        searched = (Incident.title, Incident.root_name, Incident.root_entity)
+        query = query.where(or_(*(column.icontains(words, autoescape=True) for column in searched)))
+    return keyset_page(session, query, Incident, Incident.onset, after, limit)
+
+
+def get(session: Session, *, tenant: str, incident_id: int) -> Incident:
+    """The incident; `NotFoundError` when the tenant has none of that number."""
+    incident = session.get(Incident, (tenant, incident_id))
+    if incident is None:
+        raise NotFoundError.of("incidents", "the incident", "one of this tenant's", incident_id)
+    return incident
+
+
+def alerts(session: Session, *, tenant: str, incident_id: int) -> list[Alert]:
+    """The live alerts under the incident, muted ones too, earliest onset first."""
+    query = select(Alert).where(Alert.tenant == tenant, Alert.incident_id == incident_id)
+    return list(session.scalars(query.order_by(Alert.onset, Alert.id)))
+
+
+def move(
+    session: Session,
+    *,
+    verb: str,
+    tenant: str,
+    incident_id: int,
+    actor: str,
+    now: datetime,
+    expected_version: int | None = None,
+    note: str = "",
+) -> Incident:
+    """Acknowledge, resolve or reopen the incident and those of its alerts that can follow, as one event.
+
+    Done before: no change. Raises `ConflictError` when it stands where the verb can't start from, or changed
+    since `expected_version`.
+    """
+    incident = _locked(session, verb, tenant, incident_id, expected_version)
+    edit = Edit(session, actor=actor, now=now)
+    moved = transition(edit, incident, verb)
+    if moved:
+        sources, _ = TRANSITIONS[verb]
+        query = select(Alert).where(
+            Alert.tenant == tenant, Alert.incident_id == incident_id, Alert.status.in_(sources)
+        )
+        for alert in session.scalars(query.with_for_update()):
+            transition(edit, alert, verb)
+    if note.strip():
+        add_comment(edit, tenant, "incident", incident_id, note)
+    if moved or note.strip():
+        edit.record(tenant=tenant, verb=verb, object_kind="incident", object_id=incident_id)
+    return incident
+
+
+acknowledge = partial(move, verb="acknowledge")
+resolve = partial(move, verb="resolve")
+reopen = partial(move, verb="reopen")
+
+
+def comment(
+    session: Session, *, tenant: str, incident_id: int, actor: str, now: datetime, body: str
+) -> Comment:
+    """Say something about the incident."""
+    get(session, tenant=tenant, incident_id=incident_id)
+    edit = Edit(session, actor=actor, now=now)
+    said = add_comment(edit, tenant, "incident", incident_id, body)
+    edit.record(tenant=tenant, verb="comment", object_kind="incident", object_id=incident_id)
+    return said
+
+
+def _root(incident: IncidentFacts) -> tuple[str, str, str]:
+    return incident.domain, incident.root_entity, incident.cause_type
+
+
+def _by_number(session: Session, tenant: str, numbers: Sequence[int]) -> Iterator[Alert]:
+    """Alerts by number, a bounded count of bound values at a time."""
+    for start in range(0, len(numbers), IDS_AT_A_TIME):
+        some = numbers[start : start + IDS_AT_A_TIME]
+        query = select(Alert).where(Alert.tenant == tenant, Alert.id.in_(some))
+        yield from session.scalars(query.with_for_update())
+
+
+def _locked(
+    session: Session, who: str, tenant: str, incident_id: int, expected: int | None
+) -> Incident:
+    incident = session.get(Incident, (tenant, incident_id), with_for_update=True)
+    if incident is None:
+        raise NotFoundError.of(who, "the incident", "one of this tenant's", incident_id)
+    audit_store.check_version(who, incident, expected)
+    return incident
