@@ -1,0 +1,148 @@
+"""Every algorithm, one line each; nothing is imported before it is asked for.
+
+`python -m core.catalog > docs/algorithms.md` writes the docs page.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from core.contracts import Algorithm
+from core.errors import MissingExtraError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered algorithm: its name, and `module:Class` where it lives."""
+
+    name: str
+    target: str
+
+
+ENTRIES = (
+    Entry("robust-z", "core.detectors.robust_z:RobustZ"),
+    Entry("isolation-forest", "core.detectors.isolation_forest:IsolationForest"),
+    Entry("half-space-trees", "core.detectors.half_space_trees:HalfSpaceTrees"),
+    Entry("lstm-autoencoder", "core.detectors.lstm_autoencoder:LstmAutoencoder"),
+    Entry("seasonal-naive-residual", "core.detectors.forecast_residual:SeasonalNaiveResidual"),
+    Entry("seasonal-naive", "core.forecasters.seasonal_naive:SeasonalNaive"),
+)
+
+
+def get(name: str) -> type[Algorithm]:
+    """The class of a registered algorithm, whether or not what it needs is installed."""
+    for entry in ENTRIES:
+        if entry.name == name:
+            module, _, attribute = entry.target.partition(":")
+            found: type[Algorithm] = getattr(importlib.import_module(module), attribute)
+            return found
+    names = ", ".join(entry.name for entry in ENTRIES)
+    raise UnknownNameError.of("catalog", "the algorithm", f"one of {names}", name)
+
+
+def make(name: str, **params: Any) -> Any:
+    """An unfitted algorithm with these parameters; MissingExtraError says what to install."""
+    algorithm = get(name)
+    if not installed(algorithm):
+        modules = ", ".join(algorithm.tags.modules)
+        rule = f"installed with {modules}"
+        raise MissingExtraError.of("catalog", name, rule, "no such module", _install(algorithm))
+    return algorithm(algorithm.Params.of(params))
+
+
+def entries(kind: str | None = None) -> Iterator[tuple[str, type[Algorithm]]]:
+    """Name and class of every algorithm, of one kind or of all."""
+    for entry in ENTRIES:
+        algorithm = get(entry.name)
+        if kind in (None, algorithm.kind):
+            yield entry.name, algorithm
+
+
+def installed(algorithm: type[Algorithm]) -> bool:
+    """Whether every module that the algorithm needs can be found."""
+    return all(importlib.util.find_spec(module) is not None for module in algorithm.tags.modules)
+
+
+def describe() -> list[dict[str, Any]]:
+    """One row per algorithm, for `headwater algorithms`, the API, the forms and the docs page."""
+    return [
+        {
+            "name": name,
+            "kind": algorithm.kind,
+            "installed": installed(algorithm),
+            "extra": algorithm.tags.extra,
+            "install": _install(algorithm),
+            "source": algorithm.source,
+            "summary": (inspect.getdoc(algorithm) or "").partition("\n")[0],
+            "params": [
+                {"name": spec.name, "default": spec.default, **spec.metadata}
+                for spec in dataclasses.fields(algorithm.Params)
+            ],
+            "tags": {**dataclasses.asdict(algorithm.tags), "skip": dict(algorithm.tags.skip)},
+        }
+        for name, algorithm in entries()
+    ]
+
+
+def page() -> str:
+    """The docs page: every algorithm with its docstring and its parameters, in Markdown."""
+    rows = describe()
+    lines = [
+        "# Algorithms",
+        "",
+        "Made from the code by `python -m core.catalog > docs/algorithms.md`; a test keeps it current.",
+        "",
+        "| name | kind | what it gives |",
+        "|---|---|---|",
+        *(
+            f"| [{row['name']}](#{row['name']}) | {row['kind']} | {row['summary']} |"
+            for row in rows
+        ),
+    ]
+    for row in rows:
+        promises = [name for name in ("causal", "streaming", "stochastic") if row["tags"][name]]
+        needs = f", needs the extra `{row['extra']}`" if row["extra"] else ""
+        lines += [
+            "",
+            f"## {row['name']}",
+            "",
+            f"*{', '.join([row['kind'], *promises])}{needs}*",
+            "",
+            inspect.getdoc(get(row["name"])) or "",
+            "",
+            "| parameter | default | allowed | meaning |",
+            "|---|---|---|---|",
+            *(_param_line(spec) for spec in row["params"]),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _param_line(spec: dict[str, Any]) -> str:
+    if spec["choices"]:
+        allowed = ", ".join(f"`{choice}`" for choice in spec["choices"])
+    elif spec["low"] is None and spec["high"] is None:
+        allowed = "any"
+    else:
+        low = "-∞" if spec["low"] is None else f"{spec['low']:,}"
+        allowed = f"{low} … {'∞' if spec['high'] is None else f'{spec['high']:,}'}"
+    unit = f" {spec['unit']}" if spec["unit"] else ""
+    return f"| `{spec['name']}` | `{spec['default']}` | {allowed}{unit} | {spec['help']} |"
+
+
+def _install(algorithm: type[Algorithm]) -> str:
+    return (
+        f'pip install -e ".[{algorithm.tags.extra}]"'
+        if algorithm.tags.extra
+        else "pip install -e ."
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,298 @@
+"""Streaming half-space trees: one forest over the points of all entities, learning as they come."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.contracts import (
+    Bools,
+    Floats,
+    OnStep,
+    Panel,
+    Params,
+    State,
+    StreamingDetector,
+    Tags,
+    param,
+)
+from core.errors import InvalidInputError
+from core.features.scaling import Scale
+
+REACH = 8.0
+"""Robust standard deviations at which a value is clipped: the fixed working range of the trees."""
+ROLES = ("level", "reference", "latest", "seen", "points")
+
+
+@dataclass(frozen=True)
+class HalfSpaceTreesParams(Params):
+    trees: int = param(25, help="Number of trees", low=1, high=1_000)
+    height: int = param(6, help="Depth of every tree", low=1, high=14)
+    window: int = param(
+        250,
+        help="Points, of all entities together, that make one reference window",
+        low=2,
+        high=10**7,
+    )
+    memory: float = param(
+        0.9,
+        help="Share of the old reference that a full window leaves standing; 0 replaces it whole",
+        low=0.0,
+        high=1.0,
+    )
+    smoothing: float = param(
+        0.3,
+        help="Weight of today in each entity's running level, which shows slow shifts",
+        low=0.01,
+        high=1.0,
+    )
+
+
+class HalfSpaceTrees(StreamingDetector):
+    """How empty the neighbourhood of a point was in the recent past of all entities.
+
+    Random trees halve the space of (today, running level) of every metric until `height`; each node
+    counts the points that passed. A point's density is mass · 2^depth at the first node too thin to ask
+    further. New points fill a latest window; when it is full it is folded into the reference, by which
+    points are judged, so the forest follows what is normal now.
+
+    Pooled: the points of all entities feed one forest, because 14 daily points of one campaign would
+    never fill a window. `fit` fills the reference from the training panel, so that scores mean something
+    from the first update on. All points of one time are judged before any of them is learned: their order
+    does not matter. Scoring a panel replays `update` from the fitted state, bit for bit. As entities
+    teach each other, a panel of some entities is judged slightly otherwise than among all.
+
+    Good for: streams of many entities; drifting normals. Bad for: anomalies that come packed in one
+    window; values far beyond 8 robust standard deviations look alike.
+    Score: −log2 of the mean relative density; 0 = as dense as an even spread, higher = emptier. `warm`
+    tells the share of the first window that was seen, up to 1; a score before that says little.
+    Cost: trees · height per point.
+
+    Source: Tan, Ting & Liu, Fast Anomaly Detection for Streaming Data (IJCAI 2011), algorithms 1–3;
+    the fading memory of the reference and the running level are ours (memory 0 is the paper).
+    """
+
+    name = "half-space-trees"
+    source = (
+        "Tan, Ting & Liu, Fast Anomaly Detection for Streaming Data (IJCAI 2011), algorithms 1–3"
+    )
+    tags = Tags(
+        streaming=True,
+        stochastic=True,
+        min_times=3,
+        modules=("numba",),
+        skip={
+            "entities_apart": "the forest learns from all entities, so each is judged among the others",
+        },
+    )
+    Params = HalfSpaceTreesParams
+
+    def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
+        scale = Scale.learn(panel.values)
+        feature, threshold = self._grow(2 * len(panel.metrics))
+        grown: dict[str, Any] = {**scale.state, "feature": feature, "threshold": threshold}
+        nodes = threshold.size * 2 + self.params.trees
+        empty = {
+            "reference": np.zeros(nodes),
+            "latest": np.zeros(nodes),
+            "seen": np.zeros(1),
+            "points": np.zeros(1),
+        }
+        forest = Forest.of({**grown, **empty})
+        level = np.zeros((len(panel.entities), len(panel.metrics)))
+        for time in range(len(panel.periods)):
+            level, features = self._features(scale, level, panel.values[:, time])
+            forest.learn(features, observed(panel.values[:, time]))
+        # the training panel is one long window: its whole mass is the first reference
+        forest.fold(memory=0.0)
+        return {**grown, **forest.running}
+
+    def _open(self, state: State) -> Any:
+        return state
+
+    def _score(self, scorer: Any, panel: Panel) -> Floats:
+        running = self.begin(panel.entities)
+        scores = np.empty((len(panel.entities), len(panel.periods)))
+        for time in range(len(panel.periods)):
+            running, scores[:, time] = self.update(running, panel.values[:, time])
+        return scores
+
+    @property
+    def warm(self) -> float:
+        """Share of the first window that the fitted reference rests on, 0…1."""
+        return self.warmth(self.state)
+
+    def warmth(self, running: State) -> float:
+        """Share of the first window seen so far by a fitted or running state, 0…1."""
+        points = float(np.asarray(running["points"])[0])
+        window: int = self.params.window
+        return min(1.0, points / window)
+
+    def begin(self, entities: Sequence[str], earlier: State | None = None) -> State:
+        """The running state of `entities`: the fitted forest, or that of an `earlier` running state.
+
+        From `earlier`, entities known there keep their running level; new ones start at their normal.
+        """
+        source = self.state if earlier is None else earlier
+        level = np.zeros((len(entities), len(np.asarray(self.state["centre"]))))
+        if earlier is not None:
+            row_of = {name: row for row, name in enumerate(str(earlier["entities"]).split("\n"))}
+            rows = np.array([row_of.get(entity, -1) for entity in entities], dtype=np.intp)
+            level[rows >= 0] = np.asarray(earlier["level"])[rows[rows >= 0]]
+        forest = {role: source[role] for role in ROLES if role != "level"}
+        return {"entities": "\n".join(entities), "level": level, **forest}
+
+    def update(self, running: State, points: Floats) -> tuple[State, Floats]:
+        """Judge the next point of each entity, then learn them all.
+
+        points : (n_entity, n_metric) in the order of `begin`; NaN counts as expected, and a point
+        without any value is judged but not learned.
+        """
+        level = np.asarray(running["level"])
+        if points.shape != level.shape:
+            rule = f"of shape {level.shape}, one row per entity begun"
+            raise InvalidInputError.of(self.name, "points", rule, points.shape)
+        level, features = self._features(Scale.of(self.state), level, points)
+        forest = Forest.of({**self.state, **running})
+        scores = forest.score(features)
+        forest.learn(features, observed(points))
+        if forest.seen[0] >= self.params.window:
+            forest.fold(self.params.memory)
+        return {"entities": running["entities"], "level": level, **forest.running}, scores
+
+    def _features(self, scale: Scale, level: Floats, points: Floats) -> tuple[Floats, Floats]:
+        """New running level, and (n_entity, 2 · n_metric) in 0…1: today and the level."""
+        today = scale.apply(points, REACH)
+        share = self.params.smoothing
+        level = (1.0 - share) * level + share * today
+        # a running mean of independent days has this standard deviation; undone, both look alike
+        steady = np.clip(level / np.sqrt(share / (2.0 - share)), -REACH, REACH)
+        return level, np.concatenate([today, steady], axis=1) / (2 * REACH) + 0.5
+
+    def _grow(self, n_feature: int) -> tuple[NDArray[np.int32], Floats]:
+        """Column and cut of every inner node, (n_tree, 2^height − 1), in heap order."""
+        rng = np.random.default_rng(self.params.seed)
+        trees, inner = self.params.trees, 2**self.params.height - 1
+        centre = rng.random((trees, n_feature))
+        half = 2 * np.maximum(centre, 1 - centre)
+        low, high = (np.empty((trees, inner, n_feature)) for _ in range(2))
+        low[:, 0], high[:, 0] = centre - half, centre + half
+        feature = rng.integers(n_feature, size=(trees, inner), dtype=np.int32)
+        threshold = np.empty((trees, inner))
+        every = np.arange(trees)
+        for node in range(inner):
+            column = feature[:, node]
+            middle = (low[every, node, column] + high[every, node, column]) / 2
+            threshold[:, node] = middle
+            for child, side in ((2 * node + 1, high), (2 * node + 2, low)):
+                if child < inner:
+                    low[:, child], high[:, child] = low[:, node], high[:, node]
+                    side[every, child, column] = middle
+        return feature, threshold
+
+
+def observed(points: Floats) -> Bools:
+    """(n_entity,) True where at least one metric has a value."""
+    return np.asarray(~np.isnan(points).all(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """The trees with their masses; `learn` and `fold` change the masses, which are this forest's own.
+
+    Nodes of one tree lie in heap order. Masses are shares of the points of their window, so windows of
+    different sizes compare.
+    """
+
+    feature: NDArray[np.int32]
+    threshold: Floats
+    reference: Floats
+    latest: Floats
+    seen: Floats
+    points: Floats
+
+    @classmethod
+    def of(cls, state: State) -> Forest:
+        return cls(*(np.array(state[name]) for name in cls.__dataclass_fields__))
+
+    @property
+    def running(self) -> dict[str, Floats]:
+        return {
+            "reference": self.reference,
+            "latest": self.latest,
+            "seen": self.seen,
+            "points": self.points,
+        }
+
+    def score(self, features: Floats) -> Floats:
+        density = _kernels()[0](features, self.feature, self.threshold, self.reference)
+        return np.asarray(-np.log2(density / len(self.feature)))
+
+    def learn(self, features: Floats, known: Bools) -> None:
+        _kernels()[1](features, known, self.feature, self.threshold, self.latest)
+        self.seen[0] += known.sum()
+        self.points[0] += known.sum()
+
+    def fold(self, memory: float) -> None:
+        """Make the latest window part of the reference and begin a new one."""
+        self.reference[:] = memory * self.reference + (1 - memory) * self.latest / max(
+            self.seen[0], 1
+        )
+        self.latest[:] = 0.0
+        self.seen[0] = 0.0
+
+
+THIN = 0.1
+"""Share of a window below which a node is not asked further (Tan et al., section 4.2: sizeLimit)."""
+EMPTY = 2.0**-20
+"""Density of a place that nobody was ever seen in."""
+
+
+def _density(
+    features: Floats, feature: NDArray[np.int32], threshold: Floats, reference: Floats
+) -> Floats:
+    trees, inner = feature.shape
+    nodes = 2 * inner + 1
+    density = np.full(len(features), EMPTY)
+    for tree in range(trees):
+        for row in range(len(features)):
+            node, weight = 0, 1.0
+            while node < inner and reference[tree * nodes + node] > THIN:
+                right = features[row, feature[tree, node]] > threshold[tree, node]
+                node = 2 * node + 1 + right
+                weight *= 2.0
+            density[row] += reference[tree * nodes + node] * weight
+    return density
+
+
+def _learn(
+    features: Floats,
+    known: Bools,
+    feature: NDArray[np.int32],
+    threshold: Floats,
+    latest: Floats,
+) -> None:
+    trees, inner = feature.shape
+    nodes = 2 * inner + 1
+    for tree in range(trees):
+        for row in range(len(features)):
+            if known[row]:
+                node = 0
+                latest[tree * nodes] += 1.0
+                while node < inner:
+                    right = features[row, feature[tree, node]] > threshold[tree, node]
+                    node = 2 * node + 1 + right
+                    latest[tree * nodes + node] += 1.0
+
+
+@functools.cache
+def _kernels() -> tuple[Callable[..., Floats], Callable[..., None]]:
+    import numba
+
+    compiled = numba.njit(cache=True, nogil=True)
+    return compiled(_density), compiled(_learn)

@@ -1,0 +1,229 @@
+"""LSTM autoencoder: one model over the windows of all entities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State, Tags, param
+from core.errors import NotEnoughDataError
+from core.features.scaling import Scale
+from core.features.windows import windows
+from core.training import CHUNK, Schedule, train
+
+if TYPE_CHECKING:
+    import torch
+
+LENGTH = 14
+"""Periods in a window."""
+REACH = 8.0
+"""Robust standard deviations at which a value is clipped, so that one wild day cannot own the loss."""
+HIDDEN = 0.5
+"""Share of the cells that a training window hides: one half of the chequerboard that scoring hides."""
+FADE = 0.75
+"""Weight of a day over that of the next: today leads, yesterday counts, a week ago hardly does."""
+VALIDATION = 0.2
+"""Latest share of the periods, held back for early stopping."""
+PREFIX = "net."
+
+
+@dataclass(frozen=True)
+class LstmAutoencoderParams(Params):
+    hidden: int = param(32, help="Width of the recurrent layers", low=2, high=512)
+    latent: int = param(8, help="Numbers that a whole window is squeezed into", low=1, high=512)
+    windows: int = param(
+        8_000, help="Training windows drawn from all entities", low=8, high=1_000_000
+    )
+    epochs: int = param(24, help="Most passes over the training windows", low=1, high=1_000)
+    patience: int = param(
+        10, help="Passes without a better validation loss that end it", low=1, high=100
+    )
+    batch: int = param(256, help="Windows per step", low=1, high=65_536)
+    rate: float = param(0.01, help="Peak learning rate", low=1e-6, high=1.0)
+
+
+class LstmAutoencoder(Detector):
+    """How badly a 14-day window is rebuilt by a net that knows the windows of all entities.
+
+    One net over all entities: an encoder LSTM squeezes what it is shown of the robustly standardised
+    window into `latent` numbers, a decoder LSTM rebuilds the whole. It learns on windows of which half
+    the cells, drawn at random, are hidden, and only hidden cells count: a cell must follow from its
+    neighbours, so the net cannot just pass an anomaly through. Missing cells and the padding of short
+    histories are hidden always and never count. Scoring hides the black, then the white cells of a
+    chequerboard: two passes, and every cell was rebuilt without being seen.
+
+    The score at t is the mean squared error of the window that ends at t, a day weighing 0.75 of the
+    next: an anomaly shows on its day, and gains as it lasts. `cell_errors` gives the same sum by cell.
+
+    Fitting holds back the windows that end in the latest 20 % of the periods, stops after `patience`
+    epochs without a better loss there and keeps the best weights.
+
+    Good for: weak shifts of several days, broken relations between metrics or between days.
+    Bad for: a handful of short histories (a net needs thousands of windows); patterns beyond 14 periods.
+    Score: squared robust standard deviations, about 1 on normal days, 0 where nothing was observed;
+    batches of other sizes differ in the last float32 digits. Cost: about 10 µs per window and core.
+
+    Source: Malhotra et al., LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection (2016),
+    section 2; hiding cells after Vincent et al., Extracting and Composing Robust Features with
+    Denoising Autoencoders (ICML 2008), section 2; the fading weights are ours.
+    """
+
+    name = "lstm-autoencoder"
+    source = "Malhotra et al., LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection (2016), section 2"
+    tags = Tags(stochastic=True, min_times=LENGTH, modules=("torch",))
+    Params = LstmAutoencoderParams
+
+    def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
+        scale = Scale.learn(panel.values)
+        values, known = _cells(scale, panel)
+        n_metric = len(panel.metrics)
+        split = len(panel.periods) - max(1, round(VALIDATION * len(panel.periods)))
+        rng = np.random.default_rng(self.params.seed)
+        parts = []
+        for times, most in (
+            (range(split), self.params.windows),
+            (range(split, len(panel.periods)), max(1, self.params.windows // 4)),
+        ):
+            rows, ends = np.nonzero(known[:, times.start : times.stop, -1].any(axis=-1))
+            if not len(rows):
+                rule = f"at least 1 that ends at an observed one of periods {times}"
+                raise NotEnoughDataError.of(self.name, "windows", rule, 0)
+            chosen = rng.permutation(len(rows))[:most]
+            at = (rows[chosen], ends[chosen] + times.start)
+            draw = rng.random(values[at].shape)
+            parts.append((_tensor(values[at]), _tensor(known[at]), _tensor(draw)))
+
+        net = _net(n_metric, self.params.hidden, self.params.latent)
+        _initialise(net, self.params.hidden, self.params.seed)
+        schedule = Schedule(
+            self.params.epochs,
+            self.params.batch,
+            self.params.rate,
+            self.params.patience,
+            self.params.seed,
+        )
+        history = train(net, _loss, parts[0], parts[1], schedule, on_step)
+        weights = {PREFIX + name: value.numpy() for name, value in net.state_dict().items()}
+        return {**scale.state, **weights, "history": json.dumps(asdict(history))}
+
+    def _open(self, state: State) -> tuple[Scale, torch.nn.ModuleDict]:
+        import torch
+
+        scale = Scale.of(state)
+        net = _net(len(scale.centre), self.params.hidden, self.params.latent)
+        # copies: a loaded array is read-only, and torch would write through it
+        net.load_state_dict(
+            {
+                role.removeprefix(PREFIX): torch.tensor(np.array(value))
+                for role, value in state.items()
+                if role.startswith(PREFIX)
+            }
+        )
+        return scale, net.eval().requires_grad_(False)
+
+    def _score(self, scorer: Any, panel: Panel) -> Floats:
+        return self._errors_of_last(scorer, panel, len(panel.periods))
+
+    def _score_last(self, scorer: Any, panel: Panel) -> Floats:
+        return self._errors_of_last(scorer, panel, 1)[:, -1]
+
+    def _errors_of_last(self, scorer: Any, panel: Panel, last: int) -> Floats:
+        scale, net = scorer
+        values, known = _cells(scale, panel, last)
+        scores = np.empty(known.shape[:2])
+        step = max(1, CHUNK // last)
+        for start in range(0, len(values), step):
+            rows = slice(start, start + step)
+            scores[rows] = _errors(net, values[rows], known[rows]).sum(axis=(-2, -1))
+        return scores
+
+    def cell_errors(self, panel: Panel, rows: Sequence[int], at: Sequence[int]) -> Floats:
+        """(k, 14, n_metric): what each day and metric adds to the score of entity rows[i] at time at[i].
+
+        Each block sums to that score; days before the panel's first are 0.
+        """
+        scale, net = self.scorer
+        self._check_metrics(panel)
+        values, known = _cells(scale, panel)
+        pairs = (np.asarray(rows, dtype=np.intp), np.asarray(at, dtype=np.intp))
+        return _errors(net, values[pairs][:, None], known[pairs][:, None])[:, 0]
+
+
+def _cells(scale: Scale, panel: Panel, last: int | None = None) -> tuple[Floats, Bools]:
+    """Standardised windows (n_entity, last, 14, n_metric), NaN where missing, and which cells count."""
+    within = np.clip((panel.values - scale.centre) / scale.spread, -REACH, REACH)
+    values, padded = windows(panel.with_values(within), LENGTH, last)
+    return values, ~np.isnan(values) & ~padded[..., None]
+
+
+def _errors(net: torch.nn.ModuleDict, values: Floats, known: Bools) -> Floats:
+    """Weighted squared errors of windows (…, 14, n_metric), 0 where a cell does not count."""
+    import torch
+
+    shape = values.shape
+    cells, counted = (
+        _tensor(values.reshape(-1, *shape[-2:])),
+        _tensor(known.reshape(-1, *shape[-2:])),
+    )
+    board = torch.from_numpy(np.indices(shape[-2:]).sum(axis=0) % 2).float()
+    with torch.inference_mode():
+        black = _rebuild(net, cells, counted * (1 - board))
+        white = _rebuild(net, cells, counted * board)
+        squared = torch.where(board > 0, black, white).sub_(cells).square_().numpy()
+    weights = FADE ** np.arange(LENGTH - 1, -1, -1.0)[:, None]
+    weights /= weights.sum() * shape[-1]
+    return np.asarray(squared.reshape(shape) * weights * known)
+
+
+def _loss(
+    net: torch.nn.ModuleDict, values: torch.Tensor, known: torch.Tensor, draw: torch.Tensor
+) -> torch.Tensor:
+    hidden = known * (draw < HIDDEN)
+    squared = (_rebuild(net, values, known - hidden) - values).square() * hidden
+    return squared.sum() / hidden.sum().clamp(min=1.0)
+
+
+def _rebuild(net: torch.nn.ModuleDict, values: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
+    """Windows rebuilt from the cells that `shown` marks with 1."""
+    import torch
+
+    _, (final, _) = net["encoder"](torch.cat([values * shown, shown], dim=-1))
+    squeezed = net["squeeze"](final[-1]).tanh()
+    decoded, _ = net["decoder"](squeezed.unsqueeze(1).expand(-1, values.shape[1], -1))
+    rebuilt: torch.Tensor = net["output"](decoded)
+    return rebuilt
+
+
+def _net(n_metric: int, hidden: int, latent: int) -> torch.nn.ModuleDict:
+    """The layers without values: nothing is drawn from torch's global random state."""
+    from torch import device, nn
+
+    with device("meta"):
+        layers = {
+            "encoder": nn.LSTM(2 * n_metric, hidden, batch_first=True),
+            "squeeze": nn.Linear(hidden, latent),
+            "decoder": nn.LSTM(latent, hidden, batch_first=True),
+            "output": nn.Linear(hidden, n_metric),
+        }
+    return nn.ModuleDict(layers).to_empty(device="cpu")
+
+
+def _initialise(net: torch.nn.ModuleDict, hidden: int, seed: int) -> None:
+    """Uniform in ±1/√hidden, torch's own rule for recurrent layers, from `seed` alone."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weights in net.parameters():
+            weights.uniform_(-(hidden**-0.5), hidden**-0.5, generator=generator)
+
+
+def _tensor(values: NDArray[Any]) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(np.nan_to_num(values.astype(np.float32)))

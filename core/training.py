@@ -1,0 +1,139 @@
+"""The one training loop: every torch model learns here, so all stop, restore and cancel alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.contracts import OnStep
+from core.errors import CancelledError, TrainingError
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = Sequence[torch.Tensor]
+    Loss = Callable[..., torch.Tensor]
+
+CHUNK = 1_024
+"""Rows at once where no gradient is kept: enough to fill a core, few enough to stay in its cache."""
+CLIP = 1.0
+"""Norm above which a gradient is cut; recurrent nets need it (Pascanu, Mikolov & Bengio 2013)."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn; `patience` epochs without a better validation loss end it."""
+
+    epochs: int
+    batch: int
+    rate: float
+    patience: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class History:
+    """Mean loss per epoch, and the epoch (from 0) whose weights were kept."""
+
+    train: tuple[float, ...]
+    validation: tuple[float, ...]
+    best: int
+
+
+def train(
+    model: torch.nn.Module,
+    loss: Loss,
+    training: Tensors,
+    validation: Tensors,
+    schedule: Schedule,
+    on_step: OnStep | None = None,
+) -> History:
+    """Fit `model` in place with Adam on a one-cycle rate and leave it with its best weights.
+
+    loss       : (model, *batch) → scalar mean loss of the batch
+    training, validation : tensors of equal first length, sliced together into batches
+    on_step    : called after each epoch with stage "train" and {"train", "validation"} losses
+
+    Raises CancelledError where `on_step` answers False and TrainingError for a loss that is not finite.
+    Source: Smith & Topin, Super-Convergence (2019), for the one-cycle rate.
+    """
+    import torch
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=schedule.rate)
+    per_epoch = math.ceil(len(training[0]) / schedule.batch)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=schedule.rate, total_steps=schedule.epochs * per_epoch + 1
+    )
+    rng = np.random.default_rng(schedule.seed)
+    train_losses: list[float] = []
+    validation_losses: list[float] = []
+    best, best_weights = 0, _weights(model)
+    for epoch in range(schedule.epochs):
+        model.train()
+        total = 0.0
+        for batch in _batches(training, schedule.batch, rng):
+            optimizer.zero_grad()
+            value = loss(model, *batch)
+            torch.autograd.backward(value)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+            cycle.step()
+            total += value.item() * len(batch[0])
+        train_losses.append(total / len(training[0]))
+        validation_losses.append(mean_loss(model, loss, validation))
+        if not (math.isfinite(train_losses[-1]) and math.isfinite(validation_losses[-1])):
+            reached = (train_losses[-1], validation_losses[-1])
+            raise TrainingError.of(
+                "training", "the loss", "finite", reached, "Lower the learning rate."
+            )
+        if epoch == 0 or validation_losses[-1] < validation_losses[best]:
+            best, best_weights = epoch, _weights(model)
+        numbers = {"train": train_losses[-1], "validation": validation_losses[-1]}
+        if (
+            on_step is not None
+            and on_step("train", (epoch + 1) / schedule.epochs, numbers) is False
+        ):
+            raise CancelledError.of(
+                "training", "the run", "let finish", f"stop after epoch {epoch + 1}"
+            )
+        if epoch - best >= schedule.patience:
+            break
+    model.load_state_dict(best_weights)
+    model.eval()
+    return History(tuple(train_losses), tuple(validation_losses), best)
+
+
+def mean_loss(model: torch.nn.Module, loss: Loss, tensors: Tensors) -> float:
+    """Mean loss over all rows, without learning."""
+    import torch
+
+    model.eval()
+    with torch.inference_mode():
+        total = sum(
+            loss(model, *batch).item() * len(batch[0]) for batch in _batches(tensors, CHUNK)
+        )
+    return total / len(tensors[0])
+
+
+def _batches(
+    tensors: Tensors, size: int, rng: np.random.Generator | None = None
+) -> Iterator[list[torch.Tensor]]:
+    import torch
+
+    n = len(tensors[0])
+    if rng is None:
+        for start in range(0, n, size):
+            yield [tensor[start : start + size] for tensor in tensors]
+        return
+    order = torch.from_numpy(rng.permutation(n))
+    for start in range(0, n, size):
+        rows = order[start : start + size]
+        yield [tensor[rows] for tensor in tensors]
+
+
+def _weights(model: torch.nn.Module) -> dict[str, Any]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
