@@ -125,13 +125,11 @@ def page() -> str:
 
 
 def _param_line(spec: dict[str, Any]) -> str:
-    if spec["choices"]:
-        allowed = ", ".join(f"`{choice}`" for choice in spec["choices"])
-    elif spec["low"] is None and spec["high"] is None:
-        allowed = "any"
-    else:
-        low = "-∞" if spec["low"] is None else f"{spec['low']:,}"
-        allowed = f"{low} … {'∞' if spec['high'] is None else f'{spec['high']:,}'}"
+    low, high = (
+        unbounded if spec[side] is None else f"{spec[side]:,}"
+        for side, unbounded in (("low", "-∞"), ("high", "∞"))
+    )
+    allowed = ", ".join(f"`{choice}`" for choice in spec["choices"]) or f"{low} … {high}"
     unit = f" {spec['unit']}" if spec["unit"] else ""
     return f"| `{spec['name']}` | `{spec['default']}` | {allowed}{unit} | {spec['help']} |"
 
