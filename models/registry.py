@@ -1,0 +1,442 @@
+"""Fitted algorithms as signed, immutable versions on disk; the only place where bytes become models.
+
+`<root>/<name>/<version>/` holds data-only artifacts, `manifest.json` and `manifest.sig`. A version is written
+into a private temporary folder, synced, renamed into place, and exists once its database row does: whatever a
+crash leaves before that row is swept at the next start. Loading trusts nothing it has not checked: signature,
+names, lengths and digests are checked on the very bytes that are then parsed, and the model must reproduce
+the scores of its own probe rows.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core import artifact, catalog
+from core.contracts import Algorithm, Detector, Floats, Forecaster, Panel, Periods, State
+from core.errors import (
+    ChecksumMismatchError,
+    InvalidInputError,
+    MissingArtifactError,
+    NotFoundError,
+    PersistenceError,
+    SelfTestError,
+    SignatureError,
+)
+from models import manifest as manifests
+from models.manifest import MANIFEST, SIGNATURE, Artifact, Manifest, Training, check_name
+from models.ports import ALIASES, CHAMPION, AliasRow, VersionRow, VersionStore
+from models.signing import Keys
+
+PROBE_ROWS, PROBE_PERIODS = 16, 30
+PROBES = "probes.safetensors"
+MAX_MANIFEST, MAX_SIGNATURE, MAX_ARTIFACT = 1 << 20, 256, 1 << 28  # bytes
+SAME, ELSEWHERE = 1e-9, 1e-5
+"""Relative tolerance of the self-test: same libraries and machine; others (single-precision products differ)."""
+
+_SIGNATURE = re.compile(rb"([0-9a-f]{16}) ([A-Za-z0-9+/]{86}==)\n")
+_DOMAIN = b"headwater/model-version/1"
+
+
+class Registry:
+    """Publishes, verifies, loads and promotes versions of one installation."""
+
+    def __init__(
+        self,
+        root: Path,
+        store: VersionStore,
+        keys: Keys,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.root = root
+        self.store = store
+        self.keys = keys
+        self.clock = clock
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    # ── publish ──────────────────────────────────────────────────────────────────────────────────
+
+    def publish(
+        self,
+        tenant: str,
+        *,
+        domain: str,
+        algorithm: Algorithm,
+        probes: Panel,
+        training: Training,
+        metrics: Mapping[str, float],
+        parent: str = "",
+        members: Mapping[str, str] | None = None,
+        actor: str,
+    ) -> VersionRow:
+        """Write, sign and record one version of a fitted algorithm.
+
+        `probes` is a panel it can score, e.g. the training panel: 16 of its rows become the self-test. The
+        model that goes to disk is read back and must score them as the one in memory does.
+        """
+        check_name("tenant", tenant)
+        check_name("name", algorithm.name)
+        created = self.clock()
+        version = version_id(created)
+        files = dict(artifact.pack(algorithm.state))
+        if PROBES in files:
+            raise InvalidInputError.of(
+                "registry", "an artifact", f"named other than {PROBES}", PROBES
+            )
+        probe = _probe_rows(probes)
+        expected = _outcome(algorithm, probe)
+        self._self_test(_revive(algorithm.name, algorithm.params, files), probe, expected, SAME)
+        files[PROBES] = _pack_probes(probe, expected)
+        signer = self.keys.signer()
+        text = Manifest(
+            tenant=tenant,
+            domain=domain,
+            name=algorithm.name,
+            version=version,
+            created=created.isoformat(),
+            kind=algorithm.kind,
+            algorithm=algorithm.name,
+            params=dataclasses.asdict(algorithm.params),
+            artifacts=tuple(_described(name, data) for name, data in sorted(files.items())),
+            features=probes.metrics,
+            probes=probe.entities,
+            training=training,
+            metrics={name: float(value) for name, value in metrics.items()},
+            key_id=signer.key_id,
+            parent=parent,
+            members=dict(members or {}),
+            libraries=manifests.libraries(),
+            machine=manifests.machine(),
+        ).encode()
+        signature = base64.b64encode(signer.sign(_signed(tenant, algorithm.name, version, text)))
+        files[MANIFEST] = text
+        files[SIGNATURE] = f"{signer.key_id} {signature.decode()}\n".encode()
+        self._write(algorithm.name, version, files)
+        row = {
+            "id": version,
+            "domain": domain,
+            "name": algorithm.name,
+            "kind": algorithm.kind,
+            "digest": hashlib.sha256(text).hexdigest(),
+            "params": dataclasses.asdict(algorithm.params),
+            "metrics": dict(metrics),
+            "parent": parent or None,
+            "snapshot_digest": training.snapshot_digest,
+        }
+        return self.store.add(tenant, row, actor=actor, at=created)
+
+    def _write(self, name: str, version: str, files: Mapping[str, bytes]) -> None:
+        """All files or none: temporary folder, fsync each, rename, fsync the folders."""
+        temporary = self.root / f".tmp-{secrets.token_hex(8)}"
+        temporary.mkdir(mode=0o700)
+        try:
+            for file, data in files.items():
+                descriptor = os.open(temporary / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "wb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(descriptor)
+            _sync(temporary)
+            folder = self.root / name
+            folder.mkdir(exist_ok=True, mode=0o700)
+            temporary.rename(folder / version)
+            _sync(folder)
+            _sync(self.root)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+    # ── load ─────────────────────────────────────────────────────────────────────────────────────
+
+    def load(self, tenant: str, version_id: str) -> Algorithm:
+        """The fitted algorithm of a version, after every check.
+
+        Raises NotFoundError, MissingArtifactError, SignatureError, ChecksumMismatchError,
+        IncompatibleVersionError, SelfTestError, or PersistenceError for anything else that is not as written.
+        """
+        manifest, files = self._verified(tenant, version_id)
+        probes = files.pop(PROBES, None)
+        if probes is None:
+            raise MissingArtifactError.of("registry", PROBES, "among the artifacts", sorted(files))
+        who = f"{manifest.name} {manifest.version}"
+        try:
+            kind = catalog.get(manifest.algorithm)
+            algorithm = _revive(manifest.algorithm, kind.Params.of(manifest.params), files)
+            probe, expected = _unpack_probes(probes, manifest)
+            here = (manifests.libraries(), manifests.machine())
+            close = SAME if here == (manifest.libraries, manifest.machine) else ELSEWHERE
+            self._self_test(algorithm, probe, expected, close)
+        except PersistenceError:
+            raise
+        except Exception as error:
+            raise PersistenceError.of(
+                who,
+                "the model",
+                "readable by this installation",
+                f"{type(error).__name__}: {error}",
+            ) from error
+        algorithm.model_id = manifest.version
+        return algorithm
+
+    def manifest(self, tenant: str, version_id: str) -> Manifest:
+        """The manifest of a version, once its signature and all its bytes are verified."""
+        return self._verified(tenant, version_id)[0]
+
+    def _verified(self, tenant: str, version_id: str) -> tuple[Manifest, dict[str, bytes]]:
+        row = self.store.get(check_name("tenant", tenant), check_name("version", version_id))
+        files = _read_folder(self.root, check_name("name", row.name), row.id)
+        text, signature = files.pop(MANIFEST), files.pop(SIGNATURE)
+        matched = _SIGNATURE.fullmatch(signature)
+        if matched is None:
+            raise SignatureError.of(row.id, SIGNATURE, "a key id and a signature", signature[:40])
+        key = matched[1].decode()
+        self.keys.verify(key, _signed(tenant, row.name, row.id, text), base64.b64decode(matched[2]))
+        _check_digest(row.id, MANIFEST, text, row.digest)
+        manifest = Manifest.decode(text)
+        named = (manifest.tenant, manifest.name, manifest.version, manifest.key_id)
+        if named != (tenant, row.name, row.id, key):
+            raise PersistenceError.of(row.id, "the manifest", f"of {tenant}/{row.name}", named)
+        listed = {entry.file: entry for entry in manifest.artifacts}
+        if set(listed) != set(files):
+            raise MissingArtifactError.of(
+                row.id, "the artifacts", f"exactly {', '.join(sorted(listed))}", sorted(files)
+            )
+        for name, data in files.items():
+            if len(data) != listed[name].bytes:
+                raise ChecksumMismatchError.of(
+                    row.id, name, f"{listed[name].bytes} bytes long", len(data)
+                )
+            _check_digest(row.id, name, data, listed[name].sha256)
+        manifest.check_libraries()
+        return manifest, files
+
+    @staticmethod
+    def _self_test(algorithm: Algorithm, probe: Panel, expected: Floats, tolerance: float) -> None:
+        got = _outcome(algorithm, probe)
+        same = got.shape == expected.shape and np.allclose(
+            got, expected, rtol=tolerance, atol=tolerance, equal_nan=True
+        )
+        if not same:
+            raise SelfTestError.of(
+                algorithm.name,
+                "the scores of the probe rows",
+                f"those it was published with (within {tolerance:g})",
+                got.shape
+                if got.shape != expected.shape
+                else float(np.nanmax(np.abs(got - expected))),
+                "Train the model again.",
+            )
+
+    # ── aliases ──────────────────────────────────────────────────────────────────────────────────
+
+    def promote(
+        self,
+        tenant: str,
+        domain: str,
+        version_id: str,
+        *,
+        alias: str = CHAMPION,
+        actor: str,
+        reason: str,
+        seen: int | None = None,
+    ) -> AliasRow:
+        """Point an alias at a version that loads; refused (ConflictError) if it moved since `seen`."""
+        if alias not in ALIASES:
+            raise InvalidInputError.of("registry", "alias", f"one of {', '.join(ALIASES)}", alias)
+        if not reason:
+            raise InvalidInputError.of("registry", "reason", "given", reason)
+        if seen is None:
+            current = self.store.alias(tenant, domain, alias)
+            seen = 0 if current is None else current.version
+        manifest = self.manifest(tenant, version_id)
+        if manifest.domain != domain:
+            raise InvalidInputError.of(
+                "registry", "the version", f"of domain {domain}", manifest.domain
+            )
+        self.load(tenant, version_id)
+        return self.store.move_alias(
+            tenant,
+            domain,
+            alias,
+            version_id,
+            seen=seen,
+            actor=actor,
+            reason=reason,
+            at=self.clock(),
+        )
+
+    # ── upkeep ───────────────────────────────────────────────────────────────────────────────────
+
+    def sweep(self, older_than: timedelta = timedelta(hours=1)) -> list[str]:
+        """Remove what a crash left: temporary folders, and version folders that never got their row.
+
+        The latter go to `.orphans/` instead of being deleted: beside a database restored from an older
+        backup they are versions that somebody may want back. Returns the names of what was moved away.
+        """
+        before = self.clock().timestamp() - older_than.total_seconds()
+        moved = []
+        for folder in sorted(self.root.glob(".tmp-*")):
+            if folder.lstat().st_mtime <= before:
+                shutil.rmtree(folder)
+                moved.append(folder.name)
+        for folder in sorted(self.root.glob("[a-z0-9]*/*")):
+            if folder.lstat().st_mtime <= before and not self._recorded(folder):
+                orphans = self.root / ".orphans"
+                orphans.mkdir(exist_ok=True, mode=0o700)
+                folder.rename(orphans / f"{folder.name}-{secrets.token_hex(4)}")
+                moved.append(f"{folder.parent.name}/{folder.name}")
+        return moved
+
+    def _recorded(self, folder: Path) -> bool:
+        try:
+            text = _read_folder(self.root, folder.parent.name, folder.name)[MANIFEST]
+            self.store.get(Manifest.decode(text).tenant, folder.name)
+        except (NotFoundError, PersistenceError):
+            return False
+        return True
+
+
+def version_id(at: datetime) -> str:
+    """A new id that sorts by time and is unique everywhere: 48 bits of milliseconds, 80 random bits, base 32."""
+    number = int(at.timestamp() * 1000) << 80 | secrets.randbits(80)
+    return "".join(
+        "0123456789abcdefghjkmnpqrstvwxyz"[number >> shift & 31] for shift in range(125, -1, -5)
+    )
+
+
+def digest_of(algorithm: Algorithm) -> str:
+    """SHA-256 of an algorithm's name, parameters and learned state: how an ensemble names its parts."""
+    digest = hashlib.sha256(f"{algorithm.name}\0{algorithm.params!r}".encode())
+    for name, data in sorted(artifact.pack(algorithm.state).items()):
+        digest.update(f"\0{name}\0{len(data)}\0".encode() + data)
+    return digest.hexdigest()
+
+
+# ── probe rows ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _probe_rows(panel: Panel) -> Panel:
+    """Up to 16 entities spread over the panel, their latest 30 periods."""
+    count = min(PROBE_ROWS, len(panel.entities))
+    rows = np.linspace(0, len(panel.entities) - 1, count).astype(int)
+    return panel.select(
+        entities=[panel.entities[row] for row in rows], times=slice(-PROBE_PERIODS, None)
+    )
+
+
+def _outcome(algorithm: Algorithm, probe: Panel) -> Floats:
+    if isinstance(algorithm, Detector):
+        return algorithm.score(probe)
+    if isinstance(algorithm, Forecaster):
+        return algorithm.forecast(probe, 1)
+    raise InvalidInputError.of(
+        "registry", "the algorithm", "a detector or a forecaster", algorithm.name
+    )
+
+
+def _pack_probes(probe: Panel, expected: Floats) -> bytes:
+    labels = probe.periods.labels.astype("datetime64[s]").astype(np.int64)
+    padded = np.zeros(probe.values.shape[:2], bool) if probe.padded is None else probe.padded
+    state: State = {
+        "values": probe.values,
+        "padded": padded.astype(np.uint8),
+        "labels": labels,
+        "step": np.array([probe.periods.step / np.timedelta64(1, "s")]),
+        "expected": expected,
+    }
+    (data,) = artifact.pack(state).values()
+    return data
+
+
+def _unpack_probes(data: bytes, manifest: Manifest) -> tuple[Panel, Floats]:
+    state: Any = artifact.unpack({"arrays.safetensors": data})
+    step = np.timedelta64(int(state["step"][0]), "s")
+    panel = Panel(
+        state["values"],
+        manifest.probes,
+        manifest.features,
+        Periods(state["labels"].astype("datetime64[s]"), step),
+        state["padded"].astype(bool),
+    )
+    return panel, state["expected"]
+
+
+def _revive(name: str, params: Any, files: Mapping[str, bytes]) -> Algorithm:
+    return catalog.get(name)(params, state=artifact.unpack(files))
+
+
+# ── bytes ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _signed(tenant: str, name: str, version: str, text: bytes) -> bytes:
+    """What is signed: the purpose, whose and which version it is, then the manifest's exact bytes."""
+    parts = (_DOMAIN, tenant.encode(), name.encode(), version.encode(), text)
+    return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+
+
+def _described(name: str, data: bytes) -> Artifact:
+    role, _, kind = name.rpartition(".")
+    return Artifact(role, name, len(data), hashlib.sha256(data).hexdigest(), kind)
+
+
+def _check_digest(who: str, name: str, data: bytes, expected: str) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise ChecksumMismatchError.of(who, f"{name}'s SHA-256", expected, found)
+
+
+def _read_folder(root: Path, name: str, version: str) -> dict[str, bytes]:
+    """Every file of a version, read once; links, special files, folders and over-long files are refused."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY
+    opened: list[int] = []
+    try:
+        opened.append(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
+        for step in (name, version):
+            opened.append(os.open(step, flags, dir_fd=opened[-1]))
+        found = sorted(os.listdir(opened[-1]))  # noqa: PTH208 - of the folder that was opened
+        missing = {MANIFEST, SIGNATURE} - set(found)
+        if missing:
+            raise MissingArtifactError.of(version, ", ".join(sorted(missing)), "present", found)
+        return {file: _read_file(file, opened[-1]) for file in found}
+    except FileNotFoundError as error:
+        raise MissingArtifactError.of(version, "its folder", "present", error.filename) from None
+    except OSError as error:
+        raise PersistenceError.of(
+            version, "its folder", "readable and no link", str(error)
+        ) from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _read_file(file: str, folder: int) -> bytes:
+    limit = {MANIFEST: MAX_MANIFEST, SIGNATURE: MAX_SIGNATURE}.get(file, MAX_ARTIFACT)
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise PersistenceError.of("registry", file, "a plain file without links", file)
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise PersistenceError.of("registry", file, f"at most {limit} bytes long", status.st_size)
+    return data
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

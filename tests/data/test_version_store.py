@@ -1,0 +1,93 @@
+"""Versions and aliases on both databases; the registry's own rules are tested with the registry."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from core.errors import ConflictError, NotFoundError
+from data.record_store import Records
+from data.version_store import Versions
+from tests.findings import NOW
+
+
+def fields(number: str, **others: Any) -> dict[str, Any]:
+    return {
+        "id": number,
+        "domain": "ads",
+        "name": "robust-z",
+        "kind": "detector",
+        "digest": number * 4,
+        "params": {"largest": 2},
+        "metrics": {"score_99": 2.5},
+        "parent": None,
+        "snapshot_digest": "",
+    } | others
+
+
+def test_versions_come_newest_first_and_by_domain_and_name(records: Records) -> None:
+    store = Versions(records)
+    for row in (fields("a"), fields("b", name="ensemble"), fields("c", domain="epc")):
+        store.add("acme", row, actor="ana", at=NOW)
+    assert [row.id for row in store.versions("acme")] == ["c", "b", "a"]
+    assert [row.id for row in store.versions("acme", "ads")] == ["b", "a"]
+    assert [row.id for row in store.versions("acme", name="robust-z")] == ["c", "a"]
+    assert store.versions("rival") == []
+    assert store.get("acme", "b").params == {"largest": 2}
+    assert store.get("acme", "b").created_at == NOW
+
+
+def test_an_alias_points_only_at_versions_of_its_tenant(records: Records) -> None:
+    store = Versions(records)
+    store.add("rival", fields("a"), actor="ana", at=NOW)
+    with pytest.raises(NotFoundError, match="one of this tenant's"):
+        store.move_alias(
+            "acme", "ads", "champion", "a", seen=0, actor="ana", reason="first", at=NOW
+        )
+    assert store.alias("acme", "ads", "champion") is None
+
+
+def test_of_many_moves_from_the_same_look_exactly_one_wins(records: Records) -> None:
+    store = Versions(records)
+    numbers = [f"v{number}" for number in range(8)]
+    for number in numbers:
+        store.add("acme", fields(number), actor="ana", at=NOW)
+
+    def move(number: str) -> bool:
+        try:
+            store.move_alias(
+                "acme", "ads", "champion", number, seen=0, actor=number, reason="race", at=NOW
+            )
+        except ConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [
+            number for number, moved in zip(numbers, pool.map(move, numbers), strict=True) if moved
+        ]
+    alias = store.alias("acme", "ads", "champion")
+    assert alias is not None
+    assert won == [alias.version_id]
+    assert [row.id for row in store.versions("acme") if row.state == "champion"] == won
+
+
+def test_a_version_that_comes_back_serves_again(records: Records) -> None:
+    store = Versions(records)
+    for number in ("a", "b"):
+        store.add("acme", fields(number), actor="ana", at=NOW)
+    for seen, number in enumerate(("a", "b", "a")):
+        at = NOW + timedelta(hours=seen)
+        store.move_alias(
+            "acme", "ads", "champion", number, seen=seen, actor="ana", reason="try", at=at
+        )
+    assert {row.id: row.state for row in store.versions("acme")} == {
+        "a": "champion",
+        "b": "retired",
+    }
+    alias = store.alias("acme", "ads", "champion")
+    assert alias is not None
+    assert (alias.version, alias.updated_at) == (3, NOW + timedelta(hours=2))

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from core.errors import SignatureError
+from models.signing import Keys
+
+
+def test_a_signature_verifies_and_the_private_key_is_only_ours(tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "keys")
+    signer = keys.signer()
+    keys.verify(signer.key_id, b"text", signer.sign(b"text"))
+    assert stat.S_IMODE((tmp_path / "keys/signing.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) == 0o700
+    assert Keys(tmp_path / "keys").signer().key_id == signer.key_id
+    assert sorted(path.name for path in (tmp_path / "keys").iterdir()) == sorted(
+        ["signing.key", f"{signer.key_id}.pub"]
+    )
+
+
+def test_another_text_or_key_is_refused(tmp_path: Path) -> None:
+    keys, stranger = Keys(tmp_path / "ours"), Keys(tmp_path / "theirs")
+    signer, foreign = keys.signer(), stranger.signer()
+    with pytest.raises(SignatureError, match="made over these bytes"):
+        keys.verify(signer.key_id, b"texT", signer.sign(b"text"))
+    with pytest.raises(SignatureError, match="one this installation trusts"):
+        keys.verify(foreign.key_id, b"text", foreign.sign(b"text"))
+    with pytest.raises(SignatureError, match="made over these bytes"):
+        keys.verify(signer.key_id, b"text", foreign.sign(b"text"))
+
+
+@pytest.mark.parametrize("name", ["../signing", "", "ABCDEF0123456789", "0" * 15])
+def test_a_key_id_is_never_a_path(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SignatureError, match="16 hexadecimal digits"):
+        Keys(tmp_path).verify(name, b"", b"")
+
+
+def test_a_public_key_must_be_the_one_its_name_says(tmp_path: Path) -> None:
+    keys, stranger = Keys(tmp_path / "ours"), Keys(tmp_path / "theirs")
+    signer, foreign = keys.signer(), stranger.signer()
+    theirs = (tmp_path / f"theirs/{foreign.key_id}.pub").read_bytes()
+    (tmp_path / f"ours/{signer.key_id}.pub").write_bytes(theirs)
+    with pytest.raises(SignatureError, match="the one its id names"):
+        keys.verify(signer.key_id, b"text", foreign.sign(b"text"))
+
+
+def test_verifying_never_opens_the_private_key(tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "keys")
+    signer = keys.signer()
+    signature = signer.sign(b"text")
+    (tmp_path / "keys/signing.key").unlink()
+    keys.verify(signer.key_id, b"text", signature)
+    assert not (tmp_path / "keys/signing.key").exists()
+
+
+def test_a_private_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    keys = Keys(tmp_path)
+    keys.signer()
+    (tmp_path / "signing.key").chmod(0o644)
+    with pytest.raises(SignatureError, match="0600"):
+        keys.signer()
+
+
+def test_a_replaced_key_still_verifies_what_the_old_one_signed(tmp_path: Path) -> None:
+    keys = Keys(tmp_path)
+    old = keys.signer()
+    signature = old.sign(b"text")
+    (tmp_path / "signing.key").unlink()
+    assert keys.signer().key_id != old.key_id
+    keys.verify(old.key_id, b"text", signature)

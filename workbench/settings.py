@@ -1,0 +1,44 @@
+"""All settings, from the environment (`HEADWATER_…`) or the caller; read once, at the start."""
+
+from __future__ import annotations
+
+import getpass
+import ipaddress
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where Headwater keeps things, where it listens, and who acts when nobody says."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADWATER_", frozen=True, extra="forbid")
+
+    home: Path = Field(Path("var"), description="Folder of databases, models and keys")
+    database_url: str = Field("", description="Records database; SQLite in `home` when empty")
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8501, ge=0, le=65535, description="Port to listen on")
+    tenant: str = Field("local", min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    user: str = Field(default_factory=getpass.getuser, min_length=1, max_length=128)
+    retention_days: int = Field(90, ge=1, description="Days until resolved alerts go to history")
+    loaded_models: int = Field(8, ge=1, description="Fitted models kept in memory")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def records_url(self) -> str:
+        """The records database's URL."""
+        return self.database_url or f"sqlite:///{self.home.resolve() / 'records.db'}"
+
+    @property
+    def address(self) -> str:
+        """Where a process of this machine reaches the server."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
