@@ -1,0 +1,314 @@
+"""Detectors that vote with calibrated p-values, so that their scores need no common scale."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from core.contracts import (
+    Bools,
+    Detector,
+    Floats,
+    OnStep,
+    Panel,
+    Params,
+    State,
+    Tags,
+    param,
+)
+from core.errors import CancelledError, InvalidInputError, NotEnoughDataError
+from core.threshold import Threshold
+
+VALIDATION = 0.2
+"""Latest share of the periods, which calibrates and never trains."""
+CONTEXT = 14
+"""Periods before the validation part that a part may look back on when it scores there."""
+
+Combination = Callable[[Floats, Floats], Floats]
+"""p-values (n_part, …) and weights (n_part,) summing to 1 → evidence (…), higher = more anomalous."""
+
+COMBINATIONS: Mapping[str, Combination] = {
+    # Wilson, The harmonic mean p-value for combining dependent tests (PNAS 2019), equation 1
+    "harmonic": lambda p, weights: np.log10(np.tensordot(weights, 1.0 / p, axes=1)),
+    # Fisher, Statistical Methods for Research Workers (1932), section 21.1, weighted as by Good (1955)
+    "fisher": lambda p, weights: np.tensordot(weights, -np.log10(p), axes=1),
+    # the specification's weighted vote Σ w·(1 − p) = 1 − Σ w·p, on a scale that does not end at 1
+    "vote": lambda p, weights: -np.log10(np.tensordot(weights, p, axes=1)),
+}
+
+
+@dataclass(frozen=True)
+class CalibratedEnsembleParams(Params):
+    parts: str = param(
+        "lstm-autoencoder=0.5, half-space-trees=0.3, isolation-forest=0.2",
+        help="Detectors by catalogue name, with their weights",
+    )
+    settings: str = param("", help="Parameters of the parts, e.g. lstm-autoencoder.epochs=5")
+    combination: str = param(
+        "harmonic", help="How the p-values of the parts become one", choices=tuple(COMBINATIONS)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """An opened ensemble: the parts that vote, what their scores mean, and what their sum means."""
+
+    members: Mapping[str, Detector]
+    weights: Floats
+    thresholds: Mapping[str, Threshold]
+    threshold: Threshold
+    combine: Combination
+
+    def part_p(self, panel: Panel) -> Floats:
+        """(n_part, n_entity, n_time); 1 where nothing was observed."""
+        seen = np.isfinite(panel.values).any(axis=2)
+        return np.array(
+            [
+                np.where(seen, self.thresholds[name].p_values(member.score(panel)), 1.0)
+                for name, member in self.members.items()
+            ]
+        )
+
+    def p(self, part_p: Floats) -> Floats:
+        """The ensemble's p-value from those of its parts; all 1 gives 1."""
+        p = self.threshold.p_values(self.combine(part_p, self.weights))
+        return np.where((part_p >= 1.0).all(axis=0), 1.0, p)
+
+
+class CalibratedEnsemble(Detector):
+    """Several detectors, each heard by how seldom a normal day scores as high.
+
+    Every part learns on the first 80 % of the periods. Its scores on the latest 20 % turn its scores
+    into p-values; the p-values are combined by weight, and the combination is calibrated once more on
+    the same periods, which makes it a p-value again although the parts depend on each other. A part that
+    cannot learn yet (too little history, a first window that is not full) is left out, the weights of the
+    others grow to 1, and `left_out` says why. Cells labelled as anomalies neither train nor calibrate.
+
+    Good for: one alarm rate over unlike detectors. Bad for: validation days full of unlabelled incidents,
+    which pass for normal. Let it score at least 14 periods before those that matter.
+    Score: −log10 p, 0 and up; 3 = one normal entity-day in a thousand. Cost: that of the parts.
+
+    Source: conformal p-values (see core/threshold.py); Wilson, The harmonic mean p-value for combining
+    dependent tests (PNAS 2019), equation 1.
+    """
+
+    name = "ensemble"
+    kind = "ensemble"
+    source = (
+        "Wilson, The harmonic mean p-value for combining dependent tests (PNAS 2019), equation 1"
+    )
+    tags = Tags(stochastic=True, min_times=10)
+    Params = CalibratedEnsembleParams
+
+    @classmethod
+    def of(
+        cls,
+        members: Mapping[str, Detector],
+        thresholds: Mapping[str, Threshold],
+        threshold: Threshold,
+        weights: Mapping[str, float],
+        params: Any = None,
+    ) -> Self:
+        """An ensemble of already fitted members, e.g. loaded one by one from the registry."""
+        if not members or not set(members) <= set(thresholds) & set(weights):
+            rule = "one or more, each with a threshold and a weight"
+            raise InvalidInputError.of(cls.name, "members", rule, tuple(members))
+        ensemble = cls(params)
+        share = _shares([weights[name] for name in members])
+        combine = COMBINATIONS[ensemble.params.combination]
+        votes = Votes(dict(members), share, dict(thresholds), threshold, combine)
+        metrics = next(iter(members.values())).state["metrics"]
+        ensemble._state = {"metrics": metrics, **_closed(votes, {})}
+        ensemble.__dict__["scorer"] = votes
+        return ensemble
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Parts that do not vote, each with the reason."""
+        reasons: dict[str, str] = json.loads(str(self.state["left_out"]))
+        return reasons
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights of the parts that vote; they sum to 1."""
+        return dict(zip(self.scorer.members, self.scorer.weights.tolist(), strict=True))
+
+    def p_values(self, panel: Panel) -> Floats:
+        """(n_entity, n_time) calibrated p-values; 1 where nothing was observed."""
+        return np.asarray(10.0 ** -self.score(panel))
+
+    def part_p_values(self, panel: Panel) -> dict[str, Floats]:
+        """Calibrated p-values of each part that votes, (n_entity, n_time) by name."""
+        self._check_metrics(panel)
+        votes: Votes = self.scorer
+        return dict(zip(votes.members, votes.part_p(panel), strict=True))
+
+    def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
+        values = panel.values
+        if labels is not None:
+            values = np.where(labels[:, :, None], np.nan, values)
+        panel = panel.with_values(values)
+        cut = len(panel.periods) - max(2, round(VALIDATION * len(panel.periods)))
+        early = panel.select(times=slice(None, cut))
+        late = panel.select(times=slice(max(0, cut - CONTEXT), None))
+        seen = np.isfinite(values[:, cut:]).any(axis=2)
+
+        weights = _parsed(self.name, "parts", self.params.parts, float)
+        members: dict[str, Detector] = {}
+        thresholds: dict[str, Threshold] = {}
+        left_out: dict[str, str] = {}
+        for index, name in enumerate(weights):
+            part = self._part(name)
+            try:
+                part.fit(early, on_step=_share_of(on_step, name, index, len(weights)))
+                warm = float(getattr(part, "warm", 1.0))
+                if warm < 1.0:
+                    left_out[name] = f"{name}: not warm, {warm:.0%} of its first window is filled"
+                    continue
+                scores = part.score(late)[:, -seen.shape[1] :]
+                thresholds[name] = Threshold.fit(scores[seen])
+            except NotEnoughDataError as error:
+                left_out[name] = error.message
+                continue
+            members[name] = part
+        if not members:
+            reasons = "; ".join(left_out.values())
+            raise NotEnoughDataError.of(self.name, "parts able to learn", "at least 1", 0, reasons)
+
+        share = _shares([weights[name] for name in members])
+        combine = COMBINATIONS[self.params.combination]
+        unscaled = Votes(members, share, thresholds, next(iter(thresholds.values())), combine)
+        together = combine(unscaled.part_p(late)[:, :, -seen.shape[1] :], share)
+        votes = dataclasses.replace(unscaled, threshold=Threshold.fit(together[seen]))
+        return _closed(votes, left_out)
+
+    def _open(self, state: State) -> Votes:
+        return _opened(state, COMBINATIONS[self.params.combination])
+
+    def _score(self, scorer: Any, panel: Panel) -> Floats:
+        # + 0.0 turns the −0.0 of p = 1 into 0
+        return np.asarray(-np.log10(scorer.p(scorer.part_p(panel))) + 0.0)
+
+    def _part(self, name: str) -> Detector:
+        chosen = {"seed": str(self.params.seed)}
+        for key, value in _parsed(self.name, "settings", self.params.settings, str).items():
+            part, _, setting = key.partition(".")
+            if part == name:
+                chosen[setting] = value
+        return _detector(name, chosen)
+
+
+@dataclass(frozen=True)
+class Vote503020Params(CalibratedEnsembleParams):
+    combination: str = param(
+        "vote", help="How the p-values of the parts become one", choices=tuple(COMBINATIONS)
+    )
+
+
+class Vote503020(CalibratedEnsemble):
+    """The specification's fixed vote: 0.5 LSTM, 0.3 streaming trees, 0.2 isolation forest.
+
+    The weighted mean of the calibrated scores 1 − p of `ensemble`'s parts, calibrated once more. A part
+    alone can not outvote the others however sure it is: that is the weakness of a vote, kept for
+    comparison.
+
+    Score: −log10 p, 0 and up. Cost: that of the parts.
+
+    Source: the product's specification; calibration as in `ensemble`.
+    """
+
+    name = "vote-50-30-20"
+    source = "The product's specification: weights 0.5 / 0.3 / 0.2"
+    Params = Vote503020Params
+
+
+def calibrated(name: str, **params: Any) -> CalibratedEnsemble:
+    """One detector alone under the same calibration: its scores as p-values."""
+    settings = ", ".join(f"{name}.{key}={value}" for key, value in params.items())
+    return CalibratedEnsemble(CalibratedEnsembleParams(parts=f"{name}=1", settings=settings))
+
+
+# ── State: the parts' own, each role under the part's name ───────────────────────────────────────
+
+
+def _closed(votes: Votes, left_out: Mapping[str, str]) -> dict[str, Any]:
+    state: dict[str, Any] = {"left_out": json.dumps(left_out, sort_keys=True)}
+    described = []
+    for (name, member), weight in zip(votes.members.items(), votes.weights, strict=True):
+        chosen = {key: str(value) for key, value in dataclasses.asdict(member.params).items()}
+        described.append({"name": name, "weight": float(weight), "params": chosen})
+        state |= {f"{name}.{role}": value for role, value in member.state.items()}
+        calibration = votes.thresholds[name].to_state()
+        state |= {f"{name}.threshold.{role}": value for role, value in calibration.items()}
+    state |= {f"threshold.{role}": value for role, value in votes.threshold.to_state().items()}
+    return {**state, "parts": json.dumps(described, sort_keys=True)}
+
+
+def _opened(state: State, combine: Combination) -> Votes:
+    members: dict[str, Detector] = {}
+    thresholds: dict[str, Threshold] = {}
+    described = json.loads(str(state["parts"]))
+    for part in described:
+        own = _under(state, part["name"])
+        thresholds[part["name"]] = Threshold.from_state(_under(own, "threshold"))
+        roles = {role: value for role, value in own.items() if not role.startswith("threshold.")}
+        members[part["name"]] = _detector(part["name"], part["params"], roles)
+    weights = np.array([part["weight"] for part in described])
+    threshold = Threshold.from_state(_under(state, "threshold"))
+    return Votes(members, weights, thresholds, threshold, combine)
+
+
+def _detector(name: str, params: Mapping[str, str], state: State | None = None) -> Detector:
+    from core import catalog
+
+    made = catalog.make(name, **params)
+    if not isinstance(made, Detector):
+        raise InvalidInputError.of("ensemble", "a part", "a detector", name)
+    return made if state is None else type(made)(made.params, state=state)
+
+
+def _under(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {
+        role.removeprefix(f"{prefix}."): value
+        for role, value in state.items()
+        if role.startswith(f"{prefix}.")
+    }
+
+
+def _parsed(who: str, thing: str, text: str, kind: Callable[[str], Any]) -> dict[str, Any]:
+    """`a=1, b=2` → {"a": kind("1"), "b": kind("2")}."""
+    found: dict[str, Any] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = (word.strip() for word in item.partition("="))
+        try:
+            found[name] = kind(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise InvalidInputError.of(who, thing, "name=value, name=value, …", item)
+    return found
+
+
+def _shares(weights: list[float]) -> Floats:
+    values = np.array(weights, dtype=np.float64)
+    if not (values > 0).all():
+        raise InvalidInputError.of("ensemble", "weights", "above 0", weights)
+    return np.asarray(values / values.sum())
+
+
+def _share_of(on_step: OnStep | None, part: str, index: int, total: int) -> OnStep | None:
+    """Progress of one part as progress of the whole."""
+    if on_step is None:
+        return None
+
+    def step(stage: str, share: float, numbers: Mapping[str, float]) -> bool | None:
+        return on_step(f"{part}: {stage}", (index + share) / total, numbers)
+
+    if on_step(part, index / total, {}) is False:
+        raise CancelledError.of("ensemble", "training", "allowed to go on", "a stop", part=part)
+    return step
