@@ -183,7 +183,7 @@ class Records:
         try:
             with _store_errors("write"), self._writer_engine.begin() as connection:
                 outcomes = [_outcome(connection, request) for request in group]
-        except Exception as error:  # noqa: BLE001 - carried to the callers, who wait on it
+        except BaseException as error:  # noqa: BLE001 - carried to the callers, who wait on it
             outcomes = [(None, error)] * len(group)
         for request, (value, error) in zip(group, outcomes, strict=True):
             if error is None:
@@ -222,7 +222,7 @@ def _outcome(connection: Connection, request: _Request) -> tuple[Any, BaseExcept
     try:
         with _store_errors("write"), connection.begin_nested():
             return _attempt(connection, request.tenant, request.fn, read_only=False), None
-    except Exception as error:  # noqa: BLE001 - carried to the caller, who waits on it
+    except BaseException as error:  # noqa: BLE001 - carried to the caller, who waits on it
         return None, error
 
 

@@ -295,7 +295,7 @@ class Comment(NumberedRow, table=True):
 
     __table_args__ = (Index("ix_comment_object", "tenant", "object_kind", "object_id", "id"),)
     object_kind: str = Field(max_length=32)
-    object_id: str = Field(max_length=64)
+    object_id: str = Field(max_length=160)
     author: str
     at: datetime = _moment()
     body: str = _long_text()
@@ -319,7 +319,7 @@ class AuditEvent(NumberedRow, table=True):
     actor: str
     verb: str = Field(max_length=32)
     object_kind: str = Field(max_length=32)
-    object_id: str = Field(max_length=64)
+    object_id: str = Field(max_length=160)
     before: dict[str, dict[str, Any]] | None = Field(default=None, sa_type=Json)
     after: dict[str, Any] | None = Field(default=None, sa_type=Json)
     undo_of: int | None = Field(default=None, sa_type=BigInteger)

@@ -184,7 +184,7 @@ def test_the_chain_names_the_first_event_that_was_tampered_with(records: Records
 )
 def test_the_database_refuses_to_change_the_trail(records: Records, statement: Any) -> None:
     fill(records)
-    with pytest.raises(StoreError, match="append-only|permission denied"):
+    with pytest.raises(StoreError, match=r"append-only|permission denied"):
         records.write("acme", lambda session: session.execute(statement))
     assert records.read("acme", lambda s: audit_store.verify(s, tenant="acme")) is None
 

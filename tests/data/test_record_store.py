@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +17,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, aliased
 
 from core.errors import InvalidInputError, StoreError
+from data import audit_store
 from data.record_store import Records
-from data.records import TABLES, Alert, Comment, Counter, plain
+from data.records import TABLES, Alert, AuditEvent, Comment, Counter, plain
 from tests.postgres import Postgres
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 
 
@@ -103,6 +108,19 @@ def test_a_function_that_raises_undoes_itself_alone(records: Records) -> None:
         records.write("acme", broken)
     put(records, "acme", "after")
     assert bodies(records, "acme") == ["before", "after"]
+
+
+@pytest.mark.parametrize("exit_kind", [SystemExit, KeyboardInterrupt])
+def test_a_function_that_exits_does_not_take_the_writer_along(
+    records: Records, exit_kind: type[BaseException]
+) -> None:
+    def leave(session: Session) -> None:
+        raise exit_kind
+
+    with pytest.raises(exit_kind):
+        records.write("acme", leave)
+    put(records, "acme")
+    assert bodies(records, "acme") == ["hello"]
 
 
 def test_a_commit_inside_a_function_does_not_escape_its_savepoint(records: Records) -> None:
@@ -242,6 +260,82 @@ def test_what_is_asked_before_closing_is_still_written(records_url: str) -> None
     closing.join()
     with Records(records_url) as reopened:
         assert bodies(reopened, "acme") == ["slow"]
+
+
+WRITER = """
+import sys, threading
+from datetime import UTC, datetime
+from data import audit_store
+from data.record_store import Records
+
+records = Records(sys.argv[1])
+out = threading.Lock()
+
+def work(name):
+    for number in range(100_000):
+        told = records.write("acme", lambda session: audit_store.record(
+            session, tenant="acme", actor=name, now=datetime.now(UTC), verb="try",
+            object_kind="test", object_id=f"{name}-{number}"))
+        with out:
+            print(told.object_id, flush=True)
+
+for name in "abcd":
+    threading.Thread(target=work, args=(name,)).start()
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 60, 300])
+def test_kill_9_loses_nothing_that_was_acknowledged(records_url: str, acknowledged: int) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER, records_url], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    seen = [child.stdout.readline().strip() for _ in range(acknowledged)]
+    child.send_signal(signal.SIGKILL)
+    rest = child.stdout.read()
+    child.stdout.close()
+    assert child.wait(10) == -signal.SIGKILL
+    seen += rest[: rest.rfind("\n") + 1].split()
+    assert len(seen) >= acknowledged
+    with Records(records_url) as records:
+        kept = records.read("acme", lambda s: list(s.scalars(select(AuditEvent.object_id))))
+        assert set(seen) <= set(kept)
+        assert len(kept) == len(set(kept)) <= len(seen) + 4  # at most one unanswered per thread
+        assert records.read("acme", lambda s: audit_store.verify(s, tenant="acme")) is None
+        put(records, "acme", "alive")
+
+
+def test_two_stores_on_one_database_keep_one_order(records_url: str) -> None:
+    """As two processes would: neither fails, and the chain and the numbers have no fork and no gap."""
+    failures: list[BaseException] = []
+
+    def work(records: Records) -> None:
+        try:
+            for _ in range(30):
+                records.write(
+                    "acme",
+                    lambda session: audit_store.record(
+                        session,
+                        tenant="acme",
+                        actor="ana",
+                        now=NOW,
+                        verb="try",
+                        object_kind="test",
+                        object_id="1",
+                    ),
+                )
+        except BaseException as error:
+            failures.append(error)
+
+    with Records(records_url) as one, Records(records_url) as two:
+        threads = [threading.Thread(target=work, args=(store,)) for store in (one, two, one, two)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        numbers = one.read("acme", lambda s: list(s.scalars(select(AuditEvent.id))))
+        assert failures == []
+        assert sorted(numbers) == list(range(1, 121))
+        assert two.read("acme", lambda s: audit_store.verify(s, tenant="acme")) is None
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://h/d", "nonsense"])
