@@ -1,7 +1,16 @@
 """A simulated Amazon Ads advertiser: files as downloaded, with the truth beside them.
 
-The model is that of docs/simulator.md: hourly demand, auctions, budgets and orders in each
-profile's own local time, reported late and restated, with known faults and decoys.
+Hourly demand, auctions, budgets and orders in each profile's own local time; reported late and
+restated; with known faults, and decoys that only look like faults. The folder holds
+
+    profiles.json, calendar.csv, change_log.json
+    history/<download day>/<report>_<profile id>_<from>_<to>.json.gz    settled, at most 31 days each
+    <download day>/<report>_<profile id>.json.gz                        14 mornings, 14 days each
+    console/sp_search_term_{seller,vendor}.{csv,xlsx}
+    truth/incidents.json, truth/effects.csv, truth/decoys.json
+
+A download day is the local morning after the newest report day in the file. Search terms, the
+biggest report, are asked for on the last morning and a week before it.
 """
 
 from __future__ import annotations
@@ -13,6 +22,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
+
+import numpy as np
 
 from core.errors import InvalidInputError
 from data.simulate.ads import console, truth
@@ -31,6 +42,7 @@ from data.simulate.draws import root_key
 __all__ = ["Advertiser", "build_advertiser", "simulate_ads"]
 
 END = date(2026, 3, 15)
+Row = dict[str, object]
 _FILE_DAYS = 31  # Amazon's longest report
 
 
@@ -53,7 +65,7 @@ class Advertiser:
         if with_incidents:
             shifts += [shift for incident in own for shift in incident.shifts]
             return simulate(account, shifts, late_day=late_day)
-        felt = sum((i.campaigns for i in own), start=own[0].campaigns & False)
+        felt = np.any([i.campaigns for i in own], axis=0)
         return simulate(account, shifts, campaigns=felt, late_day=late_day)
 
 
@@ -86,7 +98,7 @@ def simulate_ads(
         if value not in table:
             raise InvalidInputError.of("simulate ads", thing, f"one of {', '.join(table)}", value)
     out = Path(out)
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         hint = "choose another folder, or empty this one"
         raise InvalidInputError.of("simulate ads", "output folder", "new or empty", str(out), hint)
     advertiser = build_advertiser(SIZES[size], seed, WORLDS[world], end or END)
@@ -104,8 +116,8 @@ def simulate_ads(
         write(name, _json(items), len(items))
     calendar = _calendar(advertiser)
     write("calendar.csv", _csv(calendar), len(calendar))
-    incidents: list[dict[str, object]] = []
-    effects: list[dict[str, object]] = []
+    incidents: list[Row] = []
+    effects: list[Row] = []
     for number, account in enumerate(advertiser.accounts):
         done = number / len(advertiser.accounts)
         told(f"profile {account.profile_id}: traffic", done)
@@ -115,9 +127,9 @@ def simulate_ads(
         told(f"profile {account.profile_id}: reports", done + 0.3 / len(advertiser.accounts))
         for path, lines in _downloads(advertiser, number, reporter):
             write(path, encode(lines), len(lines))
-        if number < 2:
-            for path, content, rows in _console_files(account, reporter):
-                write(path, content, rows)
+        if number < 2:  # one seller and one vendor
+            for path, content, n_row in _console_files(account, reporter):
+                write(path, content, n_row)
         if own:
             told(f"profile {account.profile_id}: truth", done + 0.9 / len(advertiser.accounts))
             rows, felt = _truth_of(advertiser, number, own, traffic)
@@ -172,27 +184,25 @@ def _downloads(
 
 
 def _console_files(account: Account, reporter: Reporter) -> Iterator[tuple[str, bytes, int]]:
-    """Small console exports: a portfolio as CSV, and for a seller one campaign as XLSX."""
+    """Small console exports of one campaign: as CSV, and for a seller as XLSX too."""
     market = account.market
     head = console.headers(market.kind, market.symbol)
-    portfolio = (account.campaigns.parent == 0).nonzero()[0]
-    rows = console.search_term_rows(account, reporter, portfolio)
+    rows = console.search_term_rows(account, reporter, campaign=0)
     stem = f"console/sp_search_term_{market.kind}"
     yield f"{stem}.csv", console.to_csv(rows, head, market.symbol), len(rows)
     if market.kind == "seller":
-        rows = console.search_term_rows(account, reporter, portfolio[:1])
         yield f"{stem}.xlsx", console.to_xlsx(rows, head), len(rows)
 
 
 def _truth_of(
     advertiser: Advertiser, number: int, own: list[Incident], traffic: Traffic
-) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+) -> tuple[list[Row], list[Row]]:
     """Rows of incidents.json and effects.csv for one account."""
     account = advertiser.accounts[number]
     actual = truth.settled(account, traffic)
     without = truth.settled(account, advertiser.traffic(number, with_incidents=False))
-    rows: list[dict[str, object]] = []
-    felt_rows: list[dict[str, object]] = []
+    rows: list[Row] = []
+    felt_rows: list[Row] = []
     for incident in own:
         place = advertiser.incidents.index(incident) + 1
         felt = truth.effects(account, incident, actual, without)
@@ -205,9 +215,9 @@ def _truth_of(
     return rows, felt_rows
 
 
-def _settings_files(advertiser: Advertiser) -> dict[str, list[dict[str, object]]]:
+def _settings_files(advertiser: Advertiser) -> dict[str, list[Row]]:
     """profiles.json as Amazon's profile list gives it, and the account's change history."""
-    profiles: list[dict[str, object]] = [
+    profiles: list[Row] = [
         {
             "profileId": account.profile_id,
             "countryCode": account.market.country,
@@ -227,11 +237,11 @@ def _settings_files(advertiser: Advertiser) -> dict[str, list[dict[str, object]]
     return {"profiles.json": profiles, "change_log.json": changes}
 
 
-def _changes(advertiser: Advertiser, incident: Incident) -> Iterator[dict[str, object]]:
+def _changes(advertiser: Advertiser, incident: Incident) -> Iterator[Row]:
     """The settings somebody changed: budgets, bids and states, with their old and new values."""
     account = advertiser.accounts[incident.account]
 
-    def change(hour: int, kind: str, entity: int, field: str, old: object, new: object) -> dict:
+    def change(hour: int, kind: str, entity: int, field: str, old: object, new: object) -> Row:
         return {
             "profileId": account.profile_id,
             "changedAt": account.clock.utc(hour).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -252,7 +262,7 @@ def _changes(advertiser: Advertiser, incident: Incident) -> Iterator[dict[str, o
         if hour >= shift.stop:
             continue
         if shift.budget is not None:
-            for c in (shift.budget == shift.budget).nonzero()[0].tolist():
+            for c in np.flatnonzero(~np.isnan(shift.budget)).tolist():
                 old, new = float(account.campaign_budget[c]), float(shift.budget[c])
                 entity = int(account.campaigns.ids[c])
                 yield change(hour, "CAMPAIGN", entity, "BUDGET_AMOUNT", old, new)
@@ -264,8 +274,8 @@ def _changes(advertiser: Advertiser, incident: Incident) -> Iterator[dict[str, o
                 yield change(hour, "KEYWORD", entity, "BID_AMOUNT", old, new)
 
 
-def _calendar(advertiser: Advertiser) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
+def _calendar(advertiser: Advertiser) -> list[Row]:
+    rows: list[Row] = []
     for p in advertiser.decoys.promotions:
         account = advertiser.accounts[p.account]
         rows.append(
@@ -281,11 +291,11 @@ def _calendar(advertiser: Advertiser) -> list[dict[str, object]]:
     return rows
 
 
-def _json(items: list[dict[str, object]]) -> bytes:
+def _json(items: list[Row]) -> bytes:
     return (json.dumps(items, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _csv(rows: list[dict[str, object]]) -> bytes:
+def _csv(rows: list[Row]) -> bytes:
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()

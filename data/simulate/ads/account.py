@@ -16,7 +16,7 @@ from data.simulate.draws import Counts, Floats, Keys, derive, normal, uniform
 LEVELS = ("profile", "portfolio", "campaign", "ad_group", "keyword", "ad", "asin")
 MAX_TERMS = 15
 SHARE_ELASTICITY = 0.6  # how much of the demand a bid wins: (bid / reference) ** 0.6
-SHOCK_SD = 0.03  # of a profile's, portfolio's, campaign's day, and of a portfolio's auction pressure
+SHOCK_SD = 0.03  # of the day of a profile, portfolio or campaign, and of auction pressure
 KEYWORD_SD = 0.06  # of a keyword's day
 COST_SD = 0.05  # of one click's price
 MATCH_TYPES = ("EXACT", "PHRASE", "BROAD")
@@ -245,7 +245,8 @@ class Account:
 def ids(keys: Keys, digits: int) -> NDArray[np.int64]:
     """Decimal ids of exactly `digits` digits."""
     low = 10 ** (digits - 1)
-    return (low + (keys % np.uint64(9 * low)).astype(np.int64)).astype(np.int64)
+    numbers: NDArray[np.int64] = low + (keys % np.uint64(9 * low)).astype(np.int64)
+    return numbers
 
 
 def children(parents: Keys, counts: Counts) -> tuple[Keys, NDArray[np.int64], NDArray[np.int64]]:
@@ -273,12 +274,15 @@ def build_account(root: Keys, number: int, size: Size, world: World, first: date
         f"SP | {pf_names[p]} | {product.title()} {c + 1:02d}"
         for p, c, product in zip(cp_parent, cp_rank, products, strict=True)
     ]
-    n_groups = 2 + np.arange(len(cp_key)) % 2
+    # Both cycles run on across profiles, so that the totals of a size are exact.
+    campaigns_before = number * len(cp_key)
+    groups_before = 2 * campaigns_before + campaigns_before // 2
+    n_groups = 2 + (campaigns_before + np.arange(len(cp_key))) % 2
     ag_key, ag_parent, ag_rank = children(cp_key, n_groups)
     ag_names = [
         f"{products[c].title()} - Group {r + 1}" for c, r in zip(ag_parent, ag_rank, strict=True)
     ]
-    kw_key, kw_parent, kw_rank = children(ag_key, 6 + np.arange(len(ag_key)) % 5)
+    kw_key, kw_parent, kw_rank = children(ag_key, 6 + (groups_before + np.arange(len(ag_key))) % 5)
     kw_names = [
         f"{_QUALITIES[(g * 5 + r) % len(_QUALITIES)]} {products[ag_parent[g]]}"
         for g, r in zip(kw_parent, kw_rank, strict=True)
@@ -352,13 +356,14 @@ def build_account(root: Keys, number: int, size: Size, world: World, first: date
 
 
 def _term_shares(keyword_keys: Keys) -> Floats:
-    """Cumulative click shares of 3 to 15 search terms a keyword, each about 0.6 of the one before."""
+    """Cumulative click shares of a keyword's 3 to 15 search terms, each about 0.6 of the last."""
     key = derive(keyword_keys, Channel.TERMS)
     n_terms = 3 + (13.0 * uniform(key)).astype(np.int64)
     rank = np.arange(MAX_TERMS)[None, :]
     share = 0.6**rank * np.exp(0.4 * normal(derive(key[:, None], rank)))
     cumulative = np.cumsum(np.where(rank < n_terms[:, None], share, 0.0), axis=1)
-    return cumulative / cumulative[:, -1:]
+    shares: Floats = cumulative / cumulative[:, -1:]
+    return shares
 
 
 def _base36(number: int) -> str:

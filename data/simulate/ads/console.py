@@ -15,7 +15,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 from openpyxl import Workbook
 
 from data.simulate.ads.account import MAX_TERMS, Account
@@ -24,8 +23,10 @@ from data.simulate.ads.reports import REPORTS, Reporter
 _DAYS = 7
 _COUNTRIES = {"US": "United States", "DE": "Germany", "UK": "United Kingdom", "CA": "Canada"}
 _NAMES = 11  # leading columns that are text
-_KINDS = ("count", "count", "percent", "money", "money", "money", "percent", "number", "count")
-_KINDS += ("count", "percent", "count", "count", "money", "money")
+_KINDS = (
+    "count", "count", "percent", "money", "money", "money", "percent", "number",
+    "count", "count", "percent", "count", "count", "money", "money",
+)  # fmt: skip
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a ZIP entry can carry
 
 
@@ -63,10 +64,8 @@ def headers(kind: str, symbol: str) -> list[str]:
     ]
 
 
-def search_term_rows(
-    account: Account, reporter: Reporter, campaigns: NDArray[np.int64]
-) -> list[list[object]]:
-    """Daily rows of the last week for the given campaigns, as of the last morning.
+def search_term_rows(account: Account, reporter: Reporter, *, campaign: int) -> list[list[object]]:
+    """Daily rows of the last week of one campaign, as of the last morning.
 
     Numbers stay numbers; a ratio without a denominator is None.
     """
@@ -75,18 +74,12 @@ def search_term_rows(
     report = next(r for r in REPORTS if r.name == "spSearchTerm")
     table = reporter.columns(report, first, last, n_day)
     window = 7 if account.market.kind == "seller" else 14
-    names = ("clicks", "cost", f"sales{window}d", f"purchases{window}d")
-    names += (f"unitsSoldClicks{window}d", "sameSkuUnits", "sameSkuSales")
-    values = {
-        key: row
-        for *row, key in zip(
-            *(np.asarray(table[n]).tolist() for n in names),
-            zip(np.asarray(table["day"]).tolist(), np.asarray(table["entity"]).tolist(), strict=True),
-            strict=True,
-        )
-    }
+    sums = ("clicks", "cost", *(f"{m}{window}d" for m in ("sales", "purchases", "unitsSoldClicks")))
+    names = ("day", "entity", *sums, "sameSkuUnits", "sameSkuSales")
+    columns = (np.asarray(table[name]).tolist() for name in names)
+    values = {(day, entity): row for day, entity, *row in zip(*columns, strict=True)}
     campaign_of_keyword = account.ad_groups.parent[account.keywords.parent]
-    keywords = np.flatnonzero(np.isin(campaign_of_keyword, campaigns))
+    keywords = np.flatnonzero(campaign_of_keyword == campaign)
     entities = (keywords[:, None] * MAX_TERMS + np.arange(MAX_TERMS)[None, :]).ravel()
     rows: list[list[object]] = []
     for day in range(first, last + 1):

@@ -33,11 +33,13 @@ class Stage:
     cvr: float = 1.0
     price: float = 1.0
     budget: float | None = None  # new daily budget over expected spend
-    invalid: float | None = None  # share of clicks later found invalid
+    invalid: float = 0.0  # share of the clicks gained by `ctr` that are later found invalid
 
 
 @dataclass(frozen=True)
 class Fault:
+    """A way to fail: its root levels, what it does in stages, and how it shows in the settings."""
+
     code: str
     cause_type: str
     levels: tuple[str, ...]
@@ -62,7 +64,7 @@ FAULTS = (
         "F10",
         "click_fraud",
         ("ad_group", "campaign"),
-        (Stage(ctr=3.0, cvr=1.0 / 3.0, invalid=0.6),),
+        (Stage(ctr=3.0, cvr=1.0 / 3.0, invalid=0.9),),
         days=6,
     ),
     Fault("F13", "paused", ("campaign",), (Stage(impressions=0.0),), status="PAUSED", scaled=False),
@@ -77,7 +79,7 @@ FAULTS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shift:
     """One stage at work on the leaves of an account, in hours of its clock."""
 
@@ -88,9 +90,9 @@ class Shift:
     budget: Floats | None = None  # (n_campaign,) new daily budgets, NaN where unchanged
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Incident:
-    """A fault at a root. `llr` is what an oracle knowing every parameter could gain: see `llr_of`."""
+    """A fault at a root; `llr` is the evidence for it that an oracle expects (see `llr_of`)."""
 
     fault: Fault
     account: int
@@ -270,13 +272,12 @@ def expected_spend(account: Account) -> Floats:
     keyword = account.leaf_of["keyword"]
     clicks = 24.0 * account.leaf_demand * account.leaf_ctr
     cost = clicks * (account.keyword_bid * account.keyword_discount)[keyword]
-    spend: Floats = np.bincount(account.leaf_of["campaign"], cost, len(account.campaigns))
+    spend = np.zeros(len(account.campaigns))
+    np.add.at(spend, account.leaf_of["campaign"], cost)
     return spend
 
 
-def llr_of(
-    account: Account, fault: Fault, level: str, magnitude: float, onset_hour: int
-) -> Floats:
+def llr_of(account: Account, fault: Fault, level: str, magnitude: float, onset_hour: int) -> Floats:
     """Expected log likelihood ratio, fault against none, of every entity of `level` as root.
 
     Sums over the days seen by the last download: negative binomial daily impressions (with the
@@ -300,6 +301,10 @@ def llr_of(
         if stage.budget is not None:
             by_day["impressions"] *= 1.0 - share * (1.0 - min(1.0, stage.budget))
     by_day["impressions"] *= by_day["bid"] ** SHARE_ELASTICITY
+    ages = len(clock.days) - days
+    # invalid clicks leave the reports over the three days after their own
+    invalid = max(s.invalid for s in fault.stages) * (1.0 - 1.0 / by_day["ctr"])
+    kept = 1.0 - invalid * np.minimum(1.0, (ages - 1) / 3.0)
 
     keyword = account.leaf_of["keyword"]
     per_day = 24.0 * account.leaf_demand
@@ -307,7 +312,7 @@ def llr_of(
     clicks0 = np.bincount(index, per_day * account.leaf_ctr, n)[:, None]
     cvr = account.keyword_cvr[keyword]
     settled = np.cumsum(world.delay)
-    settled = settled[np.minimum(len(clock.days) - days, len(settled)) - 1]
+    settled = settled[np.minimum(ages, len(settled)) - 1]
     orders0 = np.bincount(index, per_day * account.leaf_ctr * cvr, n)[:, None] * settled
     pairs = np.unique(index * len(account.keywords) + keyword)
     n_keyword = np.bincount(pairs // len(account.keywords), minlength=n)
@@ -316,9 +321,9 @@ def llr_of(
 
     imps1 = impressions * by_day["impressions"]
     clicks = clicks0 * by_day["impressions"]
-    clicks1 = clicks * by_day["ctr"]
-    orders = orders0 * by_day["impressions"] * by_day["ctr"]
-    orders1 = orders * by_day["cvr"]
+    clicks1 = clicks * by_day["ctr"] * kept
+    orders = orders0 * by_day["impressions"] * by_day["ctr"] * kept
+    orders1 = orders0 * by_day["impressions"] * by_day["ctr"] * by_day["cvr"]
     total = shape * np.log((shape + impressions) / (shape + imps1))
     total += _xlogy(imps1, imps1 * (shape + impressions), impressions * (shape + imps1))
     total += _xlogy(clicks1, clicks1, clicks) - clicks1 + clicks
@@ -330,9 +335,7 @@ def llr_of(
     return llr
 
 
-def choose_decoys(
-    accounts: Sequence[Account], incidents: Sequence[Incident], key: Keys
-) -> Decoys:
+def choose_decoys(accounts: Sequence[Account], incidents: Sequence[Incident], key: Keys) -> Decoys:
     """One promotion among the last days and one earlier, one late day, one bad delivery."""
     key = derive(key, Channel.DECOY)
     struck = {i.account for i in incidents if i.level == "profile"}

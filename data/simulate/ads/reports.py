@@ -228,10 +228,10 @@ class Reporter:
             [dates[d] for d in np.asarray(table["day"]).tolist()],
             [identity(e) for e in np.asarray(table["entity"]).tolist()],
         ]
-        for name in names:
-            cells.append(
-                _ratio(name, table) if name in RATIOS else np.asarray(table[name]).tolist()
-            )
+        cells += [
+            _ratio(name, table) if name in RATIOS else np.asarray(table[name]).tolist()
+            for name in names
+        ]
         template = "%s%s," + ",".join(f'"{n}":{_format(n)}' for n in names) + "}"
         return [template % row for row in zip(*cells, strict=True)]
 

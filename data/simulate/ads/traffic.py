@@ -38,9 +38,11 @@ IMPRESSION_SHAPE = 30.0
 SHOCK_MEMORY = 0.6
 CELLS_AT_ONCE = 1_000_000
 _HOUR_WEIGHTS = np.array(
-    [0.45, 0.32, 0.25, 0.22, 0.24, 0.34, 0.55, 0.78, 0.97, 1.08, 1.15, 1.20]
-    + [1.24, 1.22, 1.18, 1.15, 1.18, 1.28, 1.42, 1.58, 1.68, 1.60, 1.28, 0.80]
-)
+    (
+        0.45, 0.32, 0.25, 0.22, 0.24, 0.34, 0.55, 0.78, 0.97, 1.08, 1.15, 1.20,
+        1.24, 1.22, 1.18, 1.15, 1.18, 1.28, 1.42, 1.58, 1.68, 1.60, 1.28, 0.80,
+    )
+)  # fmt: skip
 HOUR_OF_DAY = _HOUR_WEIGHTS / _HOUR_WEIGHTS.mean()
 DAY_OF_WEEK = np.array([0.985, 0.975, 0.98, 0.985, 0.99, 1.04, 1.06])  # Monday first
 DAILY_TREND = 0.0015
@@ -195,7 +197,7 @@ def _simulate_block(
     cents = np.maximum(1, np.rint(100.0 * price * _factor(effects, "bid", row, hour)))
 
     campaign = np.searchsorted(members, account.leaf_of["campaign"][leaves])
-    spent = np.bincount(campaign[row] * n_hour + hour, cents, len(members) * n_hour)
+    spent = np.bincount(campaign[row] * n_hour + hour, cents, len(members) * n_hour) / 100.0
     live, budget = _within_budget(account, shifts, members, spent.reshape(-1, n_hour))
     impressions = np.add.reduceat(seen * live[campaign], clock.first_hour[:-1], axis=1)
 
@@ -205,8 +207,7 @@ def _simulate_block(
     term = _term(account, keyword, uniform(derive(click_key, Channel.TERM)))
     invalid = np.full(len(row), INVALID_SHARE)
     for e in effects:
-        if e.stage.invalid is not None:
-            invalid[e.covers(row, hour)] = e.stage.invalid
+        invalid[e.covers(row, hour)] += e.stage.invalid * max(0.0, 1.0 - 1.0 / e.stage.ctr)
     u = uniform(derive(click_key, Channel.INVALID))
     # an invalid click is found 1, 2 or 3 days later; the same uniform says which
     found = 1 + np.minimum(2, (3.0 * u / invalid).astype(np.int64))
@@ -311,7 +312,7 @@ def _factor(
 def _within_budget(
     account: Account, shifts: Sequence[Shift], members: NDArray[np.int64], spent: Floats
 ) -> tuple[NDArray[np.bool_], Floats]:
-    """Hours in which each campaign may still show ads, and its daily budget, from cents by hour.
+    """Hours in which each campaign may show ads, and its daily budget, from money spent by hour.
 
     A budget is an average over the month: a day may take up to twice the budget as far as earlier
     days of the month left some over; a new budget starts without anything left over. An hour that
@@ -336,7 +337,7 @@ def _within_budget(
         elif d:
             left_over[daily[:, d] != daily[:, d - 1]] = 0.0
         limit = np.minimum(2.0 * budget[:, today], budget[:, today] + left_over[:, None])
-        running = np.cumsum(spent[:, today], axis=1) / 100.0
+        running = np.cumsum(spent[:, today], axis=1)
         live[:, today] = running <= limit
         used = (running * live[:, today]).max(axis=1)
         left_over = np.maximum(0.0, left_over + daily[:, d] - used)
@@ -349,7 +350,8 @@ def _term(account: Account, keyword: NDArray[np.int64], u: Floats) -> NDArray[np
     edges = (account.term_cumulative + np.arange(n)[:, None]).reshape(-1)
     flat = np.searchsorted(edges, keyword + u, side="right")
     width = account.term_cumulative.shape[1]
-    return np.clip(flat - keyword * width, 0, width - 1).astype(np.int8)
+    rank: NDArray[np.int8] = np.clip(flat - keyword * width, 0, width - 1).astype(np.int8)
+    return rank
 
 
 def _joined(parts: Sequence[Events], kind: type[Events]) -> Events:

@@ -68,9 +68,7 @@ def effects(
         index, ids = account.leaf_of[level], account.native_ids(level)
         for metric in METRICS:
             was = actual[metric][:, onset : last + 1]
-            change = np.where(
-                touched[:, None], was - without[metric][:, onset : last + 1], 0.0
-            )
+            change = np.where(touched[:, None], was - without[metric][:, onset : last + 1], 0.0)
             was, change = (_by_entity(x, index, len(ids)) for x in (was, change))
             total, would = was.sum(axis=1), (was - change).sum(axis=1)
             differs = np.abs(change) > 1e-6
