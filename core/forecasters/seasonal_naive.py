@@ -103,23 +103,27 @@ class SeasonalNaive(Forecaster):
         return held
 
     def _scale(self, errors: Floats, pooled: Floats) -> Floats:
-        """(n_entity, n_time + 1, n_metric): mean |error| of the periods before each; NaN without any."""
-        memory = self.params.memory
+        """(n_entity, n_time + 1, n_metric): mean |error| of the periods before each.
+
+        Until an entity has a season of errors of its own, the pooled scale stands in for the rest.
+        """
+        season, memory = self.params.season, max(self.params.season, self.params.memory)
         size = np.abs(errors)
-        padded = np.concatenate([np.full((len(size), memory, size.shape[2]), np.nan), size], axis=1)
+        lead = np.full((len(size), memory, size.shape[2]), np.nan)
+        padded = np.concatenate([lead, size], axis=1)
         known = ~np.isnan(padded)
         # sums of the window itself: running sums would let early values leave rounding behind
         count = sliding_window_view(known, memory, axis=1).sum(axis=-1)
         total = sliding_window_view(np.where(known, padded, 0.0), memory, axis=1).sum(axis=-1)
-        with np.errstate(invalid="ignore"):
-            return np.where(count > 0, np.maximum(total / count, FLOOR * pooled), np.nan)
+        borrowed = np.maximum(season - count, 0)
+        return np.maximum((total + borrowed * pooled) / (count + borrowed), FLOOR * pooled)
 
 
 def _interval(middle: Floats, scale: Floats, quantiles: Floats) -> Floats:
     """middle and scale (…, n_metric) → (…, n_metric, 3); the middle is never outside."""
     low = middle + np.minimum(quantiles[:, 0], 0.0) * scale
     high = middle + np.maximum(quantiles[:, 1], 0.0) * scale
-    return np.stack([low, np.where(np.isnan(scale), np.nan, middle), high], axis=-1)
+    return np.stack([low, middle, high], axis=-1)
 
 
 def _mean(values: Floats) -> float:
