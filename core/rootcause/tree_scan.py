@@ -25,11 +25,12 @@ from scipy import sparse, special
 from core.contracts import Case, Cause, Domain, Floats, Localizer, Params, Tags, param
 from core.domains import DOMAINS
 from core.rootcause.cause_type import Settings, Shift, Verdict, day, judge, told
-from core.rootcause.deviation import FUNNEL, Deviations, deviations
+from core.rootcause.deviation import FUNNEL, Deviations, Rows, deviations
 
 CHANNELS = tuple(channel.name for channel in FUNNEL)
+MEMORY = 28  # periods before the window that taught what is expected
 LEAN = 5.0  # past windows that a level's drift is worth against a row's own
-PLAUSIBLE = 12.0  # most that the vocabulary may add to, or take from, a score
+PLAUSIBLE = 5.0  # most log odds that the vocabulary may give a candidate or take from it
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class TreeScanParams(Params):
     )
     penalty: float = param(3.0, help="Log likelihood that each changed channel must earn", low=0.0)
     drift: float = param(
-        0.04, help="Lasting drift of any expectation that is always allowed for, relative", low=0.0, high=1.0
+        0.02, help="Lasting drift of any expectation that is always allowed for, relative", low=0.0, high=1.0
     )
     unlike: float = param(
         0.3, help="How differently one change may hit the parts of a node, relative", low=0.0, high=1.0
@@ -205,11 +206,14 @@ class World:
         time = found.expected.shape[1]
         width = min(params.window, time)
         floor = np.full((1, width, len(FUNNEL)), params.drift**2)
-        world = cls(found, found.design.power(2), found.design.sign(), found.expected, floor, floor)
+        # an expectation learned from few events is itself uncertain by them
+        learned = found.expected[:, -width - MEMORY : -width].sum(axis=1)
+        doubt = floor + (found.noise[:, :, 0] / np.maximum(learned, 1.0))[:, None]
+        world = cls(found, found.design.power(2), found.design.sign(), found.expected, doubt, floor)
         ends = range(time - width, width - 1, -max(width // 2, 1))[:6]
         level = np.unique(found.levels, return_inverse=True)[1]
         leaves = [world.at_leaves(end) for end in ends]
-        world = replace(world, leaf_drift=_drift(leaves, level[found.leaves], floor))
+        world = replace(world, leaf_drift=_drift(leaves, level[found.leaves], doubt))
         nodes = [world.at_nodes(*world.held(*sums)) for sums in leaves]
         return replace(world, node_drift=_drift(nodes, level, floor))
 
@@ -236,8 +240,7 @@ class World:
         """Change, variance and gain at every node at the newest period.
 
         A child that moves as the rest of its parent does is the parent's doing: what the rest shows is held against
-        it, as far as the parent's drift makes a common movement believable (the downward message of a tree Kalman
-        filter, one step far).
+        it, as far as it makes a common movement believable (the downward message of a tree Kalman filter, one step).
         """
         leaves = self.held(*self.at_leaves())
         gap, information = self.at_nodes(*leaves)
@@ -245,17 +248,18 @@ class World:
         gain = _gain(change, variance)
 
         parent, child = self.found.edges.T
+        known = np.maximum(information[child], 1e-12)
         touched_gap, touched = (_times(self.touch, side) for side in leaves)
         rest = np.maximum(touched[parent] - touched[child], 0.0)
         outside = _change(touched_gap[parent] - touched_gap[child], rest)
         common, own = self.node_drift[parent], self.node_drift[child]
         local = np.maximum(own - common, own / 2)
-        siblings = np.maximum(rest / np.maximum(information[child], 1e-12), 0.5)
-        doubt = _variance(rest) + local / siblings
-        shared = np.maximum(outside * common / (common + doubt), -0.99)
-        known = np.maximum(information[child], 1e-12)
+        doubt = _variance(rest) + local / np.maximum(rest / known, 0.5)
+        # a parent that moved further than it ever drifts did move: empirical Bayes instead of shrinking
+        common = np.maximum(common, outside**2 - doubt)
+        shared = outside * common / (common + doubt)
         spill = _times(self.found.design, leaves[1])[child] / known
-        alone = np.maximum((gap[child] / known - shared * spill) / (1.0 + shared), -1.0)
+        alone = np.maximum(gap[child] / known - shared * spill, -1.0)
         left = 1.0 / known + local + spill**2 * common * doubt / (common + doubt)
         np.minimum.at(gain, child, _gain(alone, left))
         return Estimate(change, variance, gain)
@@ -344,32 +348,35 @@ def _candidates(
 ) -> tuple[Candidate, ...]:
     """The strongest change and its rivals for the same deviation, best first; empty below the threshold."""
     gain = np.maximum(estimate.gain - params.penalty, 0.0).sum(axis=2)
-    onset = gain.argmax(axis=1)
-    best = gain.max(axis=1)
-    top = int(best.argmax())
-    if best[top] < params.threshold:
+    onset, best = gain.argmax(axis=1), gain.max(axis=1)
+    heat = _temperature(float(best.max()))
+
+    def rated(rows: Rows) -> list[Candidate]:
+        strongest = rows[np.argsort(-best[rows], kind="stable")][: 3 * params.candidates]
+        found = [
+            _candidate(int(row), int(onset[row]), heat, estimate, world, domain, settings, params)
+            for row in strongest
+            if best[row] > 0
+        ]
+        return sorted(found, key=lambda candidate: -candidate.score)
+
+    leading = rated(np.arange(len(best)))
+    if not leading or leading[0].score < params.threshold:
         return ()
     design = world.found.design
-    rival = design @ np.asarray((design[[top]].toarray().ravel() > 0), dtype=float) > 0
-    rows = np.flatnonzero(rival)
-    rows = rows[np.argsort(-best[rows], kind="stable")][: 3 * params.candidates]
-    rated = [
-        _candidate(int(row), int(onset[row]), float(best[row]), estimate, world, domain, settings, params)
-        for row in rows
-        if best[row] > 0
-    ]
-    rated.sort(key=lambda candidate: -candidate.score)
-    belief = _belief([candidate.score for candidate in rated], params.threshold)
+    touched = design[[leading[0].row]].toarray().ravel() > 0
+    rivals = rated(np.flatnonzero(design @ touched.astype(float) > 0))
+    belief = _belief([candidate.score for candidate in rivals], params.threshold, heat)
     return tuple(
         replace(candidate, confidence=share)
-        for candidate, share in zip(rated[: params.candidates], belief, strict=False)
+        for candidate, share in zip(rivals[: params.candidates], belief, strict=False)
     )
 
 
 def _candidate(
     row: int,
     onset: int,
-    gain: float,
+    heat: float,
     estimate: Estimate,
     world: World,
     domain: Domain,
@@ -378,31 +385,32 @@ def _candidate(
 ) -> Candidate:
     shifts = tuple(
         Shift(channel, float(change), float(variance) ** 0.5)
-        for channel, change, variance, earned in zip(
-            CHANNELS,
-            estimate.change[row, onset],
-            estimate.variance[row, onset],
-            estimate.gain[row, onset],
-            strict=True,
+        for channel, change, variance in zip(
+            CHANNELS, estimate.change[row, onset], estimate.variance[row, onset], strict=True
         )
     )
     verdict = judge(domain, world.found.levels[row], shifts, settings[row])
-    earned = estimate.gain[row, onset] > params.penalty
-    terms = {"explained": gain, "plausible": min(max(verdict.odds, -PLAUSIBLE), PLAUSIBLE)}
+    earned = estimate.gain[row, onset] - params.penalty
+    terms = {
+        "explained": float(np.maximum(earned, 0.0).sum()),
+        "plausible": heat * min(max(verdict.odds, -PLAUSIBLE), PLAUSIBLE),
+    }
     return Candidate(
         row,
         world.expected.shape[1] - 1 - onset,
-        tuple(shift for shift, keep in zip(shifts, earned, strict=True) if keep),
+        tuple(shift for shift, more in zip(shifts, earned, strict=True) if more > 0),
         verdict,
         terms,
     )
 
 
-def _belief(scores: Sequence[float], threshold: float) -> list[float]:
-    """Softmax over the candidates and "no cause", cooled because likelihoods are never quite right.
+def _temperature(gain: float) -> float:
+    """Likelihoods are never quite right: a lead of a twentieth of the gain is worth one unit of log odds."""
+    return 1.0 + 0.05 * gain
 
-    The temperature grows with the evidence: a lead of a tenth of the best score is worth one unit of log odds.
-    """
-    against = np.array([*scores, threshold / 2])
-    scaled = np.exp((against - against.max()) / (2.0 + 0.1 * max(against.max(), 0.0)))
+
+def _belief(scores: Sequence[float], threshold: float, heat: float) -> list[float]:
+    """Softmax over the candidates and "no cause", at a temperature."""
+    against = np.array([*scores, threshold / 2]) / heat
+    scaled = np.exp(against - against.max())
     return [float(share) for share in scaled / scaled.sum()][: len(scores)]
