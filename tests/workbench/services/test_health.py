@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import shutil
+
+from core.errors import StoreError
+from tests.workbench.conftest import Clock
+from workbench import __version__
+from workbench.context import Context
+from workbench.plain import plain
+from workbench.services import algorithms, health, schedule
+
+
+def test_a_well_home_says_so(ctx: Context) -> None:
+    found = plain(health.check(ctx))
+    assert found["ok"] is True
+    assert found["version"] == __version__
+    assert set(found["checks"]) == {"metrics", "records", "registry", "scheduler"}
+    assert found["scheduler_age_seconds"] is None
+
+
+def test_a_sick_store_is_named_and_the_others_still_looked_at(ctx: Context) -> None:
+    def refuse() -> None:
+        raise StoreError.of("metrics", "the file", "readable", "gone")
+
+    ctx.metrics.check = refuse  # type: ignore[method-assign]
+    shutil.rmtree(ctx.registry.root)
+    found = health.check(ctx)
+    assert (found.ok, found.status) == (False, "failing")
+    assert "metrics: the file" in found.checks["metrics"].detail
+    assert not found.checks["registry"].ok
+    assert found.checks["records"].ok
+
+
+def test_a_scheduler_that_stopped_is_noticed(ctx: Context, clock: Clock) -> None:
+    schedule.mark_started(ctx, "detection")
+    clock.advance(minutes=30)
+    found = health.check(ctx)
+    assert found.ok
+    assert found.scheduler_age_seconds == 1800
+    clock.advance(hours=2)
+    found = health.check(ctx)
+    assert not found.ok
+    assert found.checks["scheduler"].detail == "last started 150 minutes ago"
+
+
+def test_chores_remember_their_last_good_run(ctx: Context, clock: Clock) -> None:
+    assert schedule.last_finished(ctx, "detection") is None
+    schedule.mark_started(ctx, "detection")
+    assert schedule.last_finished(ctx, "detection") is None
+    done = clock.advance(minutes=1)
+    schedule.mark_finished(ctx, "detection")
+    clock.advance(hours=1)
+    schedule.mark_started(ctx, "detection")
+    schedule.mark_failed(ctx, "detection", "no data")
+    assert schedule.last_finished(ctx, "detection") == done
+    assert schedule.beats(ctx)["detection"].error == "no data"
+
+
+def test_the_listing_is_the_catalogue() -> None:
+    rows = algorithms.listing()
+    assert {"robust-z", "isolation-forest", "seasonal-naive"} <= {row["name"] for row in rows}
+    assert {row["kind"] for row in algorithms.listing("forecaster")} == {"forecaster"}
+    robust = next(row for row in rows if row["name"] == "robust-z")
+    assert robust["installed"] is True
+    assert plain(robust)["params"][0]["name"] == "seed"
