@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
 
-from core.errors import HeadwaterError, InvalidInputError, StoreError
+from core.errors import HeadwaterError, InvalidInputError, MissingExtraError, StoreError
 from data.migrations import upgrade
 from data.records import TABLES, Counter, NumberedRow
 
@@ -179,10 +179,12 @@ class Records:
         return group
 
     def _commit(self, group: list[_Request]) -> None:
-        outcomes: list[tuple[Any, BaseException | None]]
+        outcomes: list[tuple[Any, BaseException | None]] = []
         try:
             with _store_errors("write"), self._writer_engine.begin() as connection:
-                outcomes = [_outcome(connection, request) for request in group]
+                for request in group:
+                    outcomes.append(_outcome(connection, request))
+                    _check_open(connection)
         except BaseException as error:  # noqa: BLE001 - carried to the callers, who wait on it
             outcomes = [(None, error)] * len(group)
         for request, (value, error) in zip(group, outcomes, strict=True):
@@ -224,6 +226,19 @@ def _outcome(connection: Connection, request: _Request) -> tuple[Any, BaseExcept
             return _attempt(connection, request.tenant, request.fn, read_only=False), None
     except BaseException as error:  # noqa: BLE001 - carried to the caller, who waits on it
         return None, error
+
+
+def _check_open(connection: Connection) -> None:
+    """SQLite ends a transaction by itself on a full disk, and its driver's commit then says nothing."""
+    raw: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite" and not raw.in_transaction:
+        raise StoreError.of(
+            "records.write",
+            "the transaction",
+            "open until its commit",
+            "a transaction that the database ended",
+            "Is the disk full? Nothing of this request was kept: free some space and try again.",
+        )
 
 
 @event.listens_for(TenantSession, "do_orm_execute")
@@ -283,6 +298,16 @@ def _check_url(url: str) -> None:
     in_memory = backend == "sqlite" and parsed.database in (None, "", ":memory:")
     if (backend, "write") not in OPENING or in_memory:
         raise _bad_url(parsed.render_as_string(hide_password=True))
+    try:
+        parsed.get_dialect().import_dbapi()
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.of(
+            "records",
+            "the database driver",
+            "installed",
+            error.name,
+            "pip install 'headwater[postgres]' and use postgresql+psycopg://…",
+        ) from error
 
 
 def _engine(url: str, purpose: str, **pool: int) -> Engine:

@@ -16,7 +16,7 @@ from sqlalchemy import event, func, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, aliased
 
-from core.errors import InvalidInputError, StoreError
+from core.errors import InvalidInputError, MissingExtraError, StoreError
 from data import audit_store
 from data.record_store import Records
 from data.records import TABLES, Alert, AuditEvent, Comment, Counter, plain
@@ -208,6 +208,78 @@ def test_a_group_failure_reaches_every_caller_and_the_store_lives_on(records: Re
     assert bodies(records, "acme") == ["kept"]
 
 
+def ask_together(records: Records, *fns: Any) -> list[Any]:
+    """Have the functions run in one group; return each value or error."""
+    inside, go = threading.Event(), threading.Event()
+    answers: list[Any] = [None] * len(fns)
+
+    def hold(session: Session) -> None:
+        inside.set()
+        go.wait(10)
+
+    def ask(place: int) -> None:
+        try:
+            answers[place] = records.write("acme", fns[place])
+        except Exception as error:
+            answers[place] = error
+
+    holder = threading.Thread(target=records.write, args=("acme", hold))
+    holder.start()
+    inside.wait(10)
+    threads = []
+    for place in range(len(fns)):
+        threads.append(threading.Thread(target=ask, args=(place,)))
+        threads[-1].start()
+        while records._requests.qsize() <= place:
+            threads[-1].join(0.001)
+    go.set()
+    for thread in (holder, *threads):
+        thread.join()
+    return answers
+
+
+def test_nothing_is_acknowledged_when_the_database_ends_the_transaction(tmp_path: Path) -> None:
+    def ended(session: Session) -> None:
+        session.connection().exec_driver_sql("ROLLBACK")
+
+    def small(session: Session) -> None:
+        session.add(remark("acme", "small"))
+
+    with Records(f"sqlite:///{tmp_path}/records.db") as records:
+        answers = ask_together(records, small, ended, small)
+        assert [type(answer) for answer in answers] == [StoreError] * 3
+        assert "Is the disk full?" in str(answers[0])
+        assert bodies(records, "acme") == []
+        put(records, "acme", "after")
+        assert bodies(records, "acme") == ["after"]
+
+
+def test_a_full_disk_is_told_and_survived(tmp_path: Path) -> None:
+    def small(session: Session) -> None:
+        session.add(remark("acme", "small"))
+
+    def huge(session: Session) -> None:
+        session.add(remark("acme", "x" * 1_000_000))
+
+    with Records(f"sqlite:///{tmp_path}/records.db") as records:
+        put(records, "acme", "before")
+
+        def limit(pages: int) -> None:
+            with records._writer_engine.begin() as connection:
+                connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+        with records._writer_engine.begin() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        limit(pages + 5)
+        answers = ask_together(records, small, huge, small)
+        assert "full" in str(answers[1])
+        acknowledged = sum(answer is None for answer in answers)
+        assert bodies(records, "acme") == ["before", *["small"] * acknowledged]
+        limit(1_000_000)
+        records.write("acme", huge)
+        assert len(bodies(records, "acme")[-1]) == 1_000_000
+
+
 def test_a_rule_of_the_database_comes_back_as_a_store_error(records: Records) -> None:
     def doubled(session: Session) -> None:
         for _ in range(2):
@@ -342,6 +414,11 @@ def test_two_stores_on_one_database_keep_one_order(records_url: str) -> None:
 def test_an_unfit_url_is_refused_with_the_cure(url: str) -> None:
     with pytest.raises(InvalidInputError, match="HEADWATER_DATABASE_URL"):
         Records(url)
+
+
+def test_a_missing_driver_is_named_with_the_command_that_installs_it() -> None:
+    with pytest.raises(MissingExtraError, match="pip install"):
+        Records("postgresql+pg8000://host/database")
 
 
 @pytest.mark.parametrize("tenant", ["", "x" * 65, None])
