@@ -44,7 +44,10 @@ PROBE_ROWS, PROBE_PERIODS = 16, 30
 PROBES = "probes.safetensors"
 MAX_MANIFEST, MAX_SIGNATURE, MAX_ARTIFACT = 1 << 20, 256, 1 << 28  # bytes
 SAME, ELSEWHERE = 1e-9, 1e-5
-"""Relative tolerance of the self-test: same libraries and machine; others (single-precision products differ)."""
+"""Tolerance of the self-test: same libraries and machine; others (single-precision products differ)."""
+SLACK = {"ensemble": 0.31}
+"""Absolute tolerance of scores that are −log10 of a calibrated p-value: the last bit of a part's score may move
+it one rank, and p by up to a factor of two where few scores calibrate."""
 
 _SIGNATURE = re.compile(rb"([0-9a-f]{16}) ([A-Za-z0-9+/]{86}==)\n")
 _DOMAIN = b"headwater/model-version/1"
@@ -225,14 +228,15 @@ class Registry:
     @staticmethod
     def _self_test(algorithm: Algorithm, probe: Panel, expected: Floats, tolerance: float) -> None:
         got = _outcome(algorithm, probe)
+        slack = SLACK.get(algorithm.kind, tolerance)
         same = got.shape == expected.shape and np.allclose(
-            got, expected, rtol=tolerance, atol=tolerance, equal_nan=True
+            got, expected, rtol=tolerance, atol=slack, equal_nan=True
         )
         if not same:
             raise SelfTestError.of(
                 algorithm.name,
                 "the scores of the probe rows",
-                f"those it was published with (within {tolerance:g})",
+                f"those it was published with (within {max(tolerance, slack):g})",
                 got.shape
                 if got.shape != expected.shape
                 else float(np.nanmax(np.abs(got - expected))),

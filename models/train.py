@@ -17,6 +17,7 @@ from models.ports import VersionRow
 from models.registry import Registry, digest_of
 
 HELD_OUT = 0.2  # share of the latest periods that the reported figures are taken from
+CONTEXT = 14  # periods before them that a score may look back on
 ALPHA = 0.01
 
 
@@ -57,7 +58,7 @@ def train(
         snapshot_digest=panel_digest(panel),
         seed=algorithm.params.seed,
     )
-    parts = getattr(algorithm, "parts", {})
+    parts = getattr(algorithm.scorer, "members", {})
     members = {part: digest_of(detector) for part, detector in parts.items()}
     return Trained(
         algorithm, training, {"fit_seconds": seconds} | _figures(algorithm, panel), members
@@ -97,13 +98,16 @@ def panel_digest(panel: Panel) -> str:
 
 
 def _figures(algorithm: Algorithm, panel: Panel) -> dict[str, float]:
-    """What can be said without labels: the score's spread on the held-out periods, and the share of alarms."""
+    """What can be said without labels, on the held-out periods: the share of alarms, or the score's spread."""
     if not isinstance(algorithm, Detector):
         return {}
-    since = -max(1, int(len(panel.periods) * HELD_OUT))
-    scores = algorithm.score(panel)[:, since:]
-    figures = {"score_median": np.median(scores), "score_99": np.quantile(scores, 0.99)}
+    held_out = max(1, int(len(panel.periods) * HELD_OUT))
+    late = panel.select(times=slice(-held_out - CONTEXT, None))
     p_values = getattr(algorithm, "p_values", None)
     if p_values is not None:
-        figures["alarm_share"] = np.mean(p_values(panel)[:, since:] < ALPHA)
-    return {name: float(value) for name, value in figures.items()}
+        return {"alarm_share": float(np.mean(p_values(late)[:, -held_out:] < ALPHA))}
+    scores = algorithm.score(late)[:, -held_out:]
+    return {
+        "score_median": float(np.median(scores)),
+        "score_99": float(np.quantile(scores, 0.99)),
+    }
