@@ -1,0 +1,163 @@
+"""Alert: is it real?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from workbench.services import alerts
+from workbench.services.alerts import AlertDetail
+from workbench.services.views import AlertView
+from workbench.ui import cache, charts, frame, state, tables, theme, verbs, words
+from workbench.ui.state import Key
+
+
+def evidence(alert: Any, view: AlertView) -> None:
+    """Left: the metric against what was expected, then who noticed, where, and beside whom."""
+    colours = theme.palette()
+    labels = {curve.metric: curve.label for curve in view.curves}
+    metric = (
+        st.segmented_control(
+            "Metric",
+            list(labels),
+            default=view.focus,
+            format_func=lambda name: labels[name],
+            key=f"{Key.FOCUS}:{alert.id}",
+            label_visibility="collapsed",
+            required=True,
+        )
+        or view.focus
+    )
+    curve = view.curve(metric)
+    frame.draw(
+        f"{curve.label} against expected",
+        charts.series(
+            curve,
+            colours,
+            severity=alert.severity,
+            anomalous=view.anomalous,
+            onset=view.onset,
+        ),
+        lambda: tables.curve(curve),
+        alt=f"{curve.label} of {curve.name} by day with its expected 80 and 95 % band; "
+        f"anomalous since {words.day(view.onset)}.",
+        key=f"series:{alert.id}:{metric}",
+    )
+    if view.strips:
+        frame.draw(
+            "Who noticed, when",
+            charts.strips(view.strips, view.alpha, colours),
+            lambda: tables.strips(view.strips),
+            alt="Calibrated p-value of each detector by day; darker is more surprising.",
+            key=f"strips:{alert.id}",
+        )
+    if view.heat is not None:
+        heat = view.heat
+        frame.draw(
+            "Deviation by day and channel",
+            charts.heatmap(heat, colours, view.onset),
+            lambda: tables.heat(heat),
+            alt="Heatmap of deviations in standard deviations: blue below expected, orange above.",
+            key=f"heat:{alert.id}",
+        )
+    left, right = st.columns(2)
+    with left:
+        frame.draw(
+            "Same weekday, four weeks before",
+            charts.weekdays(curve, view.last_day, colours, alert.severity),
+            lambda: tables.curve(curve.last(29)),
+            alt=f"{curve.label} on {words.day(view.last_day)} beside the same weekday of four weeks.",
+            key=f"weekdays:{alert.id}:{metric}",
+        )
+    with right:
+        if view.siblings:
+            frame.draw(
+                "Siblings under the same parent",
+                charts.siblings(view.siblings, colours, alert.entity),
+                lambda: tables.curves(view.siblings),
+                alt="The same metric of the neighbours; this entity in the accent colour.",
+                key=f"siblings:{alert.id}",
+            )
+
+
+def meaning(detail: AlertDetail, view: AlertView) -> None:
+    """Right: what it says in words, which channel and detector say so, the setting, and what was done."""
+    alert, colours = detail.alert, theme.palette()
+    with st.container(border=True):
+        st.markdown(alert.sentence or "No explanation was asked for in this run.")
+        with st.container(horizontal=True):
+            verbs.verbs(alert)
+            verbs.undo_button()
+        if st.button(
+            "Go to root cause",
+            type="primary",
+            icon=":material/account_tree:",
+            shortcut="G",
+            width="stretch",
+        ):
+            st.switch_page(state.CAUSE, query_params={"alert": str(alert.id)})
+    if view.contributions is not None:
+        shares = view.contributions
+        frame.draw(
+            "What the score rests on",
+            charts.contributions(shares, colours),
+            lambda: tables.contributions(shares),
+            alt="Share of the score by channel, in total and per detector.",
+            key=f"shares:{alert.id}",
+        )
+    for part in view.parts:
+        said = f"left out: {part.left_out}" if part.left_out else f"p {words.p_value(part.p_value)}"
+        st.caption(f"{part.detector} — {said}")
+    facts("Settings at detection", view.settings)
+    facts("Market at detection", view.market)
+    st.markdown("**History**")
+    for event in detail.history:
+        st.caption(f"{words.moment(event.at, view.zone)} · {event.actor} · {event.verb}")
+    for comment in detail.comments:
+        st.caption(f"{words.moment(comment.at, view.zone)} · {comment.author}")
+        st.text(comment.body)
+    with st.form("comment", clear_on_submit=True, border=False):
+        text = st.text_input(
+            "Comment", key=Key.COMMENT, placeholder="Leave a comment", max_chars=4000
+        )
+        if st.form_submit_button("Comment") and text.strip():
+            verbs.attempt("Comment kept.", alerts.comment, alert.id, text=text.strip())
+            st.rerun()
+
+
+def facts(title: str, rows: tuple[tuple[str, ...], ...]) -> None:
+    """A short list of names and values."""
+    if rows:
+        st.markdown(f"**{title}**")
+        st.markdown("\n".join(f"- {name}: {' → '.join(values)}" for name, *values in rows))
+
+
+def page() -> None:
+    """Find the alert that the link names, and show it."""
+    detail = frame.alert_in_url("id")
+    alert = detail.alert
+    view = cache.alert_view(alert)
+    st.caption(" › ".join(f"{words.level(place.level)} {place.name}" for place in view.above))
+    st.subheader(
+        f"{theme.severity_markdown(alert.severity)} {alert.entity_name or alert.entity}",
+        anchor=False,
+    )
+    st.caption(
+        f"{words.level(alert.level)} · {words.money(alert.spend_at_risk, alert.currency)} at risk · "
+        f"p {words.p_value(alert.p_value)} · onset {words.day(view.onset, year=True)} · "
+        f"{alert.status} · days in {view.zone}"
+    )
+    for notice in view.notices:
+        st.caption(f":material/info: {notice}")
+    left, right = st.columns([2, 1], gap="medium")
+    with left:
+        if view.curves:
+            evidence(alert, view)
+        else:
+            frame.empty("No data of this entity in the period shown.", state.DATA, "Go to data")
+    with right:
+        meaning(detail, view)
+
+
+page()

@@ -1,0 +1,119 @@
+"""Root cause: where did it start?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from workbench.services import incidents
+from workbench.services.views import Candidate, CauseView
+from workbench.ui import cache, frame, graph_view, state, tables, theme, verbs, words
+from workbench.ui.state import Key
+
+context, tenant, actor = state.who()
+
+
+def choice(alert: Any, view: CauseView) -> Candidate:
+    """The candidates, best first, with every term of their score; a row picks one."""
+    st.markdown("**Candidates, best first**")
+    picked = st.dataframe(
+        tables.candidates(view.candidates),
+        hide_index=True,
+        column_config=tables.CANDIDATE_COLUMNS,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"{Key.CANDIDATE}:{alert.id}:{view.method}",
+        alt="Ranked candidates with the terms of their score; choose a row to highlight its path.",
+    )
+    rows = picked.selection.rows
+    return view.candidates[rows[0] if rows and rows[0] < len(view.candidates) else 0]
+
+
+def verdict(record: Any, view: CauseView, chosen: Candidate) -> None:
+    """The chosen candidate in words, and what can be done about it."""
+    with st.container(border=True):
+        st.markdown(
+            f"**{chosen.type_label}** at {words.level(chosen.level).lower()} **{chosen.name}**  \n"
+            f"since {words.day(chosen.onset)} · confidence {words.percent(chosen.confidence, 0)} · "
+            f"{words.count(chosen.hops, 'hop')} up"
+        )
+        for sentence in chosen.evidence:
+            st.markdown(f"- {sentence}")
+        if view.siblings:
+            share = view.siblings_anomalous / view.siblings
+            word = ", widespread" if share > 0.3 else ""
+            st.caption(
+                f"{view.siblings_anomalous} of {words.count(view.siblings, 'sibling')} anomalous "
+                f"({words.percent(share, 0)}{word})"
+            )
+        with st.container(horizontal=True):
+            actions(record)
+
+
+def actions(record: Any) -> None:
+    """What can be done about the incident, or about an alert that stands on its own."""
+    verbs.verbs(record)
+    verbs.undo_button()
+
+
+def page() -> None:
+    """Find the alert that the link names, and show where it started."""
+    alert = frame.alert_in_url("alert").alert
+    incident = None
+    if alert.incident_id is not None:
+        incident = incidents.get(context, tenant, alert.incident_id).incident
+    view = cache.cause_view(alert, st.session_state.get(f"{Key.METHOD}:{alert.id}"))
+    colours = theme.palette()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        title = incident.title if incident is not None else alert.entity_name or alert.entity
+        st.subheader(
+            f"{theme.severity_markdown(alert.severity)} {title}", anchor=False, width="stretch"
+        )
+        if st.button("Alert", shortcut="B", icon=":material/arrow_back:", help="Back to the alert"):
+            st.switch_page(state.ALERT, query_params={"id": str(alert.id)})
+        st.segmented_control(
+            "Method",
+            view.methods,
+            default=view.method,
+            key=f"{Key.METHOD}:{alert.id}",
+            required=True,
+            label_visibility="collapsed",
+        )
+    st.caption(
+        f"Alert on {words.level(alert.level).lower()} {alert.entity_name or alert.entity} · "
+        f"days in {view.zone}"
+    )
+    for notice in view.notices:
+        st.caption(f":material/info: {notice}")
+    left, right = st.columns([3, 2], gap="medium")
+    with right:
+        if view.candidates:
+            chosen = choice(alert, view)
+            verdict(incident or alert, view, chosen)
+        else:
+            frame.empty(
+                "No cause found: no node within reach explains this alert. The alert stands on its own."
+            )
+            with st.container(horizontal=True):
+                actions(incident or alert)
+    path = chosen.path if view.candidates else (alert.entity,)
+    with left:
+        frame.draw(
+            "From cause to effect",
+            graph_view.hierarchy(view.nodes, view.edges, path, colours),
+            lambda: tables.nodes(view.nodes, path),
+            alt=f"Hierarchy of {len(view.nodes)} nodes, causes left; the path is {' to '.join(path)}.",
+            key=f"graph:{alert.id}:{view.method}:{path[0]}",
+        )
+        if view.lanes:
+            frame.draw(
+                "Order of onset",
+                graph_view.lanes(view.lanes, path, colours),
+                lambda: tables.lanes(view.lanes),
+                alt="When each node was anomalous, earliest first.",
+                key=f"lanes:{alert.id}:{view.method}",
+            )
+
+
+page()

@@ -1,0 +1,34 @@
+"""The frame around every page: navigation on top, header, notices, and one guard for what fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from workbench.ui import frame, state
+
+# a file of our own: a named icon would be fetched from another host
+ICON = Path(__file__).with_name("ui") / "headwater.svg"
+st.set_page_config(page_title="Headwater", page_icon=ICON, layout="wide")
+
+
+def home() -> None:
+    """The hidden default page, so that `/triage` is a page of its own."""
+    st.switch_page(state.TRIAGE)
+
+
+page = st.navigation(
+    [
+        st.Page(home, title="Headwater", default=True, visibility="hidden"),
+        st.Page(state.TRIAGE, title="Triage", icon=":material/notifications:", url_path="triage"),
+        st.Page(state.DATA, title="Data", icon=":material/database:", url_path="data"),
+        st.Page(state.ALERT, title="Alert", url_path="alert", visibility="hidden"),
+        st.Page(state.CAUSE, title="Root cause", url_path="cause", visibility="hidden"),
+    ],
+    position="top",
+)
+with frame.guard():
+    frame.header()
+    frame.toast()
+    page.run()

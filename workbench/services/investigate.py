@@ -1,0 +1,502 @@
+"""Behind the Alert and Root cause pages: one alert's curves, neighbours, shares, hierarchy and candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from core import catalog
+from core.contracts import Alarm, Floats, Ratio
+from core.features.funnel import CHANNELS, FUNNEL
+from core.hierarchy.layout import layered
+from data.alert_feed import Filters, page
+from data.records import ACTIVE, AlertRow
+from workbench.context import Context
+from workbench.services import alerts
+from workbench.services import scene as scenes
+from workbench.services.scene import Judged, Scene
+from workbench.services.views import (
+    AlertView,
+    Candidate,
+    CauseView,
+    Contributions,
+    Curve,
+    Days,
+    Heat,
+    Lane,
+    Node,
+    Part,
+    Place,
+    Strip,
+)
+
+SHOWN_DAYS = 60
+HEAT_DAYS = 28
+SIBLINGS = 8
+DRAWN = 40
+LANES = 12
+DAY = np.timedelta64(1, "D")
+
+
+# ── Alert ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def alert_view(scene: Scene, judged: Judged | None, alert: AlertRow) -> AlertView:
+    """Everything about one alert that is computed rather than recorded."""
+    onset, last_day = _episode(alert)
+    row = scene.panel.row_of.get(alert.entity)
+    days = scene.panel.periods.labels.astype("datetime64[D]")
+    notices = []
+    if row is None:
+        notices.append("This entity has no data in the period shown; its record stands.")
+        curves: tuple[Curve, ...] = ()
+    else:
+        curves = _curves(scene, row)
+        padded = scene.panel.padded
+        filled = 0 if padded is None else int(padded[row, -HEAT_DAYS:].sum())
+        if filled:
+            notices.append(f"Short history: {filled} of the last {HEAT_DAYS} days were filled in.")
+    focus = _focus(scene, alert, row)
+    return AlertView(
+        zone=_zone(scene, row),
+        above=_above(scene, alert.entity),
+        curves=curves,
+        focus=focus,
+        onset=onset,
+        last_day=last_day,
+        anomalous=_anomalous(days, row, judged, onset, last_day),
+        strips=_strips(days, row, judged),
+        alpha=judged.alpha if judged else scenes.ALPHA,
+        heat=None if row is None else _heat(scene, row),
+        contributions=_contributions(alert.explanation),
+        parts=_parts(alert.parts),
+        siblings=() if row is None else _siblings(scene, judged, alert.entity, focus),
+        settings=_settings(alert.settings),
+        market=tuple(
+            (_words(name), _plain(value)) for name, value in alert.market_conditions.items()
+        ),
+        notices=tuple(notices),
+    )
+
+
+def glance(scene: Scene, alert: AlertRow) -> Curve | None:
+    """Two weeks of the metric that stands out, None when the entity has no data."""
+    row = scene.panel.row_of.get(alert.entity)
+    return None if row is None else _curve(scene, row, _focus(scene, alert, row)).last(14)
+
+
+def explanation(context: Context, tenant: str, alert_id: int) -> dict[str, Any]:
+    """Why an alert was raised: its sentence, shares by day and metric, per detector and in all."""
+    alert = alerts.get(context, tenant, alert_id).alert
+    return {"id": alert.id, "sentence": alert.sentence, "parts": alert.parts, **alert.explanation}
+
+
+def _episode(alert: AlertRow) -> tuple[np.datetime64, np.datetime64]:
+    """First and last day of the alert in the entity's zone."""
+    last_day = np.datetime64(alert.day, "D")
+    length = np.timedelta64(max((alert.last_seen - alert.onset).days, 0), "D")
+    return last_day - length, last_day
+
+
+def _zone(scene: Scene, row: int | None) -> str:
+    zones = scene.panel.zones
+    return zones[0] if row is None or len(zones) == 1 else zones[row]
+
+
+def _above(scene: Scene, entity: str) -> tuple[Place, ...]:
+    """The line of first parents, top first."""
+    line: list[Place] = []
+    graph = scene.graph
+    while entity in graph.net and (parents := graph.parents(entity)):
+        entity = parents[0]
+        line.insert(0, Place(entity, graph.level(entity), graph.name(entity)))
+    return tuple(line)
+
+
+def _focus(scene: Scene, alert: AlertRow, row: int | None) -> str:
+    """The channel that carries most of the score; without an explanation the oddest one."""
+    shares = _contributions(alert.explanation)
+    channels = tuple(alert.explanation.get("metrics", ()))
+    if shares is not None and set(channels) <= set(CHANNELS) and shares.total.any():
+        return str(channels[int(np.argmax(np.abs(shares.total)))])
+    if row is None:
+        return CHANNELS[0]
+    newest = np.nan_to_num(np.abs(scene.residual.values[row, -3:])).max(axis=0)
+    return CHANNELS[int(np.argmax(newest))]
+
+
+def _curves(scene: Scene, row: int) -> tuple[Curve, ...]:
+    """The five funnel channels first, then the raw metrics that are none."""
+    others = [metric for metric in FUNNEL if metric not in CHANNELS]
+    return tuple(_curve(scene, row, name) for name in (*CHANNELS, *others))
+
+
+def _curve(scene: Scene, row: int, name: str) -> Curve:
+    """A raw metric, or a ratio of two with the spread that its numerator adds to its denominator's."""
+    domain, graph = scene.domain, scene.graph
+    ratio = next((ratio for ratio in domain.ratios if ratio.name == name), None)
+    entity = scene.panel.entities[row]
+    node = graph.net.nodes.get(entity, {})
+    spec: Any = ratio or domain.metric(name)
+    observed, expected, spread = _ratio(scene, row, ratio) if ratio else _metric(scene, row, name)
+    newest = ratio.numerator if ratio else name
+    return Curve(
+        entity=entity,
+        name=str(node.get("name") or entity),
+        metric=name,
+        label=spec.label,
+        unit=spec.unit,
+        currency=str(node.get("currency") or ""),
+        bad=spec.bad,
+        days=scene.panel.periods.labels.astype("datetime64[D]"),
+        observed=observed,
+        expected=expected,
+        spread=spread,
+        settled=scene.settled(newest)[row],
+    ).last(SHOWN_DAYS)
+
+
+def _metric(scene: Scene, row: int, name: str) -> tuple[Floats, Floats, Floats]:
+    place = FUNNEL.index(name)
+    return (
+        scene.panel.metric(name)[row],
+        scene.reference.metric(name)[row],
+        scene.spread[row, :, place],
+    )
+
+
+def _ratio(scene: Scene, row: int, ratio: Ratio) -> tuple[Floats, Floats, Floats]:
+    above, above_expected, above_spread = _metric(scene, row, ratio.numerator)
+    below, below_expected, below_spread = _metric(scene, row, ratio.denominator)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        middle = above_expected / below_expected
+        # relative variances add up along the funnel, so the link's own is the difference
+        own = (above_spread / above_expected) ** 2 - (below_spread / below_expected) ** 2
+        spread = middle * np.sqrt(np.maximum(own, 0.0) + 1.0 / np.maximum(above_expected, 1.0))
+    return ratio.of(above, below), middle, spread
+
+
+def _anomalous(
+    days: Days,
+    row: int | None,
+    judged: Judged | None,
+    onset: np.datetime64,
+    last_day: np.datetime64,
+) -> Days:
+    within = (days >= onset) & (days <= last_day)
+    if judged is not None and row is not None:
+        within &= judged.p_values[row] < judged.alpha
+    return days[within]
+
+
+def _strips(days: Days, row: int | None, judged: Judged | None) -> tuple[Strip, ...]:
+    if judged is None or row is None:
+        return ()
+    voices = {**judged.parts, "all together": judged.p_values}
+    return tuple(
+        Strip(name, days[-HEAT_DAYS:], values[row, -HEAT_DAYS:]) for name, values in voices.items()
+    )
+
+
+def _heat(scene: Scene, row: int) -> Heat:
+    labels = {ratio.name: ratio.label for ratio in scene.domain.ratios}
+    labels |= {metric.name: metric.label for metric in scene.domain.metrics}
+    return Heat(
+        scene.residual.periods.labels[-HEAT_DAYS:].astype("datetime64[D]"),
+        CHANNELS,
+        tuple(labels[channel] for channel in CHANNELS),
+        scene.residual.values[row, -HEAT_DAYS:].T,
+    )
+
+
+def _contributions(told: Mapping[str, Any]) -> Contributions | None:
+    """Shares by channel, days summed; None where no explanation was kept."""
+    if not told.get("shares"):
+        return None
+    parts = {
+        name: np.asarray(part["shares"], dtype=np.float64).sum(axis=0)
+        for name, part in told.get("parts", {}).items()
+    }
+    total = np.asarray(told["shares"], dtype=np.float64).sum(axis=0)
+    return Contributions(
+        tuple(_words(name) for name in told["metrics"]), total, parts, float(told.get("gap") or 0.0)
+    )
+
+
+def _parts(parts: Mapping[str, Any]) -> tuple[Part, ...]:
+    return tuple(
+        Part(
+            name,
+            part.get("score"),
+            part.get("p_value"),
+            part.get("weight"),
+            str(part.get("left_out") or ""),
+        )
+        for name, part in parts.items()
+    )
+
+
+def _siblings(scene: Scene, judged: Judged | None, entity: str, focus: str) -> tuple[Curve, ...]:
+    """This entity and the oddest (else the biggest) of those under the same first parent."""
+    graph, row_of = scene.graph, scene.panel.row_of
+    parents = graph.parents(entity) if entity in graph.net else ()
+    level = graph.level(entity) if entity in graph.net else ""
+    others = [
+        child
+        for child in (graph.children(parents[0]) if parents else ())
+        if child != entity and child in row_of and graph.level(child) == level
+    ]
+    rows = np.array([row_of[child] for child in others], dtype=np.intp)
+    if not len(rows):
+        return ()
+    if judged is not None:
+        order = np.argsort(judged.p_values[rows, -7:].min(axis=1))
+    else:
+        order = np.argsort(-np.nansum(scene.panel.metric("impressions")[rows, -28:], axis=1))
+    chosen = [row_of[entity], *rows[order[: SIBLINGS - 1]]]
+    return tuple(_curve(scene, int(row), focus).last(HEAT_DAYS) for row in chosen)
+
+
+def _settings(kept: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """(name, before, after); before = after where only one value was kept."""
+    rows = []
+    for name, value in kept.items():
+        pair = value if isinstance(value, Mapping) else {"before": value, "after": value}
+        rows.append((_words(name), _plain(pair.get("before")), _plain(pair.get("after"))))
+    return tuple(rows)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").upper() if len(name) == 3 else name.replace("_", " ").capitalize()
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.2f}".removesuffix(".00") if isinstance(value, int | float) else str(value)
+
+
+# ── Root cause ───────────────────────────────────────────────────────────────────────────────────
+
+
+def cause_view(
+    context: Context,
+    tenant: str,
+    scene: Scene,
+    judged: Judged | None,
+    alert: AlertRow,
+    *,
+    method: str | None = None,
+) -> CauseView:
+    """Candidates with their terms, the drawn part of the hierarchy, and the order of onsets."""
+    usual = scene.domain.defaults["localizer"]
+    kept = method in (None, usual) and alert.root_causes
+    if judged is None or kept:
+        found = tuple(_kept(scene, cause) for cause in alert.root_causes)
+    else:
+        found = _found(scene, judged, alert, method or usual)
+    path = found[0].path if found else (alert.entity,)
+    focus = _focus(scene, alert, scene.panel.row_of.get(alert.entity))
+    first = _first_days(scene, judged, alert)
+    drawn = layered(
+        scene.graph,
+        alert.entity if alert.entity in scene.graph.net else path[-1],
+        weight=_weights(judged, scene, first),
+        keep=[node for candidate in found[:3] for node in candidate.path],
+        limit=DRAWN,
+    )
+    severities = _severities(context, tenant, [spot.node for spot in drawn.spots])
+    places = {
+        day: place + 1 for place, day in enumerate(sorted({day for day, _ in first.values()}))
+    }
+    shown = [spot.node for spot in drawn.spots if spot.node in first]
+    nodes = tuple(
+        Node(
+            spot.node,
+            spot.name,
+            spot.level,
+            spot.x,
+            spot.y,
+            severities.get(spot.node, "low" if spot.node in first else ""),
+            _shift(scene, spot.node, focus, alert),
+            first[spot.node][0] if spot.node in first else None,
+            places[first[spot.node][0]] if spot.node in first else 0,
+            spot.collapsed,
+        )
+        for spot in drawn.spots
+    )
+    siblings = _beside(scene, alert.entity)
+    return CauseView(
+        zone=_zone(scene, scene.panel.row_of.get(alert.entity)),
+        method=method or usual,
+        methods=tuple(name for name, _ in catalog.entries("localizer")),
+        candidates=found,
+        nodes=nodes,
+        edges=drawn.edges,
+        lanes=_lanes(scene, first, shown, path, severities),
+        siblings_anomalous=sum(sibling in first for sibling in siblings),
+        siblings=len(siblings),
+        notices=() if kept else ("Computed now with today's data, not at detection.",),
+    )
+
+
+def causes(
+    context: Context, tenant: str, alert_id: int, *, method: str | None = None
+) -> dict[str, Any]:
+    """Ranked candidates of an alert, as kept at detection or found anew by another method."""
+    alert = alerts.get(context, tenant, alert_id).alert
+    scene = scenes.look(context, tenant, domain=alert.domain)
+    usual = scene.domain.defaults["localizer"]
+    if method in (None, usual) and alert.root_causes:
+        found: Sequence[Candidate] = [_kept(scene, cause) for cause in alert.root_causes]
+    else:
+        judged = scenes.judge(scene, context.serve.champion(tenant, alert.domain).algorithm)
+        found = _found(scene, judged, alert, method or usual)
+    return {"id": alert.id, "method": method or usual, "candidates": found}
+
+
+def _kept(scene: Scene, cause: Mapping[str, Any]) -> Candidate:
+    onset = datetime.fromisoformat(str(cause["onset"]))
+    return _candidate(
+        scene,
+        node=str(cause["node"]),
+        kind=str(cause["type"]),
+        onset=onset,
+        path=tuple(cause["path"]),
+        hops=int(cause["hops"]),
+        terms=cause["terms"],
+        score=float(cause["score"]),
+        confidence=float(cause["confidence"]),
+        evidence=tuple(cause["evidence"]),
+    )
+
+
+def _found(scene: Scene, judged: Judged, alert: AlertRow, method: str) -> tuple[Candidate, ...]:
+    if alert.entity not in scene.graph.net:
+        return ()
+    localizer = catalog.make(method)
+    alarm = Alarm(alert.entity, np.datetime64(alert.day, "s"))
+    return tuple(
+        _candidate(
+            scene,
+            node=cause.node,
+            kind=cause.type,
+            onset=cause.onset.astype("datetime64[s]").item(),
+            path=cause.path,
+            hops=cause.hops,
+            terms=cause.terms,
+            score=cause.score,
+            confidence=cause.confidence,
+            evidence=cause.evidence,
+        )
+        for cause in localizer.find(scenes.case(scene, judged, alarm))
+    )
+
+
+def _candidate(scene: Scene, *, node: str, kind: str, onset: datetime, **rest: Any) -> Candidate:
+    words = {cause.name: cause.label for cause in scene.domain.causes}
+    known = node in scene.graph.net
+    return Candidate(
+        node=node,
+        name=scene.graph.name(node) if known else node,
+        level=scene.graph.level(node) if known else node.partition(":")[0],
+        type=kind,
+        type_label=words.get(kind, kind),
+        onset=onset if onset.tzinfo else onset.replace(tzinfo=UTC),
+        **rest,
+    )
+
+
+def _first_days(
+    scene: Scene, judged: Judged | None, alert: AlertRow
+) -> dict[str, tuple[np.datetime64, np.datetime64]]:
+    """First and last anomalous day of every entity within the window before the alert's last day."""
+    if judged is None:
+        return {alert.entity: _episode(alert)}
+    days = scene.panel.periods.labels.astype("datetime64[D]")
+    last_day = np.datetime64(alert.day, "D")
+    within = (days > last_day - scene.domain.window * DAY) & (days <= last_day)
+    odd = (judged.p_values < judged.alpha) & within
+    rows = np.flatnonzero(odd.any(axis=1))
+    start = np.argmax(odd[rows], axis=1)
+    end = odd.shape[1] - 1 - np.argmax(odd[rows, ::-1], axis=1)
+    return {
+        scene.panel.entities[row]: (days[first], days[last])
+        for row, first, last in zip(rows, start, end, strict=True)
+    }
+
+
+def _weights(judged: Judged | None, scene: Scene, first: Iterable[str]) -> dict[str, float]:
+    if judged is None:
+        return dict.fromkeys(first, 1.0)
+    row_of = scene.panel.row_of
+    window = judged.p_values[:, -scene.domain.window :]
+    surprise = -np.log10(np.clip(window.min(axis=1), 1e-12, 1.0))
+    return {entity: float(surprise[row_of[entity]]) for entity in first}
+
+
+def _severities(context: Context, tenant: str, entities: Sequence[str]) -> dict[str, str]:
+    """Severity of the active alerts on these entities, muted ones too."""
+    chosen = Filters(entities=tuple(entities), status=ACTIVE, muted=None)
+    rows = context.records.read(
+        tenant, lambda session: page(session, tenant=tenant, filters=chosen, limit=1000).rows
+    )
+    return {row.entity: row.severity for row in reversed(rows)}
+
+
+def _shift(scene: Scene, entity: str, focus: str, alert: AlertRow) -> str:
+    """Change of the channel in focus since the onset: observed against expected, both summed."""
+    row = scene.panel.row_of.get(entity)
+    if row is None:
+        return ""
+    onset, last_day = _episode(alert)
+    days = scene.panel.periods.labels.astype("datetime64[D]")
+    within = (days >= onset) & (days <= last_day)
+    ratio = next((ratio for ratio in scene.domain.ratios if ratio.name == focus), None)
+    names = (ratio.numerator, ratio.denominator) if ratio else (focus,)
+    change = 1.0
+    for power, name in zip((1, -1), names, strict=False):
+        seen = np.nansum(scene.panel.metric(name)[row, within])
+        wanted = np.nansum(scene.reference.metric(name)[row, within])
+        if seen <= 0 or wanted <= 0:
+            return "−100 %" if power == 1 and wanted > 0 else ""
+        change *= (seen / wanted) ** power
+    sign = "+" if change >= 1 else "−"
+    return f"{sign}{abs(change - 1):.0%}".replace("%", " %")
+
+
+def _beside(scene: Scene, entity: str) -> list[str]:
+    graph = scene.graph
+    if entity not in graph.net or not (parents := graph.parents(entity)):
+        return []
+    level = graph.level(entity)
+    return [
+        child
+        for child in graph.children(parents[0])
+        if child != entity and graph.level(child) == level
+    ]
+
+
+def _lanes(
+    scene: Scene,
+    first: Mapping[str, tuple[np.datetime64, np.datetime64]],
+    shown: Sequence[str],
+    path: Sequence[str],
+    severities: Mapping[str, str],
+) -> tuple[Lane, ...]:
+    """The path and the earliest of the other drawn nodes, earliest on top."""
+    chosen = sorted(shown, key=lambda node: (node not in path, first[node][0]))[:LANES]
+    chosen.sort(key=lambda node: (first[node][0], node not in path))
+    return tuple(
+        Lane(
+            node,
+            scene.graph.name(node),
+            scene.graph.level(node),
+            severities.get(node, "low"),
+            *first[node],
+        )
+        for node in chosen
+    )

@@ -1,0 +1,183 @@
+"""One look at a whole domain: what every entity did, what was to be expected of it, and how odd that is.
+
+Detection and the pages both start here, so an alert and its chart never disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from core.contracts import Alarm, Bools, Case, Domain, Floats, Graph, Panel
+from core.domains import DOMAINS
+from core.errors import NotEnoughDataError
+from core.features.funnel import FUNNEL, Baseline, expected, fit_baseline, residuals
+from core.features.maturity import fit_maturity
+from workbench.context import Context
+
+DAYS = 120
+ALPHA = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything read and derived before any model has its say; arrays are (n_entity, n_time, …).
+
+    panel     : raw metrics of every level
+    settings  : what was set, by entity and day; NaN = not reported
+    residual  : standardised deviations by channel
+    reference : expected `FUNNEL` metrics as they should stand by now
+    spread    : standard deviation of observed − expected
+    """
+
+    domain: Domain
+    panel: Panel
+    graph: Graph
+    settings: Panel
+    baseline: Baseline
+    residual: Panel
+    reference: Panel
+    spread: Floats
+
+    @cached_property
+    def observed(self) -> Panel:
+        """The `FUNNEL` metrics of the panel."""
+        return self.panel.select(metrics=FUNNEL)
+
+    @cached_property
+    def changes(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
+        """What was set before and at the end of the window, by entity."""
+        return changes(self.settings, self.domain.window)
+
+    def settled(self, metric: str) -> Floats:
+        """(n_entity, n_time) share of a metric's final number that has arrived."""
+        whole = np.ones(self.panel.values.shape[:2])
+        return self.baseline.settled.get(metric, whole)
+
+
+def look(
+    context: Context,
+    tenant: str,
+    *,
+    domain: str = "ads",
+    as_of: datetime | None = None,
+    days: int = DAYS,
+) -> Scene:
+    """Read a domain as known at `as_of` (now when absent); NotEnoughDataError when nothing was imported."""
+    which = DOMAINS[domain]
+    panel = context.metrics.panel(tenant, which, days=days, as_of=as_of)
+    if not len(panel.entities):
+        raise NotEnoughDataError.of(
+            "scene", "data", "imported first", 0, "Run: headwater import PATH"
+        )
+    graph = context.metrics.graph(tenant, which)
+    maturity = fit_maturity(chained(context.metrics.maturity(tenant, which, as_of=as_of)))
+    baseline = fit_baseline(
+        panel,
+        graph=graph,
+        maturity=maturity,
+        as_of=None if as_of is None else np.datetime64(as_of.date()),
+        expected_days=announced(context, tenant, which, panel, graph),
+    )
+    reference, spread = expected(panel, baseline)
+    return Scene(
+        domain=which,
+        panel=panel,
+        graph=graph,
+        settings=context.metrics.settings(tenant, which, days=days, as_of=as_of),
+        baseline=baseline,
+        residual=residuals(panel, baseline),
+        reference=reference,
+        spread=spread,
+    )
+
+
+def chained(links: Mapping[str, Any]) -> list[tuple[str, str, int, float, float]]:
+    """Rows (profile, metric, age, reported, final) from links between one age and the next.
+
+    Newest days are not final yet, so the final figure is chained up from the last known age (chain ladder).
+    """
+    names = ("profile", "metric", "age_days", "reported", "next_reported")
+    rows = sorted(zip(*(links[name].tolist() for name in names), strict=True), reverse=True)
+    share: dict[tuple[str, str], float] = {}
+    found = []
+    for profile, metric, age, reported, later in rows:
+        known = share.get((profile, metric), 1.0) * (reported / later if later > 0 else 1.0)
+        share[profile, metric] = known
+        found.append((profile, metric, int(age), reported, reported / known if known else 0.0))
+    return found
+
+
+def announced(context: Context, tenant: str, domain: Domain, panel: Panel, graph: Graph) -> Bools:
+    """(n_entity, n_time) days on which the calendar expects something of an entity or what it lies under."""
+    days = panel.periods.labels.astype("datetime64[D]")
+    marked = np.zeros(panel.values.shape[:2], dtype=bool)
+    for event in context.metrics.calendar(tenant, domain):
+        below = (
+            graph.descendants(event.scope, len(domain.levels)) if event.scope in graph.net else {}
+        )
+        rows = [
+            row
+            for entity, row in panel.row_of.items()
+            if event.scope in ("", entity) or entity in below
+        ]
+        within = (days >= np.datetime64(event.first)) & (days <= np.datetime64(event.last))
+        marked[np.ix_(rows, np.flatnonzero(within))] = True
+    return marked
+
+
+def changes(settings: Panel, window: int) -> dict[str, dict[str, tuple[float, float]]]:
+    """Settings before and at the end of the last `window` days, {entity: {setting: (before, after)}}.
+
+    Entities whose settings nobody reported are absent: unknown is not unchanged.
+    """
+    before = _last_known(settings.values[:, : max(settings.values.shape[1] - window, 1)])
+    after = _last_known(settings.values)
+    known = np.isfinite(before) & np.isfinite(after)
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for row, column in np.argwhere(known):
+        pair = (float(before[row, column]), float(after[row, column]))
+        found.setdefault(settings.entities[row], {})[settings.metrics[column]] = pair
+    return found
+
+
+def _last_known(values: Floats) -> Floats:
+    """(n_entity, n_metric) newest finite value; NaN where there is none."""
+    known = np.isfinite(values)
+    newest = values.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    picked = np.take_along_axis(values, newest[:, None, :], axis=1)[:, 0]
+    return np.where(known.any(axis=1), picked, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a model says of a scene: calibrated p-values (n_entity, n_time), and those of each part."""
+
+    p_values: Floats
+    parts: Mapping[str, Floats]
+    alpha: float
+
+
+def judge(scene: Scene, ensemble: Any, alpha: float = ALPHA) -> Judged:
+    """Score every entity and day of a scene with an ensemble."""
+    return Judged(ensemble.p_values(scene.residual), ensemble.part_p_values(scene.residual), alpha)
+
+
+def case(scene: Scene, judged: Judged, alarm: Alarm) -> Case:
+    """What the localizers look at."""
+    # the localizers scan once per set of arrays, so these must stay the very same objects
+    return Case(
+        graph=scene.graph,
+        alarm=alarm,
+        panel=scene.observed,
+        reference=scene.reference,
+        spread=scene.spread,
+        p_values=judged.p_values,
+        alpha=judged.alpha,
+        settings=scene.changes,
+    )

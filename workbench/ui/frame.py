@@ -1,0 +1,122 @@
+"""What surrounds every page: header, sections, empty states, and failures told with a cure and an id."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.errors import HeadwaterError, NotFoundError
+from workbench.services import alerts, brief
+from workbench.services.alerts import AlertDetail
+from workbench.ui import cache, runs, state, words
+
+log = logging.getLogger(__name__)
+
+CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}
+
+
+@contextlib.contextmanager
+def guard() -> Iterator[None]:
+    """Turn a failure of the page into words, a cure and an id; the log keeps the trace."""
+    try:
+        yield
+    except HeadwaterError as error:
+        identity = failure(error.message, error.hint)
+        log.exception("Page failed (%s)", identity)
+    except Exception:
+        identity = failure(
+            "This page could not be drawn.", "Reload it; if it stays, report this id."
+        )
+        log.exception("Page failed (%s)", identity)
+
+
+def failure(what: str, cure: str) -> str:
+    """An error box: what failed, what to do, an id to copy. Returns the id."""
+    identity = secrets.token_hex(4)
+    with st.container(border=True):
+        st.error(f"{what}\n\n{cure}" if cure else what, icon=":material/error:")
+        st.code(identity, language=None, width="content")
+    return identity
+
+
+def alert_in_url(parameter: str) -> AlertDetail:
+    """The alert that the link names; for anything else says so, leads back and ends the page."""
+    context, tenant, _ = state.who()
+    given = st.query_params.get(parameter, "")
+    number = state.number(given)
+    try:
+        if number is not None:
+            return alerts.get(context, tenant, number)
+    except NotFoundError:
+        log.info("A link named alert %d, which tenant %s has not", number, tenant)
+    st.error(f"Alert {given[:40] or 'without a number'} not found.", icon=":material/search_off:")
+    st.page_link(state.TRIAGE, label="Back to triage", icon=":material/arrow_back:")
+    raise st.stop()
+
+
+def empty(why: str, page: str = "", label: str = "") -> None:
+    """Nothing to show: why, and one next step."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown(f":gray[{why}]", text_alignment="center")
+        if page:
+            st.page_link(page, label=label, icon=":material/arrow_forward:")
+
+
+def draw(
+    title: str,
+    chart: go.Figure,
+    table: Callable[[], pd.DataFrame],
+    *,
+    alt: str,
+    key: str,
+    on_select: Any = "ignore",
+) -> Any:
+    """A titled chart with alt text, and the same numbers as a table at a switch."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{title}**", width="stretch")
+        as_table = st.toggle("Table", key=f"table:{key}", help="Show as table")
+    if as_table:
+        return st.dataframe(table(), hide_index=True, height=min(420, chart.layout.height or 300))
+    return st.plotly_chart(
+        chart,
+        theme=None,
+        key=f"chart:{key}",
+        alt=alt,
+        config=CONFIG,
+        on_select=on_select,
+        selection_mode="points",
+    )
+
+
+def toast() -> None:
+    """What the last action did."""
+    notice = state.take_notice()
+    if notice:
+        st.toast(
+            notice.text,
+            icon=":material/error:" if notice.failed else ":material/check:",
+            duration="long",
+        )
+
+
+def header() -> None:
+    """How fresh the data is, what scores it, what is running, and who is looking."""
+    context, tenant, actor = state.who()
+    standing, fresh = brief.standing(context, tenant), cache.freshness()
+    facts = [
+        f":material/calendar_today: data to {words.day(fresh.newest_day, year=True)}",
+        f":material/search: last run {words.moment(standing.last_run)}"
+        if standing.last_run
+        else ":material/search: never run",
+        f":material/deployed_code: {standing.champion[-8:] or 'no model yet'}",
+    ]
+    facts.append(f":material/person: {actor}")
+    st.caption("  ·  ".join(facts))
+    runs.progress()

@@ -1,0 +1,151 @@
+"""Every session-state key and URL parameter, and who is looking: context, tenant, actor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from workbench.context import Context, current
+from workbench.services import alerts
+from workbench.services.alerts import Since
+
+PAGES = Path(__file__).resolve().parents[2] / "pages"
+TRIAGE, ALERT, CAUSE, DATA = (
+    str(PAGES / f"{name}.py") for name in ("triage", "alert", "cause", "data")
+)
+
+
+class Key(StrEnum):
+    """Session-state keys; those of filters are URL parameters too."""
+
+    SEVERITY = "severity"
+    STATUS = "status"
+    LEVEL = "level"
+    TEXT = "text"
+    DAY = "day"
+    SELECTED = "selected_alert"
+    SHOWN = "shown_alerts"
+    ROWS = "alert_rows"
+    CURSORS = "alert_cursors"
+    TIMELINE = "alert_timeline"
+    OPENED = "triage_opened_at"
+    SINCE = "since_last_visit"
+    FOCUS = "alert_focus"
+    COMMENT = "alert_comment"
+    METHOD = "cause_method"
+    CANDIDATE = "cause_candidate"
+    UPLOAD = "data_upload"
+    REPORT = "data_report"
+    NOTICE = "notice"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the last action did, shown once as a toast."""
+
+    text: str
+    failed: bool = False
+
+
+def context() -> Context:
+    """The stores and services of this process."""
+    return current()
+
+
+def who() -> tuple[Context, str, str]:
+    """Context, tenant and actor of this session."""
+    opened = context()
+    return opened, opened.settings.tenant, opened.settings.user
+
+
+def now() -> datetime:
+    """The context's clock."""
+    return context().clock()
+
+
+def notify(text: str, *, failed: bool = False) -> None:
+    """Show `text` as a toast on the next run."""
+    st.session_state[Key.NOTICE] = Notice(text, failed)
+
+
+def take_notice() -> Notice | None:
+    """The waiting notice, once."""
+    notice: Notice | None = st.session_state.pop(Key.NOTICE, None)
+    return notice
+
+
+def number(text: str) -> int | None:
+    """A positive id from a link, or None for anything else a link may carry."""
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) <= 15 else None
+
+
+def visit() -> Since:
+    """What came in since this person's last visit; noted once a session."""
+    if Key.SINCE not in st.session_state:
+        opened, tenant, actor = who()
+        st.session_state[Key.SINCE] = alerts.since_last_visit(opened, tenant, user=actor)
+    since: Since = st.session_state[Key.SINCE]
+    return since
+
+
+# ── the day that the timeline keeps ──────────────────────────────────────────────────────────────
+
+
+def take_day() -> None:
+    """The bar that was clicked keeps its day; the same bar again lets it go."""
+    points = st.session_state[f"chart:{Key.TIMELINE}"]["selection"]["points"]
+    day = str(points[0]["x"])[:10] if points else ""
+    st.session_state[Key.DAY] = "" if day == st.session_state.get(Key.DAY) else day
+    first_page()
+
+
+def all_days() -> None:
+    """Let the kept day go."""
+    st.session_state[Key.DAY] = ""
+    first_page()
+
+
+def day_filter() -> dict[str, date]:
+    """The kept day as a filter."""
+    day = st.session_state.get(Key.DAY)
+    return {"day": date.fromisoformat(day)} if day else {}
+
+
+# ── the alert table: one chosen alert, a stack of page cursors ───────────────────────────────────
+
+
+def first_page() -> None:
+    """Back to the first page, as after a change of filters."""
+    st.session_state[Key.CURSORS] = [None]
+
+
+def show(numbers: Sequence[int]) -> int:
+    """Take over the page's alerts; returns the row of the chosen one, the first when it is elsewhere."""
+    shown = list(numbers)
+    st.session_state[Key.SHOWN] = shown
+    chosen = st.session_state.get(Key.SELECTED)
+    row = shown.index(chosen) if chosen in shown else 0
+    st.session_state[Key.SELECTED] = shown[row]
+    st.session_state[Key.ROWS] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    return row
+
+
+def take_row() -> None:
+    """The row that was clicked becomes the chosen alert."""
+    rows = st.session_state[Key.ROWS]["selection"]["rows"]
+    if rows:
+        st.session_state[Key.SELECTED] = st.session_state[Key.SHOWN][rows[0]]
+
+
+def step(by: int) -> None:
+    """Choose the next or previous alert of the page."""
+    shown = st.session_state.get(Key.SHOWN) or [None]
+    chosen = st.session_state.get(Key.SELECTED)
+    row = shown.index(chosen) + by if chosen in shown else 0
+    st.session_state[Key.SELECTED] = shown[min(max(row, 0), len(shown) - 1)]

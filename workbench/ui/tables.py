@@ -1,0 +1,176 @@
+"""Tables as an analyst reads them: numerals right, money with currency, missing as "–"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from workbench.services.views import Candidate, Contributions, Curve, Heat, Lane, Node, Strip
+from workbench.ui import theme, words
+
+PAGE = 50
+
+
+def height(rows: int, most: int = 10) -> int:
+    """Pixels of a table with this many rows, at most `most` of them in sight."""
+    return 31 * (min(rows, most) + 1) + 3
+
+
+def alert_rows(rows: Sequence[Any], now: datetime) -> pd.DataFrame:
+    """One page of alerts."""
+    return pd.DataFrame(
+        {
+            "Severity": [theme.severity_words(row.severity) for row in rows],
+            "What": [row.entity_name or row.entity for row in rows],
+            "Level": [words.level(row.level) for row in rows],
+            "At risk": [words.money(row.spend_at_risk, row.currency) for row in rows],
+            "p": [words.p_value(row.p_value) for row in rows],
+            "Onset": [row.onset for row in rows],
+            "Age": [words.age(row.onset, now) for row in rows],
+            "Status": [row.status.capitalize() for row in rows],
+        }
+    )
+
+
+ALERT_COLUMNS = {
+    "Severity": st.column_config.TextColumn(width=88),
+    "What": st.column_config.TextColumn(width="medium"),
+    "Level": st.column_config.TextColumn(width=82),
+    "At risk": st.column_config.TextColumn(width=72, alignment="right", help="Spend at risk"),
+    "p": st.column_config.TextColumn(width=82, alignment="right", help="Calibrated p-value"),
+    "Onset": st.column_config.DatetimeColumn(width=78, format="D MMM", help="First anomalous day"),
+    "Age": st.column_config.TextColumn(width=50, alignment="right"),
+    "Status": st.column_config.TextColumn(width=94),
+}
+
+
+def candidates(rows: Sequence[Candidate]) -> pd.DataFrame:
+    """Candidates with every term of their score as its own column."""
+    terms = list(dict.fromkeys(name for row in rows for name in row.terms))
+    table = {
+        "Candidate": [row.name for row in rows],
+        "Level": [words.level(row.level) for row in rows],
+        "Cause": [row.type_label for row in rows],
+        "Confidence": [row.confidence for row in rows],
+        **{
+            name.replace("_", " ").capitalize(): [row.terms.get(name, np.nan) for row in rows]
+            for name in terms
+        },
+        "Total": [row.score for row in rows],
+        "Hops": [row.hops for row in rows],
+        "Onset": [row.onset for row in rows],
+    }
+    return pd.DataFrame(table)
+
+
+CANDIDATE_COLUMNS = {
+    "Confidence": st.column_config.ProgressColumn(
+        format="percent", min_value=0, max_value=1, width=100
+    ),
+    "Total": st.column_config.NumberColumn(format="%.2f"),
+    "Onset": st.column_config.DatetimeColumn(format="D MMM"),
+}
+
+
+def curve(view: Curve) -> pd.DataFrame:
+    """The numbers behind a series."""
+    return pd.DataFrame(
+        {
+            "Day": view.days,
+            "Observed": view.observed,
+            "Expected": view.expected,
+            "Spread (sd)": view.spread,
+            "Arrived": view.settled,
+        }
+    ).iloc[::-1]
+
+
+def curves(views: Sequence[Curve]) -> pd.DataFrame:
+    """Several entities' observed numbers, a column each."""
+    return pd.DataFrame(
+        {"Day": views[0].days, **{view.name: view.observed for view in views}}
+    ).iloc[::-1]
+
+
+def strips(rows: Sequence[Strip]) -> pd.DataFrame:
+    """p-values by day and detector."""
+    return pd.DataFrame({"Day": rows[0].days, **{row.detector: row.p_values for row in rows}}).iloc[
+        ::-1
+    ]
+
+
+def heat(view: Heat) -> pd.DataFrame:
+    """Deviations in sd by day and channel."""
+    columns = dict(zip(view.labels, view.deviations, strict=True))
+    return pd.DataFrame({"Day": view.days, **columns}).iloc[::-1]
+
+
+def contributions(view: Contributions) -> pd.DataFrame:
+    """Shares of the score by channel."""
+    return pd.DataFrame({"Channel": view.labels, "Total": view.total, **view.parts})
+
+
+def timeline(days: Sequence[Any], counts: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """Alerts by day and severity."""
+    return pd.DataFrame(
+        {
+            "Day": list(days),
+            **{theme.mark(name).word: list(values) for name, values in counts.items()},
+        }
+    ).iloc[::-1]
+
+
+def nodes(rows: Sequence[Node], path: Sequence[str]) -> pd.DataFrame:
+    """The drawn hierarchy, row by row: the keyboard's way to read the graph."""
+    return pd.DataFrame(
+        {
+            "Severity": [theme.severity_words(row.severity) for row in rows],
+            "Node": [row.name for row in rows],
+            "Level": [words.level(row.level) for row in rows],
+            "Change": [row.number or words.MISSING for row in rows],
+            "Onset": [words.day(row.onset) for row in rows],
+            "Order": [words.ordinal(row.order) if row.order else words.MISSING for row in rows],
+            "On path": ["yes" if row.id in path else "" for row in rows],
+        }
+    )
+
+
+def lanes(rows: Sequence[Lane]) -> pd.DataFrame:
+    """First and last anomalous day of each node."""
+    return pd.DataFrame(
+        {
+            "Node": [row.name for row in rows],
+            "Level": [words.level(row.level) for row in rows],
+            "From": [words.day(row.start) for row in rows],
+            "To": [words.day(row.end) for row in rows],
+        }
+    )
+
+
+def coverage(
+    reports: Sequence[str], days: Sequence[Any], states: Sequence[Sequence[str]]
+) -> pd.DataFrame:
+    """Delivery state by day and report."""
+    return pd.DataFrame({"Day": list(days), **dict(zip(reports, states, strict=True))}).iloc[::-1]
+
+
+def batches(rows: Sequence[Any]) -> pd.DataFrame:
+    """Imports, newest first."""
+    return pd.DataFrame(
+        {
+            "Batch": [row.id for row in rows],
+            "Source": [row.source for row in rows],
+            "Report": [row.report or row.format for row in rows],
+            "As of": [words.moment(row.as_of) for row in rows],
+            "Rows": [words.number(row.rows) for row in rows],
+            "New": [words.number(row.new) for row in rows],
+            "Refused": [words.number(row.refused) for row in rows],
+            "Differences": [len(row.differences) for row in rows],
+            "State": [row.state.capitalize() for row in rows],
+        }
+    )

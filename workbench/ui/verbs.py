@@ -1,0 +1,77 @@
+"""The buttons that change an alert or incident: one table of verbs, each with its key and its word; one undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from core.errors import HeadwaterError
+from data.records import IncidentFacts
+from workbench.services import alerts, incidents
+from workbench.ui import state
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One action; `offered` are the statuses from which it makes sense."""
+
+    name: str
+    label: str
+    done: str
+    key: str
+    icon: str
+    offered: tuple[str, ...]
+
+
+VERBS = (
+    Verb("acknowledge", "Acknowledge", "Acknowledged", "A", ":material/visibility:", ("open",)),
+    Verb("resolve", "Resolve", "Resolved", "E", ":material/check:", ("open", "acknowledged")),
+    Verb("reopen", "Reopen", "Reopened", "E", ":material/replay:", ("resolved",)),
+)
+
+
+def verbs(record: Any, *, keys: bool = True) -> None:
+    """Acknowledge, resolve or reopen an alert, or an incident with all its alerts; keys A and E."""
+    service = incidents if isinstance(record, IncidentFacts) else alerts
+    thing = f"{'incident' if service is incidents else 'alert'} {record.id}"
+    for verb in VERBS:
+        if record.status in verb.offered:
+            st.button(
+                verb.label,
+                key=f"{verb.name}:{thing}",
+                icon=verb.icon,
+                shortcut=verb.key if keys else None,
+                on_click=attempt,
+                args=(
+                    f"{verb.done} {thing}. Undo (U) takes it back.",
+                    getattr(service, verb.name),
+                    record.id,
+                ),
+            )
+
+
+def undo_button() -> None:
+    """Take back the actor's last action; key U."""
+    st.button(
+        "Undo",
+        key="undo",
+        icon=":material/undo:",
+        shortcut="U",
+        type="tertiary",
+        on_click=attempt,
+        args=("Undid your last action.", alerts.undo),
+    )
+
+
+def attempt(done: str, act: Callable[..., Any], *subject: Any, **details: Any) -> None:
+    """Do it as this session's actor and tell how it went."""
+    context, tenant, actor = state.who()
+    try:
+        act(context, tenant, *subject, actor=actor, **details)
+    except HeadwaterError as error:
+        state.notify(str(error), failed=True)
+    else:
+        state.notify(done)

@@ -1,0 +1,148 @@
+"""Numbers, money, ages and times as an analyst reads them. Missing is "–"; nothing here knows Streamlit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from core.domains.ads import ADS
+
+MISSING = "–"
+SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "CAD": "CA$", "AUD": "A$", "INR": "₹"}
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """12431 → `12,431`."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞"
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def money(value: float | None, currency: str = "", digits: int | None = None) -> str:
+    """1234.5 USD → `$1,235`; below 100 with cents."""
+    if value is None or not math.isfinite(value):
+        return number(value)
+    if digits is None:
+        digits = 2 if abs(value) < 100 and value != 0 else 0
+    symbol = SYMBOLS.get(currency, f"{currency} " if currency else "")
+    sign = "−" if value < 0 else ""
+    return f"{sign}{symbol}{number(abs(value), digits)}"
+
+
+def percent(share: float | None, digits: int = 1, signed: bool = False) -> str:
+    """0.123 → `12.3 %`."""
+    if share is None or not math.isfinite(share):
+        return number(share)
+    sign = "+" if signed and share > 0 else ""
+    return f"{sign}{number(100 * share, digits)} %"
+
+
+def quantity(value: float | None, unit: str, currency: str = "") -> str:
+    """A value in its metric's unit: count, money, share or ratio."""
+    if value is None:
+        return MISSING
+    if math.isinf(value):
+        return "∞ (no sales)"
+    if unit == "money":
+        return money(value, currency)
+    if unit == "share":
+        return percent(value, 2 if abs(value) < 0.1 else 1)
+    return number(value, 2 if unit == "ratio" else 0 if abs(value) >= 10 else 1)
+
+
+def change(observed: float, expected: float) -> str:
+    """Difference to what was expected: `−61 %`; `∞` is never claimed of an expected zero."""
+    if not math.isfinite(observed) or not math.isfinite(expected) or expected == 0:
+        return MISSING
+    return percent(observed / expected - 1, 0, signed=True)
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    """`4 min`, `3 h`, `2 d`."""
+    if since is None:
+        return MISSING
+    minutes = max(0.0, (now - since).total_seconds() / 60)
+    for limit, size, unit in ((90, 1, "min"), (48 * 60, 60, "h"), (math.inf, 1440, "d")):
+        if minutes < limit:
+            return f"{minutes / size:.0f} {unit}"
+    return MISSING
+
+
+def day(value: date | np.datetime64 | None, year: bool = False) -> str:
+    """`9 Mar`, or `9 Mar 2026`."""
+    if value is None:
+        return MISSING
+    plain: date = (
+        value.astype("datetime64[D]").astype(date) if isinstance(value, np.datetime64) else value
+    )
+    return f"{plain.day} {plain:%b %Y}" if year else f"{plain.day} {plain:%b}"
+
+
+def moment(value: datetime | None, zone: str = "UTC") -> str:
+    """`9 Mar 2026, 06:02 UTC`."""
+    if value is None:
+        return MISSING
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    local = aware.astimezone(ZoneInfo(zone))
+    return f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
+
+
+def p_value(value: float | None) -> str:
+    """`0.00042`; below a hundred-thousandth only that."""
+    if value is None or math.isnan(value):
+        return MISSING
+    return (
+        "< 0.00001"
+        if value < 1e-5
+        else f"{value:.5f}".rstrip("0")
+        if value < 1e-3
+        else f"{value:.2g}"
+    )
+
+
+def count(many: float, one: str, more: str = "") -> str:
+    """`1 alert`, `14 alerts`."""
+    return f"{number(many)} {one if many == 1 else more or one + 's'}"
+
+
+LEVELS = ADS.levels
+
+
+def level(name: str) -> str:
+    """A level's display word."""
+    return ADS.level_labels.get(name, name.replace("_", " ").capitalize())
+
+
+def cause(name: str) -> str:
+    """A cause type's display word."""
+    known = {cause.name: cause.label for cause in ADS.causes}
+    return known.get(name, name.replace("_", " ").capitalize())
+
+
+def ordinal(place: int) -> str:
+    """1 → `1st`."""
+    ending = (
+        "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    )
+    return f"{place}{ending}"
+
+
+def listed(words: Sequence[str], most: int = 3) -> str:
+    """`a, b and 4 more`."""
+    if len(words) <= most:
+        return ", ".join(words)
+    return f"{', '.join(words[:most])} and {len(words) - most} more"
+
+
+def short(text: str, most: int = 28) -> str:
+    """The text cut in its middle, so that start and end both stay readable."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) * 2 // 3
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
