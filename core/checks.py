@@ -21,10 +21,9 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
-from scipy.stats import norm
 
 from core.artifact import pack, unpack
-from core.contracts import Alarm, Algorithm, Blob, Case, Cause, Graph, Panel, Params, Periods
+from core.contracts import Algorithm, Blob, Cause, Params
 from core.errors import (
     CancelledError,
     HeadwaterError,
@@ -34,6 +33,7 @@ from core.errors import (
     PersistenceError,
     UnknownNameError,
 )
+from core.samples import SPIKE, planted_case, sample, spiked
 
 Subject = type[Algorithm]
 Check = Callable[[Any], None]
@@ -52,66 +52,6 @@ ERROR = re.compile(r"[^:]+: .+ must be .+\. Got .+\.", re.DOTALL)
 
 
 # ── What the checks work on ──────────────────────────────────────────────────────────────────────
-
-
-def sample(n_entity: int = 24, n_time: int = 42, seed: int = 0) -> Panel:
-    """Standard normal metrics over a weak weekly wave; no gaps, nothing anomalous."""
-    rng = np.random.default_rng(seed)
-    wave = 0.3 * np.sin(2 * np.pi * np.arange(n_time) / 7)[:, None]
-    labels = np.datetime64("2026-01-05", "s") + np.arange(n_time) * np.timedelta64(86_400, "s")
-    return Panel(
-        rng.standard_normal((n_entity, n_time, 5)) + wave,
-        tuple(f"keyword:{number}" for number in range(n_entity)),
-        ("impressions", "ctr", "cpc", "cvr", "aov"),
-        Periods(labels, np.timedelta64(1, "D")),
-    )
-
-
-SPIKE = (5, 39)
-"""Entity and time of the planted spike."""
-
-
-def spiked() -> Panel:
-    """The sample with one day far out in every metric."""
-    values = sample().values.copy()
-    values[SPIKE] += 12.0
-    return sample().with_values(values)
-
-
-def planted_case(effect: float = 0.3, alarm: str = "keyword:1.0.0") -> Case:
-    """One profile, 8 campaigns of 2 ad groups of 2 keywords; `campaign:1` falls to `effect` on day 8 of 14."""
-    rng = np.random.default_rng(0)
-    net: nx.DiGraph[str] = nx.DiGraph()
-    net.add_node("profile:0", level="profile")
-    for campaign in range(8):
-        for group in range(2):
-            for keyword in range(2):
-                ids = ("0", f"{campaign}", f"{campaign}.{group}", f"{campaign}.{group}.{keyword}")
-                levels = ("profile", "campaign", "ad_group", "keyword")
-                path = [f"{level}:{key}" for level, key in zip(levels, ids, strict=True)]
-                net.add_nodes_from(
-                    (node, {"level": levels[depth]}) for depth, node in enumerate(path)
-                )
-                nx.add_path(net, path)
-    nodes = tuple(net)
-    below = np.array(
-        [[leaf in nx.descendants(net, node) | {node} for leaf in nodes] for node in nodes]
-    )
-    below &= np.array([net.out_degree(leaf) == 0 for leaf in nodes])
-    usual = np.array([2_000.0, 60.0, 45.0, 6.0, 240.0])
-    reference = np.broadcast_to((below.sum(axis=1)[:, None] * usual)[:, None], (len(nodes), 14, 5))
-    noise = rng.normal(0, 0.02, (len(nodes), 14, 5))
-    hit = below[nodes.index("campaign:1")][:, None] & (np.arange(14) >= 7)
-    leaves = usual * (1 + noise) * np.where(hit, effect, 1.0)[:, :, None]
-    observed = np.einsum("nl,ltm->ntm", below.astype(float), leaves)
-    spread = 0.05 * reference
-    p_values = 2 * norm.sf(np.abs((observed - reference) / spread)[:, :, 0])
-    labels = np.datetime64("2026-03-02", "s") + np.arange(14) * np.timedelta64(86_400, "s")
-    metrics = ("impressions", "clicks", "cost", "orders", "sales")
-    panel = Panel(observed, nodes, metrics, Periods(labels, np.timedelta64(1, "D")))
-    return Case(
-        Graph(net), Alarm(alarm, labels[-1]), panel, panel.with_values(reference), spread, p_values
-    )
 
 
 def make(subject: Subject, **params: Any) -> Any:
@@ -139,9 +79,11 @@ def answer(algorithm: Any, subject: Any) -> Any:
     return ANSWER[algorithm.kind](algorithm, subject)
 
 
-def question(subject: Subject) -> Any:
-    """What an algorithm of this kind answers to."""
-    return planted_case() if subject.kind == "localizer" else spiked()
+def question(subject: Subject, number: int = 0) -> Any:
+    """What an algorithm of this kind answers to; every number another one."""
+    if subject.kind == "localizer":
+        return planted_case(alarm=f"keyword:1.{number % 2}.{number // 2 % 2}")
+    return spiked(seed=number)
 
 
 def same(subject: Subject, left: Any, right: Any) -> bool:
@@ -222,12 +164,15 @@ def check_pure(subject: Subject) -> None:
 
 
 def check_threads(subject: Subject) -> None:
-    """Four threads that ask one instance get the same answer as one."""
-    algorithm, asked = fitted(subject), question(subject)
-    expected = answer(algorithm, asked)
+    """Four threads that ask one instance different things each get what one alone gets."""
+    algorithm = fitted(subject)
+    asked = [question(subject, number) for number in range(4)]
+    alone = [answer(algorithm, one) for one in asked]
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: answer(algorithm, asked), range(8)))
-    require(all(same(subject, expected, got) for got in answers), subject, "threads must agree")
+        together = list(pool.map(lambda one: answer(algorithm, one), asked))
+    require(
+        all(map(functools.partial(same, subject), alone, together)), subject, "threads must agree"
+    )
 
 
 def check_same_seed(subject: Subject) -> None:

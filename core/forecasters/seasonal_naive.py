@@ -116,7 +116,8 @@ class SeasonalNaive(Forecaster):
         count = sliding_window_view(known, memory, axis=1).sum(axis=-1)
         total = sliding_window_view(np.where(known, padded, 0.0), memory, axis=1).sum(axis=-1)
         borrowed = np.maximum(season - count, 0)
-        return np.maximum((total + borrowed * pooled) / (count + borrowed), FLOOR * pooled)
+        mean = (total + borrowed * pooled) / (count + borrowed)
+        return np.asarray(np.maximum(mean, FLOOR * pooled))
 
 
 def _interval(middle: Floats, scale: Floats, quantiles: Floats) -> Floats:

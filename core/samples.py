@@ -1,0 +1,70 @@
+"""Small worlds with a known answer: what the check-suite and the tests ask the algorithms about."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+from scipy.stats import norm
+
+from core.contracts import Alarm, Case, Graph, Panel, Periods
+
+
+def sample(n_entity: int = 24, n_time: int = 42, seed: int = 0) -> Panel:
+    """Standard normal metrics over a weak weekly wave; no gaps, nothing anomalous."""
+    rng = np.random.default_rng(seed)
+    wave = 0.3 * np.sin(2 * np.pi * np.arange(n_time) / 7)[:, None]
+    labels = np.datetime64("2026-01-05", "s") + np.arange(n_time) * np.timedelta64(86_400, "s")
+    return Panel(
+        rng.standard_normal((n_entity, n_time, 5)) + wave,
+        tuple(f"keyword:{number}" for number in range(n_entity)),
+        ("impressions", "ctr", "cpc", "cvr", "aov"),
+        Periods(labels, np.timedelta64(1, "D")),
+    )
+
+
+SPIKE = (5, 39)
+"""Entity and time of the planted spike."""
+
+
+def spiked(seed: int = 0) -> Panel:
+    """The sample with one day far out in every metric."""
+    panel = sample(seed=seed)
+    values = panel.values.copy()
+    values[SPIKE] += 12.0
+    return panel.with_values(values)
+
+
+def planted_case(effect: float = 0.3, alarm: str = "keyword:1.0.0") -> Case:
+    """One profile, 8 campaigns of 2 ad groups of 2 keywords; `campaign:1` falls to `effect` on day 8 of 14."""
+    rng = np.random.default_rng(0)
+    net: nx.DiGraph[str] = nx.DiGraph()
+    net.add_node("profile:0", level="profile")
+    for campaign in range(8):
+        for group in range(2):
+            for keyword in range(2):
+                ids = ("0", f"{campaign}", f"{campaign}.{group}", f"{campaign}.{group}.{keyword}")
+                levels = ("profile", "campaign", "ad_group", "keyword")
+                path = [f"{level}:{key}" for level, key in zip(levels, ids, strict=True)]
+                net.add_nodes_from(
+                    (node, {"level": levels[depth]}) for depth, node in enumerate(path)
+                )
+                nx.add_path(net, path)
+    nodes = tuple(net)
+    below = np.array(
+        [[leaf in nx.descendants(net, node) | {node} for leaf in nodes] for node in nodes]
+    )
+    below &= np.array([net.out_degree(leaf) == 0 for leaf in nodes])
+    usual = np.array([2_000.0, 60.0, 45.0, 6.0, 240.0])
+    reference = np.broadcast_to((below.sum(axis=1)[:, None] * usual)[:, None], (len(nodes), 14, 5))
+    noise = rng.normal(0, 0.02, (len(nodes), 14, 5))
+    hit = below[nodes.index("campaign:1")][:, None] & (np.arange(14) >= 7)
+    leaves = usual * (1 + noise) * np.where(hit, effect, 1.0)[:, :, None]
+    observed = np.einsum("nl,ltm->ntm", below.astype(float), leaves)
+    spread = 0.05 * reference
+    p_values = 2 * norm.sf(np.abs((observed - reference) / spread)[:, :, 0])
+    labels = np.datetime64("2026-03-02", "s") + np.arange(14) * np.timedelta64(86_400, "s")
+    metrics = ("impressions", "clicks", "cost", "orders", "sales")
+    panel = Panel(observed, nodes, metrics, Periods(labels, np.timedelta64(1, "D")))
+    return Case(
+        Graph(net), Alarm(alarm, labels[-1]), panel, panel.with_values(reference), spread, p_values
+    )
