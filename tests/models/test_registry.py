@@ -413,6 +413,19 @@ def test_the_sweep_takes_what_a_crash_left_and_nothing_else(
     registry.load("acme", kept)
 
 
+def test_killed_at_any_disk_step_the_next_start_heals(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.models.kill_publication", str(tmp_path)],
+        check=True,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+    found = json.loads(ran.stdout)
+    # 5 files, 3 folders and one rename; only the publication that nobody killed is there at the end
+    assert found == {"steps": 10, "swept": 9, "consistent": True, "rows": 1}
+
+
 def test_a_model_whose_bytes_do_not_score_alike_is_never_published(
     registry: Registry, panel: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
