@@ -17,7 +17,8 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,6 @@ class Registry:
         `probes` is a panel it can score, e.g. the training panel: 16 of its rows become the self-test. The
         model that goes to disk is read back and must score them as the one in memory does.
         """
-        check_name("tenant", tenant)
         check_name("name", algorithm.name)
         created = self.clock()
         version = version_id(created)
@@ -188,7 +188,8 @@ class Registry:
                 who,
                 "the model",
                 "readable by this installation",
-                f"{type(error).__name__}: {error}",
+                type(error).__name__,
+                str(error),
             ) from error
         algorithm.model_id = manifest.version
         return algorithm
@@ -198,7 +199,7 @@ class Registry:
         return self._verified(tenant, version_id)[0]
 
     def _verified(self, tenant: str, version_id: str) -> tuple[Manifest, dict[str, bytes]]:
-        row = self.store.get(check_name("tenant", tenant), check_name("version", version_id))
+        row = self.store.get(tenant, check_name("version", version_id))
         files = _read_folder(self.root, check_name("name", row.name), row.id)
         text, signature = files.pop(MANIFEST), files.pop(SIGNATURE)
         matched = _SIGNATURE.fullmatch(signature)
@@ -304,11 +305,15 @@ class Registry:
         return moved
 
     def _recorded(self, folder: Path) -> bool:
+        """Whether the version has its row; one whose manifest cannot be read is left where it is."""
         try:
-            text = _read_folder(self.root, folder.parent.name, folder.name)[MANIFEST]
-            self.store.get(Manifest.decode(text).tenant, folder.name)
-        except (NotFoundError, PersistenceError):
+            with _opened(self.root, folder.parent.name, folder.name) as opened:
+                tenant = Manifest.decode(_read_file(MANIFEST, opened)).tenant
+            self.store.get(tenant, folder.name)
+        except NotFoundError:
             return False
+        except PersistenceError:
+            return True
         return True
 
 
@@ -402,30 +407,39 @@ def _check_digest(who: str, name: str, data: bytes, expected: str) -> None:
 
 
 def _read_folder(root: Path, name: str, version: str) -> dict[str, bytes]:
-    """Every file of a version, read once; links, special files, folders and over-long files are refused."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY
-    opened: list[int] = []
-    try:
-        opened.append(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
-        for step in (name, version):
-            opened.append(os.open(step, flags, dir_fd=opened[-1]))
-        found = sorted(os.listdir(opened[-1]))  # noqa: PTH208 - of the folder that was opened
+    """Every file of a version, read once."""
+    with _opened(root, name, version) as folder:
+        found = sorted(os.listdir(folder))  # noqa: PTH208 - of the folder that was opened
         missing = {MANIFEST, SIGNATURE} - set(found)
         if missing:
             raise MissingArtifactError.of(version, ", ".join(sorted(missing)), "present", found)
-        return {file: _read_file(file, opened[-1]) for file in found}
-    except FileNotFoundError as error:
-        raise MissingArtifactError.of(version, "its folder", "present", error.filename) from None
-    except OSError as error:
-        raise PersistenceError.of(
-            version, "its folder", "readable and no link", str(error)
-        ) from None
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
+        return {file: _read_file(file, folder) for file in found}
+
+
+@contextmanager
+def _opened(root: Path, name: str, version: str) -> Iterator[int]:
+    """A version's folder by descriptor, so that nobody can swap it while it is read; links are refused."""
+    flags = os.O_RDONLY | os.O_DIRECTORY
+    with ExitStack() as opened:
+
+        def enter(step: str | Path, flags: int, parent: int | None = None) -> int:
+            descriptor = os.open(step, flags, dir_fd=parent)
+            opened.callback(os.close, descriptor)
+            return descriptor
+
+        try:
+            top = enter(root, flags)
+            middle = enter(name, flags | os.O_NOFOLLOW, top)
+            yield enter(version, flags | os.O_NOFOLLOW, middle)
+        except FileNotFoundError as error:
+            raise MissingArtifactError.of(version, "its folder", "whole", error.filename) from None
+        except OSError as error:
+            rule = "readable and no link"
+            raise PersistenceError.of(version, "its folder", rule, str(error)) from None
 
 
 def _read_file(file: str, folder: int) -> bytes:
+    """A file's bytes, read once; links, special files and over-long files are refused."""
     limit = {MANIFEST: MAX_MANIFEST, SIGNATURE: MAX_SIGNATURE}.get(file, MAX_ARTIFACT)
     descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     with os.fdopen(descriptor, "rb") as stream:

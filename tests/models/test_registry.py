@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -397,18 +398,23 @@ def test_a_failed_write_leaves_nothing(
 def test_the_sweep_takes_what_a_crash_left_and_nothing_else(
     registry: Registry, published: Publish, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = published()
-    monkeypatch.setattr(
-        registry.store, "add", lambda *_, **__: (_ for _ in ()).throw(OSError("killed"))
-    )
+    kept, unreadable = published(), published(largest=2)
+    (folder_of(registry, unreadable) / "manifest.json").write_bytes(b"{}")
+
+    def killed(*_: object, **__: object) -> None:
+        raise OSError("killed")
+
+    monkeypatch.setattr(registry.store, "add", killed)
     with pytest.raises(OSError, match="killed"):
-        published(largest=2)
+        published(largest=3)
     (registry.root / ".tmp-0123").mkdir()
+    clock.now = datetime.now(UTC)
     assert registry.sweep() == []
-    clock.now = clock.now.replace(year=2100)  # the folders' own times are real ones
-    (orphan,) = (path.name for path in (registry.root / "robust-z").iterdir() if path.name != kept)
+    clock.advance(hours=2)  # the folders' own times are real ones
+    versions = registry.root / "robust-z"
+    (orphan,) = {path.name for path in versions.iterdir()} - {kept, unreadable}
     assert registry.sweep() == [".tmp-0123", f"robust-z/{orphan}"]
-    assert [path.name for path in (registry.root / "robust-z").iterdir()] == [kept]
+    assert {path.name for path in versions.iterdir()} == {kept, unreadable}
     assert len(list((registry.root / ".orphans").iterdir())) == 1
     registry.load("acme", kept)
 
