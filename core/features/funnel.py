@@ -111,6 +111,9 @@ def fit_baseline(
     lineage = _lineage(panel, graph)
     settled = _settled(panel, maturity, as_of, lineage)
 
+    delivered = np.isfinite(panel.metric(FUNNEL[0])) & ~blind
+    enough = delayed(np.cumsum(delivered, axis=1).astype(np.float64), gap + 1) >= least_days
+
     rates, extras, scales, noises = [], [], [], []
     for link in LINKS:
         count, exposure = _given(panel, link, settled)
@@ -126,14 +129,19 @@ def fit_baseline(
             rate, extra = _rate(y, x, link, lineage, memory, gap)
             if not link.exposure:
                 rate = rate * steady * ahead
-            enough = delayed(np.cumsum(seen, axis=1).astype(np.float64), gap + 1) >= least_days
             rate = np.where(enough, rate, np.nan)
             volume, square = _deviation(link, count, exposure, rate)
             usable = seen & np.isfinite(square) & (volume >= link.least)
-            noise = learn_noise(volume, square, extra, usable, lineage.level)
-            if link.counted:
-                # counts can not be steadier than chance
-                noise[:, 0] = np.maximum(noise[:, 0], 1.0)
+            # the newest days, which may hold an incident, do not tell how much unrest is normal
+            past = np.s_[:, : n_time - gap]
+            noise = learn_noise(
+                volume[past],
+                square[past],
+                extra[past],
+                usable[past],
+                lineage.level,
+                float(link.counted),
+            )
             a, b = _columns(noise[lineage.level])
             # in place of the residual itself, which costs five times as much
             unrest = square / (a * (1.0 + extra * volume) + b * volume)

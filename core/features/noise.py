@@ -24,6 +24,7 @@ def learn_noise(
     extra: Floats,
     usable: NDArray[np.bool_],
     level: NDArray[np.intp],
+    least: float,
 ) -> Floats:
     """Coefficients (a, b) per level, (n_level, 2), of variance = a · volume + (b + a · extra) · volume².
 
@@ -31,22 +32,28 @@ def learn_noise(
     square : squared deviation / volume; a volume of Poisson counts has a = 1, b is day-to-day unrest
     extra  : 1 / events behind the expectation, which is as uncertain as they are few
     level  : (n_entity,) index; levels with too few cells take the values of all levels together
+    least  : what a can not be below: 1 for counts, which are never steadier than chance
 
     Cells are binned by volume; a bin's mean square is cut at 9 times its median-based start, so that the
     anomalies of the past do not pass for noise; a, b ≥ 0 follow by non-negative least squares on relative
     errors.
     """
-    pooled = _fit(volume, square, extra, usable, np.array([1.0, 0.01]))
+    pooled = _fit(volume, square, extra, usable, least, np.array([1.0, 0.01]))
     return np.array(
         [
-            _fit(volume[rows], square[rows], extra[rows], usable[rows], pooled)
+            _fit(volume[rows], square[rows], extra[rows], usable[rows], least, pooled)
             for rows in (level == index for index in range(int(level.max()) + 1))
         ]
     )
 
 
 def _fit(
-    volume: Floats, square: Floats, extra: Floats, usable: NDArray[np.bool_], fallback: Floats
+    volume: Floats,
+    square: Floats,
+    extra: Floats,
+    usable: NDArray[np.bool_],
+    least: float,
+    fallback: Floats,
 ) -> Floats:
     cells = np.flatnonzero(usable)
     cells = cells[:: max(1, len(cells) // SAMPLE)]
@@ -57,10 +64,11 @@ def _fit(
     u = square.ravel()[cells]
     chance = 1.0 + extra.ravel()[cells] * v
     order = np.argsort(v, kind="stable")
-    design = []
+    design, beyond = [], []
     for part in np.array_split(order, bins):
         start = max(float(np.median(u[part])) / MEDIAN_SQUARE, 1e-3 * float(u[part].mean()), 1e-9)
         size = np.minimum(u[part], 9.0 * start).mean() / CAPPED_SQUARE
         design.append((chance[part].mean() / size, v[part].mean() / size))
-    found, _ = nnls(np.array(design), np.ones(bins))
-    return np.asarray(found)
+        beyond.append(max(1.0 - least * design[-1][0], 0.0))
+    found, _ = nnls(np.array(design), np.array(beyond))
+    return np.asarray(found + np.array([least, 0.0]))

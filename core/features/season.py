@@ -9,6 +9,8 @@ from scipy.signal import lfilter
 from core.contracts import Bools, Floats
 
 WEEK = 7
+CAUTION = 0.2
+"""Weeks without a weekday effect that are added to those seen."""
 USUAL_GROWTH = 0.002
 """Prior standard deviation of an account's daily log growth; steeper trends must earn their slope."""
 
@@ -43,8 +45,8 @@ def season(
     counts   : (n_entity, n_time), 0 where not observed
     group    : (n_entity,) index of the account; weekday : (n_time,) 0…6
 
-    The weekday effect is the mean log ratio of such days to the week that ends with them, shrunk by one
-    week without effect; growth is a ridge slope of the weekly mean, its prior `USUAL_GROWTH`.
+    The weekday effect is the mean log ratio of such days to the week that ends with them, shrunk by
+    `CAUTION`; growth is a ridge slope of the weekly mean, its prior `USUAL_GROWTH`.
     """
     n_group, n_time = int(group.max()) + 1, counts.shape[1]
     total = np.zeros((n_group, n_time))
@@ -62,7 +64,7 @@ def season(
     for day in range(WEEK):
         such = known & (weekday == day)
         before = delayed(np.cumsum(np.where(such, lift, 0.0), axis=1), gap)
-        effects[day] = before / (delayed(np.cumsum(such, axis=1).astype(np.float64), gap) + 1.0)
+        effects[day] = before / (delayed(np.cumsum(such, axis=1).astype(np.float64), gap) + CAUTION)
     effects -= effects.mean(axis=0)
     factor = np.exp(effects[weekday, :, np.arange(n_time)].T)
     return factor, _growth(level, known, memory, gap)
