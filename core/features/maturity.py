@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import isotonic_regression
 
 from core.contracts import Floats, Panel
 from core.errors import InvalidInputError
 
 PRIOR = 0.1
-"""A group's own curve counts half when its volume is this share of the median group's."""
+"""A profile's own growth counts half when its volume is this share of the median profile's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,42 +54,50 @@ class Maturity:
         return known[:, np.clip(age_days, 0, known.shape[1] - 1)]
 
 
-def fit_maturity(rows: Iterable[tuple[str, str, int, float, float]]) -> Maturity:
-    """Learn the curves from restatements: (group, metric, age in days, reported then, reported finally).
+def fit_maturity(links: Mapping[str, NDArray[Any]]) -> Maturity:
+    """Learn the curves from restatements, a table of equally long columns.
 
-    Sums over all days that were reported both at that age and finally. A curve is the ratio of the sums,
-    pulled to the pooled one where a group is small, made monotone by weighted isotonic regression and
-    cut at 1: a figure that is later corrected downwards counts as complete.
+    profile, metric, age_days : whose figure of what, how many days after its day it was reported
+    reported, next_reported   : sums of the same days' figures then and a day later
+
+    Chain ladder (Mack, ASTIN Bulletin 1993, section 1): the ratio of the sums is an age's growth, pulled
+    to that of all profiles where one is small; what is known at an age is what later growth leaves of 1.
+    "Reported over final" would be wrong, as the days seen young are not final yet. The curve is made
+    monotone by weighted isotonic regression and cut at 1: a figure that is later corrected downwards
+    counts as complete.
     """
-    table = [
-        (str(g), str(m), int(age), float(then), float(final)) for g, m, age, then, final in rows
-    ]
-    if not table:
+    profile, metric = (np.asarray(links[name], dtype=str) for name in ("profile", "metric"))
+    age = np.asarray(links["age_days"], dtype=np.int64)
+    if not len(age):
         return Maturity()
-    if min(age for _, _, age, _, _ in table) < 0:
-        raise InvalidInputError.of(
-            "fit_maturity", "age_days", "0 or more", min(t[2] for t in table)
-        )
-    groups = tuple(sorted({row[0] for row in table}))
-    metrics = tuple(sorted({row[1] for row in table}))
-    ages = max(row[2] for row in table) + 1
-    sums = np.zeros((2, len(groups), len(metrics), ages))
-    for group, metric, age, *pair in table:
-        sums[:, groups.index(group), metrics.index(metric), age] += pair
+    if age.min() < 0:
+        raise InvalidInputError.of("fit_maturity", "age_days", "0 or more", int(age.min()))
+    groups, group = np.unique(profile, return_inverse=True)
+    metrics, column = np.unique(metric, return_inverse=True)
+    now, later = np.zeros((2, len(groups), len(metrics), int(age.max()) + 1))
+    np.add.at(now, (group, column, age), np.asarray(links["reported"], dtype=np.float64))
+    np.add.at(later, (group, column, age), np.asarray(links["next_reported"], dtype=np.float64))
 
-    then, final = sums
-    prior = PRIOR * np.median(final, axis=0)
-    # shares are averaged, not money: groups may have different currencies
-    own = np.divide(then, final, out=np.zeros_like(then), where=final > 0)
-    weight = np.divide(final, prior + final, out=np.zeros_like(final), where=final > 0)
+    prior = PRIOR * np.median(now, axis=0)
+    weight = np.divide(now, prior + now, out=np.zeros_like(now), where=now > 0)
+    growth = np.divide(later, now, out=np.ones_like(now), where=now > 0)
+    # ratios are averaged, not money: profiles may have different currencies
     total = weight.sum(axis=0)
-    pooled = np.divide((own * weight).sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
-    shrunk = weight * own + (1.0 - weight) * pooled
+    pooled = np.divide(
+        (growth * weight).sum(axis=0), total, out=np.ones_like(total), where=total > 0
+    )
+    own = weight * growth + (1.0 - weight) * pooled
     curves = [
-        [_monotone(curve, seen) for curve, seen in zip(shares, total, strict=True)]
-        for shares in (pooled, *shrunk)
+        [_monotone(curve, importance) for curve, importance in zip(by_metric, total, strict=True)]
+        for by_metric in map(_known, (pooled, *own))
     ]
-    return Maturity(groups, metrics, np.array(curves))
+    return Maturity(tuple(groups.tolist()), tuple(metrics.tolist()), np.array(curves))
+
+
+def _known(growth: Floats) -> Floats:
+    """Share known at each age of the last axis, from the growth of that age and all later ones."""
+    ladder = np.cumprod(np.maximum(growth, 1e-3)[..., ::-1], axis=-1)[..., ::-1]
+    return np.asarray(1.0 / ladder)
 
 
 def _monotone(curve: Floats, weight: Floats) -> Floats:
