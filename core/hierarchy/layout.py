@@ -51,11 +51,16 @@ def layered(
     lineage = [focus, *keep, *graph.ancestors(focus, depth)]
     drawn = dict.fromkeys(node for node in lineage if node in graph.net)
     fringe = {
-        child for node in drawn for child in graph.children(node) if child not in drawn and child in weight
+        child
+        for node in drawn
+        for child in graph.children(node)
+        if child not in drawn and child in weight
     }
     # every drawn parent may need one more spot for the children that are left out
     room = limit - 2 * len(drawn)
-    drawn.update(dict.fromkeys(sorted(fringe, key=lambda node: (-weight[node], node))[: max(room, 0)]))
+    drawn.update(
+        dict.fromkeys(sorted(fringe, key=lambda node: (-weight[node], node))[: max(room, 0)])
+    )
 
     edges = [(node, child) for node in drawn for child in graph.children(node) if child in drawn]
     spots = {node: (node, graph.name(node), graph.level(node), 0) for node in drawn}

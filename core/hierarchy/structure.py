@@ -14,7 +14,8 @@ from core.errors import InvalidInputError, UnknownNameError
 
 
 def hierarchy(
-    nodes: Iterable[Mapping[str, Any]], edges: Iterable[tuple[str, str] | tuple[str, str, Mapping[str, Any]]]
+    nodes: Iterable[Mapping[str, Any]],
+    edges: Iterable[tuple[str, str] | tuple[str, str, Mapping[str, Any]]],
 ) -> Graph:
     """A graph from rows.
 
@@ -29,7 +30,9 @@ def hierarchy(
     for parent, child, *attributes in edges:
         for end in (parent, child):
             if end not in net:
-                raise UnknownNameError.of("hierarchy", "edge end", f"one of the {len(net)} nodes", end)
+                raise UnknownNameError.of(
+                    "hierarchy", "edge end", f"one of the {len(net)} nodes", end
+                )
         net.add_edge(parent, child, **(attributes[0] if attributes else {}))
     if not nx.is_directed_acyclic_graph(net):
         cycle = " → ".join(source for source, _ in nx.find_cycle(net))

@@ -15,6 +15,7 @@ from core.contracts import CauseType, Domain
 STRENGTH, STILL, ANY = 0.4, 0.12, 1.0
 # Log odds that a setting gives: seen to change as the type says; seen to stay; seen to change the other way.
 CHANGED, STAYED, OPPOSITE = 4.0, -2.0, -6.0
+NAMELESS = -2.0  # log odds of a cause outside the vocabulary
 DEEPEST = math.log(0.02)
 
 Settings = Mapping[str, tuple[float, float]]
@@ -39,20 +40,22 @@ class Shift:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The best word, and its log odds against "unknown": how plausible a root this node is."""
+    """The best word, and its log odds against any change at all: how plausible a root this node is."""
 
     type: str
     label: str
     odds: float
 
 
-def judge(domain: Domain, level: str, shifts: Sequence[Shift], settings: Settings | None) -> Verdict:
+def judge(
+    domain: Domain, level: str, shifts: Sequence[Shift], settings: Settings | None
+) -> Verdict:
     """The cause type of a root at `level` that shows `shifts`; "unknown" where none fits better.
 
     settings : what was set at the node (before, after); None where nobody knows
     """
     unknown = sum(_log_normal(shift.log, 0.0, shift.log_sd**2 + ANY**2) for shift in shifts)
-    verdicts = [Verdict("unknown", domain.cause("unknown").label, 0.0)]
+    verdicts = [Verdict("unknown", domain.cause("unknown").label, NAMELESS)]
     for cause in domain.causes:
         if cause.name != "unknown" and level in cause.levels:
             fit = sum(_fit(cause, shift) for shift in shifts)
@@ -82,7 +85,9 @@ def _log_normal(value: float, mean: float, variance: float) -> float:
     return -0.5 * ((value - mean) ** 2 / variance + math.log(variance))
 
 
-def told(domain: Domain, shifts: Sequence[Shift], settings: Settings | None, since: str) -> list[str]:
+def told(
+    domain: Domain, shifts: Sequence[Shift], settings: Settings | None, since: str
+) -> list[str]:
     """The shifts and settings in words, e.g. "Impressions −61 % (±4) since 9 Mar"."""
     labels = {metric.name: metric.label for metric in domain.metrics}
     labels |= {ratio.name: ratio.label for ratio in domain.ratios}

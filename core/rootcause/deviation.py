@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, sparse
 
-from core.contracts import Case, Domain, Floats, Panel
-from core.errors import InvalidInputError
+from core.contracts import Domain, Floats, Graph, Panel
 from core.hierarchy.structure import membership
 
 Rows = NDArray[np.intp]
+BINS, CELLS = 8, 20_000  # groups by size, and cells that are enough, to learn noise from
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,15 @@ class Deviations:
     noise: Floats
 
 
-def deviations(case: Case, domain: Domain) -> Deviations:
-    """Cut a case down to its leaves."""
-    if case.panel is None or case.reference is None:
-        raise InvalidInputError.of(
-            "tree-scan", "case", "given with a panel and its reference", "one without"
-        )
-    nodes = case.panel.entities
-    levels = tuple(case.graph.level(node) if node in case.graph.net else "" for node in nodes)
-    below = membership(case.graph, nodes)
+def deviations(graph: Graph, observed: Panel, reference: Panel, domain: Domain) -> Deviations:
+    """Cut panels of all nodes down to the leaves."""
+    nodes = observed.entities
+    levels = tuple(graph.level(node) if node in graph.net else "" for node in nodes)
+    below = membership(graph, nodes)
     leaves = np.flatnonzero(np.diff(below.indptr) == 1)
     names = [nodes[row] for row in leaves]
     seen, expected = counts(
-        case.panel.select(entities=names), case.reference.select(entities=names), domain
+        observed.select(entities=names), reference.select(entities=names), domain
     )
     views = np.array([levels[row] for row in leaves])
     traffic = expected[:, :, 0].sum(axis=1)
@@ -105,7 +101,7 @@ def deviations(case: Case, domain: Domain) -> Deviations:
         levels,
         design,
         leaves,
-        _edges(case, below, leaves, views, traffic),
+        _edges(graph, observed, below, leaves, views, traffic),
         seen,
         expected,
         _noise(seen, expected, views),
@@ -113,7 +109,8 @@ def deviations(case: Case, domain: Domain) -> Deviations:
 
 
 def _edges(
-    case: Case,
+    graph: Graph,
+    observed: Panel,
     below: sparse.csr_array,
     leaves: Rows,
     views: NDArray[np.str_],
@@ -123,10 +120,10 @@ def _edges(
 
     An ASIN whose ads all lie in one portfolio moves with that portfolio as a child would.
     """
-    row_of = case.panel.row_of  # type: ignore[union-attr]
+    row_of = observed.row_of
     pairs = {
         (row_of[parent], row_of[child])
-        for parent, child in case.graph.net.edges
+        for parent, child in graph.net.edges
         if parent in row_of and child in row_of
     }
     inside = sparse.csr_array(below[:, leaves])
@@ -140,7 +137,9 @@ def _edges(
         kin = below[holders, held] > 0
         pairs |= {
             pair
-            for pair, near in zip(zip(holders.tolist(), held.tolist(), strict=True), kin, strict=True)
+            for pair, near in zip(
+                zip(holders.tolist(), held.tolist(), strict=True), kin, strict=True
+            )
             if not near and pair[::-1] not in covers
         }
     return np.array(sorted(pairs), dtype=np.intp).reshape(-1, 2)
@@ -173,7 +172,7 @@ def _design(
     return sparse.csr_array(design)
 
 
-def _noise(seen: Floats, expected: Floats, views: NDArray[np.str_], bins: int = 8) -> Floats:
+def _noise(seen: Floats, expected: Floats, views: NDArray[np.str_]) -> Floats:
     """Counting noise and day noise of each view and channel, learned from all the days of the panel.
 
     Winsorised squares keep a few faulty days from passing for noise; NNLS keeps both parts above zero.
@@ -183,17 +182,18 @@ def _noise(seen: Floats, expected: Floats, views: NDArray[np.str_], bins: int = 
         rows = np.flatnonzero(views == kind)
         for channel in range(seen.shape[2]):
             noise[rows, channel] = _two_parts(
-                seen[rows, :, channel].ravel(), expected[rows, :, channel].ravel(), bins
+                seen[rows, :, channel].ravel(), expected[rows, :, channel].ravel()
             )
     return noise
 
 
-def _two_parts(seen: Floats, expected: Floats, bins: int) -> tuple[float, float]:
+def _two_parts(seen: Floats, expected: Floats) -> tuple[float, float]:
     used = expected > 0.2
-    if used.sum() < 50 * bins:
+    if used.sum() < 50 * BINS:
         return 1.0, 0.01
-    seen, expected = seen[used], expected[used]
-    order = np.array_split(np.argsort(expected), bins)
+    step = 1 + int(used.sum()) // CELLS
+    seen, expected = seen[used][::step], expected[used][::step]
+    order = np.array_split(np.argsort(expected), BINS)
     size = np.array([expected[part].mean() for part in order])
     squares = [(seen[part] - expected[part]) ** 2 / expected[part] for part in order]
     spread = np.array([np.minimum(part, np.quantile(part, 0.98)).mean() for part in squares])
