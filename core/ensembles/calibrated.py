@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from core import lifecycle
 from core.contracts import (
     Bools,
     Detector,
@@ -140,13 +141,27 @@ class CalibratedEnsemble(Detector):
 
     def p_values(self, panel: Panel) -> Floats:
         """(n_entity, n_time) calibrated p-values; 1 where nothing was observed."""
-        return np.asarray(10.0 ** -self.score(panel))
+        return self.judge(panel)[0]
 
     def part_p_values(self, panel: Panel) -> dict[str, Floats]:
         """Calibrated p-values of each part that votes, (n_entity, n_time) by name."""
+        return self.judge(panel)[1]
+
+    def judge(self, panel: Panel, last: int | None = None) -> tuple[Floats, dict[str, Floats]]:
+        """p-values of the whole and of each part, in one pass over the parts.
+
+        last : judge only the newest `last` periods, from a panel of any length; those before are 1.
+               The parts look back 14 periods further, as they did when they were calibrated.
+        """
         self._check_metrics(panel)
         votes: Votes = self.scorer
-        return dict(zip(votes.members, votes.part_p(panel), strict=True))
+        n_time = len(panel.periods)
+        start = 0 if last is None else max(0, n_time - last)
+        part_p = np.ones((len(votes.members), len(panel.entities), n_time))
+        late = panel.select(times=slice(max(0, start - CONTEXT), None))
+        with lifecycle.operation(self.name, self.model_id, "score", len(panel.entities)):
+            part_p[:, :, start:] = votes.part_p(late)[:, :, start - n_time :]
+        return votes.p(part_p), dict(zip(votes.members, part_p, strict=True))
 
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
         values = panel.values

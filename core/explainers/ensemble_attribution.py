@@ -19,7 +19,7 @@ from core.contracts import (
     StreamingDetector,
     Times,
 )
-from core.ensembles.calibrated import CalibratedEnsemble, Votes
+from core.ensembles.calibrated import CONTEXT, CalibratedEnsemble, Votes
 from core.errors import InvalidInputError
 from core.features.windows import windows
 
@@ -134,8 +134,9 @@ def _answers(detector: Detector, panel: Panel, asked: Floats) -> Mapping[str, Fl
 def _scores(
     detector: Detector, panel: Panel, rows: NDArray[np.intp], times: NDArray[np.intp]
 ) -> Mapping[str, Floats]:
-    """The scores that were really given, (n,), of every part and of the whole."""
-    panel = panel.select(times=slice(None, int(times.max()) + 1))
+    """The scores that were really given, (n,), of every part and of the whole, as `judge` gives them."""
+    start = max(0, int(times.min()) - CONTEXT)
+    panel, times = panel.select(times=slice(start, int(times.max()) + 1)), times - start
     if not isinstance(detector, CalibratedEnsemble):
         return {TOTAL: detector.score(panel)[rows, times]}
     votes: Votes = detector.scorer

@@ -70,6 +70,21 @@ def test_the_score_is_minus_log10_of_p(ensemble):
     np.testing.assert_allclose(ensemble.score(panel), -np.log10(ensemble.p_values(panel)))
 
 
+def test_only_the_newest_days_may_be_judged(ensemble):
+    panel = noise(seed=5)
+    p, parts = ensemble.judge(panel, last=10)
+    assert p.shape == panel.values.shape[:2]
+    assert (p[:, :-10] == 1.0).all()
+    for name, part in parts.items():
+        assert (part[:, :-10] == 1.0).all(), name
+    # the streaming part starts later, so it has learned a little less
+    whole = ensemble.p_values(panel)[:, -10:]
+    assert np.corrcoef(np.log(p[:, -10:]).ravel(), np.log(whole).ravel())[0, 1] > 0.99
+    np.testing.assert_array_equal(
+        parts["robust-z"][:, -10:], ensemble.part_p_values(panel)["robust-z"][:, -10:]
+    )
+
+
 def test_what_nobody_observed_is_never_odd(ensemble):
     panel = noise(seed=6)
     panel.values[3] = np.nan
