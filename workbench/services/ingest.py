@@ -1,0 +1,252 @@
+"""Files in: read, checked, loaded one transaction each, reported file by file, taken back when asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from core.contracts import Domain, OnStep
+from core.domains import DOMAINS
+from core.errors import CancelledError, InvalidInputError, UnknownNameError
+from data import audit_store
+from data.batches import BatchInfo, Loaded
+from data.coverage import Coverage
+from data.ingest import plan, read_many
+from data.ingest.batch import Batch, Difference, Known, Refusal
+from data.metrics import MetricStore
+from workbench.context import Context
+
+UNREAD = ("unknown", "empty")
+"""Formats of files that nothing could be made of; they leave no batch, so a better-told import can load them."""
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What came of one file; `batch` is None where it left none. `as_of` is UTC."""
+
+    file: str
+    format: str
+    as_of: datetime
+    batch: int | None
+    rows: int
+    new: int
+    duplicates: int
+    refused: int
+    message: str
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What came of an import or of its dry run; `failed` counts the files that could not be read."""
+
+    files: tuple[FileReport, ...]
+    quarantine: tuple[Refusal, ...]
+    differences: tuple[tuple[str, Difference], ...]
+    notes: tuple[str, ...]
+    new: int
+    duplicates: int
+    refused: int
+    failed: int
+    dry_run: bool
+
+    def __str__(self) -> str:
+        verb = "would be stored" if self.dry_run else "stored"
+        told = f"{len(self.files):,} files, {self.new:,} new rows {verb}, {self.refused:,} refused"
+        return f"{told}, {self.failed:,} files not read" if self.failed else told
+
+
+def import_paths(
+    ctx: Context,
+    tenant: str,
+    paths: Sequence[Path],
+    *,
+    domain: str = "ads",
+    as_of: datetime | date | None = None,
+    mapping: Path | Mapping[str, Any] | None = None,
+    profile: str | None = None,
+    dry_run: bool = False,
+    actor: str = "",
+    on_step: OnStep | None = None,
+) -> ImportReport:
+    """Read files and folders, oldest download first, and load each in a transaction of its own.
+
+    The same bytes again are told as already loaded. Refused cells go to quarantine, the rest loads. A dry run
+    loads into a store in memory that is then thrown away. When `on_step` returns False, CancelledError: the
+    files loaded until then stay and can be undone.
+    """
+    known_domain = _domain(domain)
+    with ExitStack() as opened:
+        store = ctx.metrics
+        if dry_run:
+            store = MetricStore(":memory:")
+            opened.callback(store.close)
+        return _import(
+            ctx,
+            store,
+            tenant,
+            known_domain,
+            paths,
+            told={"as_of": as_of, "mapping": read_mapping(mapping), "profile": profile},
+            dry_run=dry_run,
+            actor=actor or ctx.actor,
+            on_step=on_step,
+        )
+
+
+def batches(ctx: Context, tenant: str) -> list[BatchInfo]:
+    """Every import, newest first, undone ones too."""
+    return ctx.metrics.batches(tenant)
+
+
+def quarantine(ctx: Context, tenant: str, batch_id: int, *, limit: int = 1000) -> list[Refusal]:
+    """The refused cells of a batch, by line."""
+    return ctx.metrics.refusals(tenant, batch_id, limit=limit)
+
+
+def undo_batch(ctx: Context, tenant: str, batch_id: int, *, actor: str = "") -> dict[str, int]:
+    """Take a batch back; what it superseded is current again."""
+    removed = ctx.metrics.undo(tenant, batch_id)
+    _tell(ctx, tenant, actor or ctx.actor, "undo batch", str(batch_id), {"removed": removed})
+    return {"batch": batch_id, "removed": removed}
+
+
+def coverage(ctx: Context, tenant: str, domain: str = "ads") -> list[Coverage]:
+    """Per report, profile and day: delivered, partial or missing, with rows and age."""
+    return ctx.metrics.coverage(tenant, _domain(domain))
+
+
+def read_mapping(mapping: Path | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """A mapping as given, or from its JSON file."""
+    if not isinstance(mapping, Path):
+        return mapping
+    try:
+        found = json.loads(mapping.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError.of(
+            "import", "the mapping", "a readable JSON file", str(mapping), str(error)
+        ) from None
+    if not isinstance(found, dict):
+        raise InvalidInputError.of("import", "the mapping", "one JSON object", found)
+    return found
+
+
+def _import(
+    ctx: Context,
+    store: MetricStore,
+    tenant: str,
+    domain: Domain,
+    paths: Sequence[Path],
+    *,
+    told: Mapping[str, Any],
+    dry_run: bool,
+    actor: str,
+    on_step: OnStep | None,
+) -> ImportReport:
+    before = _loaded_already(ctx, tenant) if dry_run else {}
+    files: list[FileReport] = []
+    refusals: list[Refusal] = []
+    differences: list[tuple[str, Difference]] = []
+    planned = plan(paths, as_of=told["as_of"])
+
+    def known() -> Known:
+        own = ctx.metrics.known(tenant, domain)
+        return _both(own, store.known(tenant, domain)) if dry_run else own
+
+    for batch in read_many(paths, domain=domain, known=known, **told):
+        report = _load(store, tenant, domain, batch, before)
+        files.append(report)
+        refusals += batch.refused
+        differences += [(batch.file, found) for found in batch.differences]
+        numbers = {"rows": float(sum(file.new for file in files))}
+        share = len(files) / max(len(planned), 1)
+        if on_step is not None and on_step(report.file, share, numbers) is False:
+            raise CancelledError.of(
+                "import", "the import", "allowed to go on", f"a stop after {len(files)} files"
+            )
+    loaded = [file.batch for file in files if file.batch is not None and file.new]
+    if loaded and not dry_run:
+        span = f"{min(loaded)}-{max(loaded)}"
+        _tell(ctx, tenant, actor, "import", span, {"rows": sum(file.new for file in files)})
+    return ImportReport(
+        files=tuple(files),
+        quarantine=tuple(refusals),
+        differences=tuple(differences),
+        notes=planned.notes,
+        new=sum(file.new for file in files),
+        duplicates=sum(file.duplicates for file in files),
+        refused=sum(file.refused for file in files),
+        failed=sum(file.format in UNREAD for file in files),
+        dry_run=dry_run,
+    )
+
+
+def _load(
+    store: MetricStore, tenant: str, domain: Domain, batch: Batch, before: Mapping[str, int]
+) -> FileReport:
+    if batch.format in UNREAD:
+        reasons = [refusal.rule for refusal in batch.refused] + list(batch.notes)
+        return _report(batch, Loaded(0, batch.rows, 0, 0, 0), None, "; ".join(reasons))
+    if batch.sha256 in before:
+        number = before[batch.sha256]
+        loaded = Loaded(number, batch.rows, 0, 0, 0, already=True)
+        return _report(batch, loaded, number, loaded.sentence)
+    loaded = store.load(tenant, domain, batch)
+    return _report(batch, loaded, loaded.batch, "; ".join([loaded.sentence, *batch.notes]))
+
+
+def _report(batch: Batch, loaded: Loaded, number: int | None, message: str) -> FileReport:
+    return FileReport(
+        file=batch.file,
+        format=batch.report or batch.format,
+        as_of=batch.as_of.replace(tzinfo=UTC),
+        batch=number,
+        rows=batch.rows,
+        new=loaded.new,
+        duplicates=loaded.duplicates,
+        refused=loaded.refused,
+        message=message,
+    )
+
+
+def _loaded_already(ctx: Context, tenant: str) -> dict[str, int]:
+    return {
+        batch.sha256: batch.id for batch in ctx.metrics.batches(tenant) if batch.state == "loaded"
+    }
+
+
+def _both(stored: Known, tried: Known) -> Known:
+    return Known(
+        owners={**stored.owners, **tried.owners},
+        profiles={**stored.profiles, **tried.profiles},
+        ids={**stored.ids, **tried.ids},
+    )
+
+
+def _domain(name: str) -> Domain:
+    if name not in DOMAINS:
+        raise UnknownNameError.of("import", "the domain", f"one of {', '.join(DOMAINS)}", name)
+    return DOMAINS[name]
+
+
+def _tell(
+    ctx: Context, tenant: str, actor: str, verb: str, number: str, after: dict[str, Any]
+) -> None:
+    now = ctx.clock()
+    ctx.records.write(
+        tenant,
+        lambda session: audit_store.record(
+            session,
+            tenant=tenant,
+            actor=actor,
+            now=now,
+            verb=verb,
+            object_kind="batch",
+            object_id=number,
+            after=after,
+        ),
+    )
