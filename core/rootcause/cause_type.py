@@ -10,11 +10,11 @@ import numpy as np
 
 from core.contracts import CauseType, Domain
 
-# Spread, in log units, of how strongly a cause of one type hits (relative to its signature), of a channel that
-# the type leaves alone, and of a cause that nobody named.
-STRENGTH, STILL, ANY = 0.4, 0.12, 1.0
+# Spread, in log units, of how strongly a cause of one type hits (relative to its signature), of a channel that a
+# cause leaves alone, and of one that an unnamed cause moves, as it does every third.
+STRENGTH, STILL, ANY, MOVES = 0.4, 0.12, 1.0, 1 / 3
 # Log odds that a setting gives: seen to change as the type says; seen to stay; seen to change the other way.
-CHANGED, STAYED, OPPOSITE = 4.0, -2.0, -6.0
+CHANGED, STAYED, OPPOSITE = 6.0, -2.0, -6.0
 NAMELESS = -2.0  # log odds of a cause outside the vocabulary
 DEEPEST = math.log(0.02)
 
@@ -40,29 +40,31 @@ class Shift:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The best word, and its log odds against any change at all: how plausible a root this node is."""
+    """The best word, and what speaks for it: log odds of the shifts and of the settings, against any change at all."""
 
     type: str
-    label: str
-    odds: float
+    shifts: float
+    settings: float
 
 
-def judge(
-    domain: Domain, level: str, shifts: Sequence[Shift], settings: Settings | None
-) -> Verdict:
+def judge(domain: Domain, level: str, shifts: Sequence[Shift], settings: Settings | None) -> Verdict:
     """The cause type of a root at `level` that shows `shifts`; "unknown" where none fits better.
 
     settings : what was set at the node (before, after); None where nobody knows
     """
-    unknown = sum(_log_normal(shift.log, 0.0, shift.log_sd**2 + ANY**2) for shift in shifts)
-    verdicts = [Verdict("unknown", domain.cause("unknown").label, NAMELESS)]
+    unknown = sum(_unnamed(shift) for shift in shifts)
+    verdicts = [Verdict("unknown", NAMELESS, 0.0)]
     for cause in domain.causes:
         if cause.name != "unknown" and level in cause.levels:
             fit = sum(_fit(cause, shift) for shift in shifts)
-            verdicts.append(
-                Verdict(cause.name, cause.label, fit + _settings(cause, settings) - unknown)
-            )
-    return max(verdicts, key=lambda verdict: verdict.odds)
+            verdicts.append(Verdict(cause.name, fit - unknown, _settings(cause, settings)))
+    return max(verdicts, key=lambda verdict: verdict.shifts + verdict.settings)
+
+
+def _unnamed(shift: Shift) -> float:
+    moved = _log_normal(shift.log, 0.0, shift.log_sd**2 + ANY**2)
+    still = _log_normal(shift.log, 0.0, shift.log_sd**2 + STILL**2)
+    return float(np.logaddexp(math.log(MOVES) + moved, math.log(1.0 - MOVES) + still))
 
 
 def _fit(cause: CauseType, shift: Shift) -> float:

@@ -266,7 +266,8 @@ def _candidate(
     earned = estimate.gain[row, onset] - params.penalty
     terms = {
         "explained": float(np.maximum(earned, 0.0).sum()),
-        "plausible": heat * min(max(verdict.odds, -PLAUSIBLE), PLAUSIBLE),
+        "plausible": heat * min(max(verdict.shifts, -PLAUSIBLE), PLAUSIBLE),
+        "settings": heat * verdict.settings,
     }
     changed = tuple(shift for shift, more in zip(shifts, earned, strict=True) if more > 0)
     return Candidate(row, world.time - 1 - onset, changed, verdict, terms)
