@@ -21,7 +21,8 @@ FACETS = ("status", "severity", "level", "domain")
 class Filters:
     """Which alerts: empty means any; `muted` False leaves out those under an incident, None takes both.
 
-    `days` are the first and last local day, inclusive; `text` is searched in name, entity and sentence.
+    `days` are the first and last local day, inclusive; `broke` bounds the onset in UTC, half open; `text` is
+    searched in name, entity and sentence.
     """
 
     domain: str = ""
@@ -32,6 +33,7 @@ class Filters:
     incident_id: int | None = None
     text: str = ""
     days: tuple[date, date] | None = None
+    broke: tuple[datetime, datetime] | None = None
     muted: bool | None = False
 
 
@@ -140,6 +142,15 @@ def timeline(
     return [tuple(row) for row in session.execute(query.group_by(*columns).order_by(*columns))]
 
 
+def onsets(
+    session: Session, *, tenant: str, filters: Filters | None = None
+) -> list[tuple[datetime, str, int]]:
+    """Alerts by (onset, severity) with their count, in order of onset."""
+    columns = (Alert.onset, Alert.severity)
+    query = _chosen(select(*columns, func.count(Alert.id)), tenant, filters)
+    return [tuple(row) for row in session.execute(query.group_by(*columns).order_by(*columns))]
+
+
 def statistics(session: Session, *, tenant: str, domain: str = "") -> Statistics:
     """Totals over the live alerts of a domain, or of all."""
     everything = Filters(domain=domain, status=(), muted=None)
@@ -181,6 +192,9 @@ def _chosen(query: Select[Any], tenant: str, filters: Filters | None) -> Select[
             conditions.append(column.in_(values))
     if filters.days is not None:
         conditions.append(Alert.day.between(*filters.days))
+    if filters.broke is not None:
+        earliest, end = filters.broke
+        conditions += [Alert.onset >= earliest, Alert.onset < end]
     if filters.muted is not None:
         conditions.append(
             Alert.muted_by.is_not(None) if filters.muted else Alert.muted_by.is_(None)

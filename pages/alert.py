@@ -16,13 +16,12 @@ from workbench.ui.state import Key
 def evidence(alert: Any, view: AlertView) -> None:
     """Left: the metric against what was expected, then who noticed, where, and beside whom."""
     colours = theme.palette()
-    labels = {curve.metric: curve.label for curve in view.curves}
     metric = (
         st.segmented_control(
             "Metric",
-            list(labels),
+            [curve.metric for curve in view.curves],
             default=view.focus,
-            format_func=lambda name: labels[name],
+            format_func=words.metric,
             key=f"{Key.FOCUS}:{alert.id}",
             label_visibility="collapsed",
             required=True,
@@ -91,7 +90,7 @@ def meaning(detail: AlertDetail, view: AlertView) -> None:
             verbs.undo_button()
         if st.button(
             "Go to root cause",
-            type="primary",
+            type=theme.main_button(),
             icon=":material/account_tree:",
             shortcut="G",
             width="stretch",
@@ -106,9 +105,15 @@ def meaning(detail: AlertDetail, view: AlertView) -> None:
             alt="Share of the score by channel, in total and per detector.",
             key=f"shares:{alert.id}",
         )
-    for part in view.parts:
-        said = f"left out: {part.left_out}" if part.left_out else f"p {words.p_value(part.p_value)}"
-        st.caption(f"{part.detector} — {said}")
+    facts(
+        "Detectors",
+        tuple(
+            (part.detector, f"left out, {part.left_out}")
+            if part.left_out
+            else (part.detector, f"p {words.p_value(part.p_value)}")
+            for part in view.parts
+        ),
+    )
     facts("Settings at detection", view.settings)
     facts("Market at detection", view.market)
     st.markdown("**History**")
@@ -138,16 +143,17 @@ def page() -> None:
     detail = frame.alert_in_url("id")
     alert = detail.alert
     view = cache.alert_view(alert)
-    st.caption(" › ".join(f"{words.level(place.level)} {place.name}" for place in view.above))
-    st.subheader(
-        f"{theme.severity_markdown(alert.severity)} {alert.entity_name or alert.entity}",
-        anchor=False,
-    )
-    st.caption(
-        f"{words.level(alert.level)} · {words.money(alert.spend_at_risk, alert.currency)} at risk · "
-        f"p {words.p_value(alert.p_value)} · onset {words.day(view.onset, year=True)} · "
-        f"{alert.status} · days in {view.zone}"
-    )
+    with st.container(gap="xxsmall"):
+        st.caption(" › ".join(f"{words.level(place.level)} {place.name}" for place in view.above))
+        st.subheader(
+            f"{theme.severity_markdown(alert.severity)} {alert.entity_name or alert.entity}",
+            anchor=False,
+        )
+        st.caption(
+            f"{words.level(alert.level)} · {words.money(alert.spend_at_risk, alert.currency)} at risk · "
+            f"p {words.p_value(alert.p_value)} · onset {words.day(view.onset, year=True)} · "
+            f"{alert.status} · days in {view.zone}"
+        )
     for notice in view.notices:
         st.caption(f":material/info: {notice}")
     left, right = st.columns([2, 1], gap="medium")

@@ -38,8 +38,7 @@ def verdict(record: Any, view: CauseView, chosen: Candidate) -> None:
             f"since {words.day(chosen.onset)} · confidence {words.percent(chosen.confidence, 0)} · "
             f"{words.count(chosen.hops, 'hop')} up"
         )
-        for sentence in chosen.evidence:
-            st.markdown(f"- {sentence}")
+        st.markdown("\n".join(f"- {sentence}" for sentence in chosen.evidence))
         if view.siblings:
             share = view.siblings_anomalous / view.siblings
             word = ", widespread" if share > 0.3 else ""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time
 
 import streamlit as st
 
-from workbench.services import ingest
+from workbench.services import brief, ingest
 from workbench.ui import charts, frame, runs, state, tables, theme, uploads, verbs
 from workbench.ui.state import Key
 
@@ -15,7 +15,7 @@ context, tenant, actor = state.who()
 
 def arrivals() -> None:
     """Report × day: delivered, partial, missing."""
-    grid = ingest.coverage(context, tenant)
+    grid = brief.arrivals(context, tenant)
     if not grid.reports:
         frame.empty(
             "No data yet. Upload report files on the right, or run the demo from the command line."
@@ -23,8 +23,8 @@ def arrivals() -> None:
         return
     frame.draw(
         "What has arrived",
-        charts.coverage(grid.reports, grid.days, grid.states, theme.palette()),
-        lambda: tables.coverage(grid.reports, grid.days, grid.states),
+        charts.coverage(grid, theme.palette()),
+        lambda: tables.coverage(grid),
         alt="Report by day: delivered, partial (◆) or missing (▲).",
         key="coverage",
     )
@@ -76,7 +76,7 @@ def bring() -> None:
         for label, dry_run in (("Check", True), ("Import", False)):
             st.button(
                 label,
-                type="secondary" if dry_run else "primary",
+                type="secondary" if dry_run else theme.main_button(),
                 disabled=not files or runs.busy(tenant),
                 on_click=uploads.bring,
                 args=(files, as_of, dry_run),

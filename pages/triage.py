@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from workbench.services import alerts, brief, incidents
-from workbench.services.views import Brief, Freshness, Standing
+from workbench.services.views import Brief, Standing
 from workbench.ui import cache, charts, frame, runs, state, tables, theme, verbs, words
 from workbench.ui.state import Key
 
@@ -76,9 +76,9 @@ def incident_list() -> None:
             verbs.verbs(row, keys=False)
 
 
-def when_it_broke(chosen: dict[str, Any]) -> None:
+def when_it_broke(chosen: dict[str, Any], last_day: date) -> None:
     """Alerts by day and severity; a click on a bar keeps that day."""
-    days, counts = brief.when(context, tenant, chosen)
+    days, counts = brief.when(context, tenant, chosen, last_day=last_day)
     kept = st.session_state.get(Key.DAY, "")
     frame.draw(
         "When it broke",
@@ -204,7 +204,9 @@ def preview(alert: Any) -> None:
                 f" ({words.percent(cause['confidence'], 0)} confidence)."
             )
         with st.container(horizontal=True):
-            if st.button("Open", type="primary", shortcut="O", icon=":material/open_in_full:"):
+            if st.button(
+                "Open", type=theme.main_button(), shortcut="O", icon=":material/open_in_full:"
+            ):
                 st.switch_page(state.ALERT, query_params={"id": str(alert.id)})
             verbs.verbs(alert)
             verbs.undo_button()
@@ -226,14 +228,14 @@ def live() -> None:
         st.rerun()
 
 
-def nothing(fresh: Freshness, standing: Standing) -> bool:
+def nothing(last_day: date | None, standing: Standing) -> bool:
     """Say why there is nothing to look at, and offer the one next step."""
-    if fresh.newest_day is None:
+    if last_day is None:
         frame.empty("No data yet. Import report files to begin.", state.DATA, "Go to data")
         return True
     if standing.last_run is None:
         frame.empty(
-            f"Data up to {words.day(fresh.newest_day, year=True)} is here, nothing was checked yet."
+            f"Data up to {words.day(last_day, year=True)} is here, nothing was checked yet."
         )
         runs.detect_button()
         return True
@@ -243,10 +245,11 @@ def nothing(fresh: Freshness, standing: Standing) -> bool:
 def page() -> None:
     """The brief, what started where, and the alerts beneath it."""
     standing = brief.standing(context, tenant)
-    if nothing(cache.freshness(), standing):
+    last_day = cache.freshness().newest_day
+    if nothing(last_day, standing) or last_day is None:
         return
     live()
-    today = brief.of(context, tenant)
+    today = brief.of(context, tenant, last_day=last_day)
     numbers(today)
     if not today.open and not st.query_params:
         frame.empty(
@@ -258,7 +261,7 @@ def page() -> None:
         incident_list()
         chosen = filter_row()
     with right:
-        when_it_broke(chosen)
+        when_it_broke(chosen, last_day)
     with left:
         alert = alert_table({**chosen, **state.day_filter()})
     with right:

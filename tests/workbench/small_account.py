@@ -98,7 +98,9 @@ class Arrays:
 
 
 class Tail:
-    """An ensemble of two: how far out the oddest channel is, today and over three days."""
+    """An ensemble of two: how far out the oddest channel is, today and over three days; nothing streams."""
+
+    scorer = SimpleNamespace(members={})
 
     def p_values(self, panel: Panel) -> Floats:
         return np.sqrt(np.prod(list(self.part_p_values(panel).values()), axis=0))

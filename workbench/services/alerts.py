@@ -16,6 +16,8 @@ from data.records import ACTIVE, STATUSES, Alert, AlertHistory, AuditEvent, Comm
 from workbench.context import Context
 
 ANY = "any"
+HALF_DAY = timedelta(hours=12)
+"""A local midnight lies at most this far from the UTC midnight of its date, so that date is the nearest one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ def page(
     """Alerts after the cursor `after`; without a status, the active ones.
 
     Filters: domain, severity, status ("any" for all), level, entity (one text or several), text, day or days
-    (first, last), incident, muted (True takes those under an incident too).
+    (first, last), broke (day of the onset), incident, muted (True takes those under an incident too).
     """
     found = ctx.records.read(
         tenant,
@@ -118,6 +120,17 @@ def timeline(
         tenant, lambda session: alert_feed.timeline(session, tenant=tenant, filters=chosen)
     )
     return [TimelineCell(*cell) for cell in cells]
+
+
+def onsets(
+    ctx: Context, tenant: str, *, filters: Mapping[str, Any] | None = None
+) -> list[tuple[date, str, int]]:
+    """How many alerts began on each local day, by severity, in order of day."""
+    chosen = _filters(filters)
+    rows = ctx.records.read(
+        tenant, lambda session: alert_feed.onsets(session, tenant=tenant, filters=chosen)
+    )
+    return [((onset + HALF_DAY).date(), severity, count) for onset, severity, count in rows]
 
 
 def get(ctx: Context, tenant: str, alert_id: int) -> AlertDetail:
@@ -291,6 +304,11 @@ def _several(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def _onsets_of(day: date) -> tuple[datetime, datetime]:
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return midnight - HALF_DAY, midnight + HALF_DAY
+
+
 _READERS: Mapping[str, tuple[str, Any]] = {
     "domain": ("domain", str),
     "severity": ("severity", _several),
@@ -300,6 +318,7 @@ _READERS: Mapping[str, tuple[str, Any]] = {
     "text": ("text", str),
     "day": ("days", lambda day: (day, day)),
     "days": ("days", tuple),
+    "broke": ("broke", _onsets_of),
     "incident": ("incident_id", int),
     "muted": ("muted", lambda also: None if also else False),
 }

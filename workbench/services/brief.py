@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, func, select
@@ -12,11 +11,11 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from core.domains import DOMAINS
-from data import run_store
-from data.records import ACTIVE, SEVERITIES, Alert, Alias, DetectionRun, Incident
+from data.records import ACTIVE, SEVERITIES, Alert, Incident
 from workbench.context import Context
 from workbench.services import alerts
-from workbench.services.views import Brief, Freshness, Standing
+from workbench.services.alerts import HALF_DAY
+from workbench.services.views import Arrivals, Brief, Freshness
 
 DAYS = 14
 
@@ -30,27 +29,13 @@ def freshness(context: Context, tenant: str, *, domain: str = "ads") -> Freshnes
     )
 
 
-def standing(context: Context, tenant: str, *, domain: str = "ads") -> Standing:
-    """When detection last looked, at how much, and which model is the champion."""
-
-    def look(session: Session) -> tuple[DetectionRun | None, DetectionRun | None, Alias | None]:
-        latest = partial(run_store.latest, session, tenant=tenant, domain=domain)
-        return latest(state="done"), latest(), session.get(Alias, (tenant, domain, "champion"))
-
-    done, last, champion = context.records.read(tenant, look)
-    return Standing(
-        last_run=done.finished if done else None,
-        entities_checked=done.entities_checked if done else 0,
-        last_error=last.error if last and last.state == "failed" else "",
-        champion=champion.version_id if champion else "",
-    )
+STATES = ("delivered", "partial", "missing")
 
 
-def of(context: Context, tenant: str, *, domain: str = "ads") -> Brief:
-    """Open alerts, critical ones, incidents and spend at risk, with their last 14 days."""
-    rows, onsets = context.records.read(tenant, lambda session: _open(session, tenant, domain))
-    newest = max((row.day for row in rows), default=context.clock().date())
-    days = tuple(newest - timedelta(days=back) for back in range(DAYS - 1, -1, -1))
+def arrivals(context: Context, tenant: str, *, domain: str = "ads", days: int = 45) -> Arrivals:
+    """What was delivered of the newest days, by report."""
+    rows = context.metrics.coverage(tenant, DOMAINS[domain])
+    days = tuple(last_day - timedelta(days=back) for back in range(DAYS - 1, -1, -1))
     at_risk: dict[str, float] = {}
     for row in rows:
         at_risk[row.currency] = at_risk.get(row.currency, 0.0) + float(row.at_risk)
@@ -62,11 +47,11 @@ def of(context: Context, tenant: str, *, domain: str = "ads") -> Brief:
         incidents=len(onsets),
         at_risk=at_risk,
         days=days,
-        alerts_by_day=_by_day(((row.day, row.many) for row in rows), days),
-        critical_by_day=_by_day(((row.day, row.many) for row in critical), days),
-        incidents_by_day=_by_day(((onset.date(), 1) for onset in onsets), days),
-        at_risk_by_day=_by_day(
-            ((row.day, row.at_risk) for row in rows if row.currency == main), days
+        alerts_by_day=_by_onset(((row.onset, row.many) for row in rows), days),
+        critical_by_day=_by_onset(((row.onset, row.many) for row in critical), days),
+        incidents_by_day=_by_onset(((onset, 1) for onset in onsets), days),
+        at_risk_by_day=_by_onset(
+            ((row.onset, row.at_risk) for row in rows if row.currency == main), days
         ),
     )
 
@@ -74,8 +59,8 @@ def of(context: Context, tenant: str, *, domain: str = "ads") -> Brief:
 def _open(
     session: Session, tenant: str, domain: str
 ) -> tuple[Sequence[Row[Any]], Sequence[datetime]]:
-    """Active unmuted alerts by day, severity and currency, and the onsets of active incidents."""
-    keys = (col(Alert.day), col(Alert.severity), col(Alert.currency))
+    """Active unmuted alerts by onset, severity and currency, and the onsets of active incidents."""
+    keys = (col(Alert.onset), col(Alert.severity), col(Alert.currency))
     totals = (
         func.count(col(Alert.id)).label("many"),
         func.sum(col(Alert.spend_at_risk)).label("at_risk"),
@@ -95,19 +80,15 @@ def _open(
 
 
 def when(
-    context: Context, tenant: str, filters: Mapping[str, Any]
+    context: Context, tenant: str, filters: Mapping[str, Any], *, last_day: date
 ) -> tuple[tuple[date, ...], dict[str, tuple[float, ...]]]:
-    """Alerts by day and severity under the filters, every day between the first and last present."""
-    cells = alerts.timeline(context, tenant, filters=filters)
-    if not cells:
-        return (), {}
-    last = cells[-1].day
-    first = min(cells[0].day, last - timedelta(days=DAYS - 1))
-    days = tuple(first + timedelta(days=on) for on in range((last - first).days + 1))
+    """Alerts by day of onset and severity under the filters, every day from the first onset to `last_day`."""
+    rows = alerts.onsets(context, tenant, filters=filters)
+    first = min((day for day, _, _ in rows), default=last_day)
+    length = max((last_day - first).days + 1, DAYS)
+    days = tuple(last_day - timedelta(days=back) for back in range(length - 1, -1, -1))
     return days, {
-        severity: _by_day(
-            ((cell.day, cell.count) for cell in cells if cell.severity == severity), days
-        )
+        severity: _by_day(((day, many) for day, kind, many in rows if kind == severity), days)
         for severity in reversed(SEVERITIES)
     }
 
@@ -118,6 +99,10 @@ def arrived(context: Context, tenant: str, since: datetime) -> int:
         col(Alert.tenant) == tenant, col(Alert.created_at) > since
     )
     return context.records.read(tenant, lambda session: session.scalar(query) or 0)
+
+
+def _by_onset(counted: Iterable[tuple[datetime, float]], days: Sequence[date]) -> tuple[float, ...]:
+    return _by_day((((onset + HALF_DAY).date(), amount) for onset, amount in counted), days)
 
 
 def _by_day(counted: Iterable[tuple[date, float]], days: Sequence[date]) -> tuple[float, ...]:

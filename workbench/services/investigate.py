@@ -15,7 +15,7 @@ from core.hierarchy.layout import layered
 from data.alert_feed import Filters, page
 from data.records import ACTIVE, AlertRow
 from workbench.context import Context
-from workbench.services import alerts
+from workbench.services import alerts, scorer
 from workbench.services import scene as scenes
 from workbench.services.scene import Judged, Scene
 from workbench.services.views import (
@@ -353,7 +353,8 @@ def causes(
     if method in (None, usual) and alert.root_causes:
         found: Sequence[Candidate] = [_kept(scene, cause) for cause in alert.root_causes]
     else:
-        judged = scenes.judge(scene, context.serve.champion(tenant, alert.domain).algorithm)
+        served = context.serve.champion(tenant, alert.domain)
+        judged = scenes.judge(scene, scorer.resumed(context, tenant, served))
         found = _found(scene, judged, alert, method or usual)
     return {"id": alert.id, "method": method or usual, "candidates": found}
 

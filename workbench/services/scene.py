@@ -76,7 +76,7 @@ def look(
             "scene", "data", "imported first", 0, "Run: headwater import PATH"
         )
     graph = context.metrics.graph(tenant, which)
-    maturity = fit_maturity(chained(context.metrics.maturity(tenant, which, as_of=as_of)))
+    maturity = fit_maturity(context.metrics.maturity(tenant, which, as_of=as_of))
     baseline = fit_baseline(
         panel,
         graph=graph,
@@ -95,22 +95,6 @@ def look(
         reference=reference,
         spread=spread,
     )
-
-
-def chained(links: Mapping[str, Any]) -> list[tuple[str, str, int, float, float]]:
-    """Rows (profile, metric, age, reported, final) from links between one age and the next.
-
-    Newest days are not final yet, so the final figure is chained up from the last known age (chain ladder).
-    """
-    names = ("profile", "metric", "age_days", "reported", "next_reported")
-    rows = sorted(zip(*(links[name].tolist() for name in names), strict=True), reverse=True)
-    share: dict[tuple[str, str], float] = {}
-    found = []
-    for profile, metric, age, reported, later in rows:
-        known = share.get((profile, metric), 1.0) * (reported / later if later > 0 else 1.0)
-        share[profile, metric] = known
-        found.append((profile, metric, int(age), reported, reported / known if known else 0.0))
-    return found
 
 
 def announced(context: Context, tenant: str, domain: Domain, panel: Panel, graph: Graph) -> Bools:

@@ -219,3 +219,12 @@ class Standing:
     entities_checked: int
     last_error: str
     champion: str
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Report × day: "delivered", "partial" or "missing"; the worst of a report's profiles counts."""
+
+    reports: tuple[str, ...]
+    days: tuple[date, ...]
+    states: tuple[tuple[str, ...], ...]

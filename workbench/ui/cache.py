@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.errors import NotFoundError
 from data.records import AlertRow
-from workbench.services import brief, investigate
+from workbench.services import brief, investigate, scorer
 from workbench.services import scene as scenes
 from workbench.services.scene import Judged, Scene
 from workbench.services.views import AlertView, CauseView, Curve, Freshness
@@ -77,5 +77,7 @@ def _seen(domain: str) -> tuple[Scene, Judged | None]:
         served = context.serve.champion(tenant, domain)
     except NotFoundError:
         return scene, None
-    key = ("judged", tenant, domain, context.metrics.version(tenant), served.version.digest)
-    return scene, _large(key, lambda: scenes.judge(scene, served.algorithm))
+    # each run moves the streaming parts on
+    run = brief.standing(context, tenant, domain=domain).last_run
+    key = ("judged", tenant, domain, context.metrics.version(tenant), served.version.digest, run)
+    return scene, _large(key, lambda: scenes.judge(scene, scorer.resumed(context, tenant, served)))

@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.services.views import Contributions, Curve, Days, Floats, Heat, Strip
+from workbench.services.views import Arrivals, Contributions, Curve, Days, Floats, Heat, Strip
 from workbench.ui import theme, words
 from workbench.ui.theme import Palette
 
@@ -21,6 +21,13 @@ SPARK = 110
 BAND_80, BAND_95 = 1.2816, 1.9600
 SETTLED = 0.995
 DEVIATIONS = 6.0
+# the glyphs of a severity as one mark on a point: two triangles would run into the next day
+SYMBOLS = {
+    "critical": "triangle-up-dot",
+    "high": "triangle-up",
+    "medium": "diamond",
+    "low": "circle",
+}
 
 
 def figure(colours: Palette, height: int = HEIGHT, **layout: Any) -> go.Figure:
@@ -65,10 +72,13 @@ def series(
         chart.add_scatter(
             x=curve.days[marked],
             y=curve.observed[marked],
-            mode="text",
-            text=[theme.mark(severity).glyph] * int(marked.sum()),
-            textfont={"color": colours.severity(severity), "size": 13},
-            textposition="top center",
+            mode="markers",
+            marker={
+                "symbol": SYMBOLS.get(severity, "circle"),
+                "size": 12,
+                "color": colours.severity(severity),
+                "line": {"color": colours.background, "width": 1},
+            },
             hoverinfo="skip",
         )
     if onset is not None:
@@ -170,7 +180,7 @@ def strips(rows: Sequence[Strip], alpha: float, colours: Palette) -> go.Figure:
         textfont={"color": colours.background, "size": 10},
     )
     chart.update_xaxes(type="date", tickformat="%-d %b")
-    chart.update_yaxes(autorange="reversed", tickfont={"color": colours.ink})
+    chart.update_yaxes(autorange="reversed", tickfont={"color": colours.ink}, showgrid=False)
     return chart
 
 
@@ -355,29 +365,32 @@ def timeline(
     return chart
 
 
-STATES = ("delivered", "partial", "missing")
-
-
-def coverage(
-    reports: Sequence[str], days: Sequence[Any], states: Sequence[Sequence[str]], colours: Palette
-) -> go.Figure:
-    """Report × day: delivered in grey, partial and missing in severity colours with their glyph."""
-    codes = np.array([[STATES.index(state) for state in row] for row in states], dtype=float)
-    inks = (theme.tint(colours.good, 0.35), colours.medium, colours.critical)
-    scale = [[(place + edge) / 3, ink] for place, ink in enumerate(inks) for edge in (0, 1)]
-    chart = figure(colours, 26 * len(reports) + 50)
+def coverage(grid: Arrivals, colours: Palette) -> go.Figure:
+    """Report × day: delivered in quiet green, partial and missing in severity colours with their glyph."""
+    looks = {
+        "delivered": ("", theme.tint(colours.good, 0.35)),
+        "partial": ("◆", colours.medium),
+        "missing": ("▲", colours.critical),
+    }
+    order = list(looks)
+    scale = [
+        [(place + edge) / 3, ink]
+        for place, (_, ink) in enumerate(looks.values())
+        for edge in (0, 1)
+    ]
+    chart = figure(colours, 26 * len(grid.reports) + 50)
     chart.add_heatmap(
-        x=[str(day) for day in days],
-        y=list(reports),
-        z=codes,
+        x=[str(day) for day in grid.days],
+        y=list(grid.reports),
+        z=[[order.index(state) for state in row] for row in grid.states],
         zmin=-0.5,
         zmax=2.5,
         colorscale=scale,
         showscale=False,
         xgap=1,
         ygap=3,
-        customdata=np.array(states),
-        text=np.array([["", "◆", "▲"][int(code)] for code in codes.ravel()]).reshape(codes.shape),
+        customdata=[list(row) for row in grid.states],
+        text=[[looks[state][0] for state in row] for row in grid.states],
         texttemplate="%{text}",
         textfont={"color": colours.background, "size": 10},
         hovertemplate="%{y}, %{x|%-d %b}: %{customdata}<extra></extra>",

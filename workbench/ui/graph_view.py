@@ -73,10 +73,12 @@ def hierarchy(
             xanchor="left",
             align="left",
             xshift=14,
+            bgcolor=theme.tint(colours.background, 0.75),
+            borderpad=0,
             font={"size": 11, "color": colours.ink if node.severity else colours.muted},
         )
     widest = max((node.x for node in nodes), default=1.0)
-    chart.update_xaxes(visible=False, range=[-0.03, widest + 0.3])
+    chart.update_xaxes(visible=False, range=[-0.1, widest + 0.85])
     chart.update_yaxes(visible=False)
     return chart
 

@@ -13,7 +13,7 @@ import streamlit as st
 from core.contracts import OnStep
 from core.errors import CancelledError, HeadwaterError
 from workbench.services import detect
-from workbench.ui import state
+from workbench.ui import state, theme
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def detect_button(*, primary: bool = True) -> None:
     st.button(
         "Run detection",
         key="detect",
-        type="primary" if primary else "secondary",
+        type=theme.main_button() if primary else "secondary",
         icon=":material/search:",
         shortcut="D",
         disabled=busy(tenant),

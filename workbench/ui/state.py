@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -114,7 +113,7 @@ def all_days() -> None:
 def day_filter() -> dict[str, date]:
     """The kept day as a filter."""
     day = st.session_state.get(Key.DAY)
-    return {"day": date.fromisoformat(day)} if day else {}
+    return {"broke": date.fromisoformat(day)} if day else {}
 
 
 # ── the alert table: one chosen alert, a stack of page cursors ───────────────────────────────────

@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from workbench.services.views import Candidate, Contributions, Curve, Heat, Lane, Node, Strip
+from workbench.services.views import (
+    Arrivals,
+    Candidate,
+    Contributions,
+    Curve,
+    Heat,
+    Lane,
+    Node,
+    Strip,
+)
 from workbench.ui import theme, words
 
 PAGE = 50
@@ -52,28 +61,28 @@ ALERT_COLUMNS = {
 def candidates(rows: Sequence[Candidate]) -> pd.DataFrame:
     """Candidates with every term of their score as its own column."""
     terms = list(dict.fromkeys(name for row in rows for name in row.terms))
-    table = {
-        "Candidate": [row.name for row in rows],
-        "Level": [words.level(row.level) for row in rows],
-        "Cause": [row.type_label for row in rows],
-        "Confidence": [row.confidence for row in rows],
-        **{
-            name.replace("_", " ").capitalize(): [row.terms.get(name, np.nan) for row in rows]
-            for name in terms
-        },
-        "Total": [row.score for row in rows],
-        "Hops": [row.hops for row in rows],
-        "Onset": [row.onset for row in rows],
-    }
-    return pd.DataFrame(table)
+    return pd.DataFrame(
+        {
+            "Candidate": [row.name for row in rows],
+            "Cause": [row.type_label for row in rows],
+            "Confidence": [row.confidence for row in rows],
+            "Total": [row.score for row in rows],
+            **{
+                name.replace("_", " ").capitalize(): [row.terms.get(name, np.nan) for row in rows]
+                for name in terms
+            },
+            "Level": [words.level(row.level) for row in rows],
+            "Hops": [row.hops for row in rows],
+            "Onset": [words.day(row.onset) for row in rows],
+        }
+    )
 
 
 CANDIDATE_COLUMNS = {
     "Confidence": st.column_config.ProgressColumn(
         format="percent", min_value=0, max_value=1, width=100
     ),
-    "Total": st.column_config.NumberColumn(format="%.2f"),
-    "Onset": st.column_config.DatetimeColumn(format="D MMM"),
+    "Total": st.column_config.NumberColumn(format="%.1f", help="Sum of the terms to the right"),
 }
 
 
@@ -152,11 +161,10 @@ def lanes(rows: Sequence[Lane]) -> pd.DataFrame:
     )
 
 
-def coverage(
-    reports: Sequence[str], days: Sequence[Any], states: Sequence[Sequence[str]]
-) -> pd.DataFrame:
+def coverage(grid: Arrivals) -> pd.DataFrame:
     """Delivery state by day and report."""
-    return pd.DataFrame({"Day": list(days), **dict(zip(reports, states, strict=True))}).iloc[::-1]
+    columns = dict(zip(grid.reports, grid.states, strict=True))
+    return pd.DataFrame({"Day": list(grid.days), **columns}).iloc[::-1]
 
 
 def batches(rows: Sequence[Any]) -> pd.DataFrame:

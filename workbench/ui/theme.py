@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -86,6 +86,11 @@ FONT = '"Source Sans", "Source Sans Pro", system-ui, sans-serif'
 def palette() -> Palette:
     """The palette of the theme that the visitor looks at."""
     return DARK if st.context.theme.type == "dark" else LIGHT
+
+
+def main_button() -> Literal["primary", "secondary"]:
+    """The kind of a page's one main button: Streamlit writes white on it, unreadable on the dark accent."""
+    return "secondary" if palette() is DARK else "primary"
 
 
 def mark(severity: str) -> Mark:

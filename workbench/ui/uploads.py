@@ -14,7 +14,7 @@ import streamlit as st
 from core.contracts import OnStep
 from workbench.services import ingest
 from workbench.services.ingest import ImportReport
-from workbench.ui import runs, state, tables, words
+from workbench.ui import runs, state
 
 
 def bring(files: Sequence[Any], as_of: datetime | None, dry_run: bool) -> None:

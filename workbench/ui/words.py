@@ -119,6 +119,12 @@ def level(name: str) -> str:
     return ADS.level_labels.get(name, name.replace("_", " ").capitalize())
 
 
+def metric(name: str) -> str:
+    """The word an analyst says for a metric or ratio: `Spend`, `CTR`."""
+    known = {spec.name: spec.label.partition(" (")[0] for spec in ADS.metrics}
+    return known.get(name, name.upper())
+
+
 def cause(name: str) -> str:
     """A cause type's display word."""
     known = {cause.name: cause.label for cause in ADS.causes}
