@@ -33,6 +33,9 @@ ENTRIES = (
     Entry("lstm-autoencoder", "core.detectors.lstm_autoencoder:LstmAutoencoder"),
     Entry("seasonal-naive-residual", "core.detectors.forecast_residual:SeasonalNaiveResidual"),
     Entry("seasonal-naive", "core.forecasters.seasonal_naive:SeasonalNaive"),
+    Entry("ensemble", "core.ensembles.calibrated:CalibratedEnsemble"),
+    Entry("vote-50-30-20", "core.ensembles.calibrated:Vote503020"),
+    Entry("tree-scan", "core.rootcause.tree_scan:TreeScan"),
 )
 
 

@@ -38,7 +38,13 @@ from core.samples import SPIKE, planted_case, sample, spiked
 Subject = type[Algorithm]
 Check = Callable[[Any], None]
 
+QUICK_PARTS = ", ".join(
+    f"lstm-autoencoder.{name}={value}"
+    for name, value in {"hidden": 8, "latent": 4, "windows": 200, "epochs": 3, "rate": 0.03}.items()
+)
 CHEAP: dict[str, dict[str, Any]] = {
+    "ensemble": {"settings": QUICK_PARTS},
+    "vote-50-30-20": {"settings": QUICK_PARTS},
     "isolation-forest": {"trees": 20},
     "half-space-trees": {"window": 60},
     "lstm-autoencoder": {"hidden": 8, "latent": 4, "windows": 200, "epochs": 3, "rate": 0.03},
@@ -381,7 +387,7 @@ def check_gaps(subject: Subject) -> None:
 
 def check_one_series(subject: Subject) -> None:
     """A panel of one entity is enough to learn from and to answer."""
-    panel = sample(n_entity=1)
+    panel = sample(n_entity=1, n_time=84)
     got = answer(make(subject).fit(panel), panel)
     require(got.shape[:2] == (1, len(panel.periods)), subject, "one series must be answered")
 

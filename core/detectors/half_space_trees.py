@@ -69,8 +69,9 @@ class HalfSpaceTrees(StreamingDetector):
 
     Good for: streams of many entities; drifting normals. Bad for: anomalies that come packed in one
     window; values far beyond 8 robust standard deviations look alike.
-    Score: −log2 of the mean relative density; 0 = as dense as an even spread, higher = emptier. `warm`
-    tells the share of the first window that was seen, up to 1; a score before that says little.
+    Score: −log2 of the mean relative density: 0 = as dense as an even spread, an ordinary day lies well
+    below, an empty place above. `warm` tells the share of the first window that was seen, up to 1; a
+    score before that says little.
     Cost: trees · height per point.
 
     Source: Tan, Ting & Liu, Fast Anomaly Detection for Streaming Data (IJCAI 2011), algorithms 1–3;

@@ -43,7 +43,7 @@ class LstmAutoencoderParams(Params):
     patience: int = param(
         10, help="Passes without a better validation loss that end it", low=1, high=100
     )
-    batch: int = param(256, help="Windows per step", low=1, high=65_536)
+    batch: int = param(128, help="Windows per step", low=1, high=65_536)
     rate: float = param(0.01, help="Peak learning rate", low=1e-6, high=1.0)
 
 
