@@ -19,6 +19,7 @@ def inconsistent_days(panel: Panel, graph: Graph, metric: str = "impressions") -
     A node's own figure is compared with the sum of its children, level by level. Where the children fall
     short, they and everything below them are marked; where the node falls short, it and everything
     above it, which is summed from it. Such days are data problems, not anomalies, and should not teach.
+    Where a node or any child of it has no figure at all there is nothing to compare.
     """
     row_of = panel.row_of
     pairs = [
@@ -32,17 +33,17 @@ def inconsistent_days(panel: Panel, graph: Graph, metric: str = "impressions") -
     parents, children = (np.array([pair[side] for pair in pairs], dtype=np.intp) for side in (0, 1))
     _, kinds = np.unique(np.array([pair[2] for pair in pairs]), return_inverse=True)
 
-    own = np.nan_to_num(panel.metric(metric))
+    own = panel.metric(metric)
     low_children, low_parents = np.zeros_like(wrong), np.zeros_like(wrong)
     for kind in range(int(kinds.max()) + 1):
         up, down = parents[kinds == kind], children[kinds == kind]
         below = np.zeros_like(own)
+        # days that are missing altogether make the sum NaN, and comparisons with NaN are False
         np.add.at(below, up, own[down])
-        touched = np.isin(np.arange(len(own)), up)[:, None]
-        large = np.maximum(own, below) >= FEW
-        children_short = touched & large & (below < (1.0 - TOLERANCE) * own)
+        told = np.isin(np.arange(len(own)), up)[:, None] & (np.maximum(own, below) >= FEW)
+        children_short = told & (below < (1.0 - TOLERANCE) * own)
         low_children[down] |= children_short[up]
-        low_parents |= touched & large & (own < (1.0 - TOLERANCE) * below)
+        low_parents |= told & (own < (1.0 - TOLERANCE) * below)
     _spread(low_children, parents, children)
     _spread(low_parents, children, parents)
     return low_children | low_parents

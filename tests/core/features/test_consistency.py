@@ -45,3 +45,10 @@ def test_few_impressions_say_nothing():
     panel.values[:] = 0.0
     panel.values[panel.row_of["campaign:0.0.0"], :, 0] = 40.0
     assert not inconsistent_days(panel, graph).any()
+
+
+def test_a_missing_day_is_not_a_short_one():
+    panel, graph = account(days=10, shape=(1, 1, 3, 2, 4))
+    panel.values[panel.row_of["portfolio:0.0"], 3] = np.nan
+    panel.values[panel.row_of["keyword:0.0.0.0.1"], 5] = np.nan
+    assert not inconsistent_days(panel, graph).any()
