@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
-
 import streamlit as st
 
 from workbench.services import brief, ingest
@@ -31,7 +29,7 @@ def arrivals() -> None:
 
 
 def batches() -> None:
-    """Imports, newest first; the chosen one can be taken back."""
+    """Imports, newest first; the chosen one shows what it refused and can be taken back."""
     rows = ingest.batches(context, tenant)
     st.markdown("**Imports**")
     if not rows:
@@ -42,20 +40,27 @@ def batches() -> None:
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        key="batches",
-        height=320,
-        alt="Imported batches, newest first. Choose one to take it back.",
+        key=Key.BATCHES,
+        height=tables.height(len(rows)),
+        alt="Imported batches, newest first. Choose one to see what it refused or to take it back.",
     )
-    chosen = picked.selection.rows
-    if chosen:
-        batch = rows[chosen[0]]
-        st.button(
-            f"Take back batch {batch.id}",
-            icon=":material/undo:",
-            disabled=batch.state == "undone",
-            on_click=verbs.attempt,
-            args=(f"Batch {batch.id} was taken back.", ingest.undo_batch, batch.id),
-        )
+    chosen = [rows[row] for row in picked.selection.rows if row < len(rows)]
+    if not chosen:
+        st.caption("Choose an import to see what it refused, or to take it back.")
+        return
+    batch = chosen[0]
+    st.button(
+        f"Take back import {batch.id}",
+        icon=":material/undo:",
+        disabled=batch.state == "undone",
+        on_click=verbs.attempt,
+        args=(f"Import {batch.id} was taken back.", ingest.undo_batch, batch.id),
+    )
+    refused = ingest.quarantine(context, tenant, batch.id)
+    if refused:
+        st.dataframe(tables.refusals(refused), hide_index=True, alt="Refused cells of this import.")
+    else:
+        st.caption("Nothing was refused.")
 
 
 def bring() -> None:
@@ -68,18 +73,22 @@ def bring() -> None:
         key=Key.UPLOAD,
         help="Amazon Ads v3 reports, profiles.json, console exports, or any table with a mapping",
     )
-    known = st.date_input(
-        "Downloaded on", value=None, help="Only where the files do not say it", format="YYYY-MM-DD"
-    )
-    as_of = datetime.combine(known, time.max, UTC) if known else None
+    with st.expander("Where the files do not say it"):
+        known = st.date_input("Downloaded on", value=None, format="YYYY-MM-DD")
+        profile = st.text_input("Profile id", max_chars=64)
+        mapping = st.file_uploader(
+            "Mapping", type="json", help="Which column is what, for tables in no known format"
+        )
     with st.container(horizontal=True):
         for label, dry_run in (("Check", True), ("Import", False)):
             st.button(
                 label,
                 type="secondary" if dry_run else theme.main_button(),
                 disabled=not files or runs.busy(tenant),
+                help="Reads everything, stores nothing" if dry_run else None,
                 on_click=uploads.bring,
-                args=(files, as_of, dry_run),
+                args=(files, known, profile, mapping),
+                kwargs={"dry_run": dry_run},
             )
     uploads.report()
 

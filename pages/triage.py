@@ -8,89 +8,41 @@ from typing import Any
 import streamlit as st
 
 from workbench.services import alerts, brief, incidents
-from workbench.services.views import Brief, Standing
-from workbench.ui import cache, charts, frame, runs, state, tables, theme, verbs, words
+from workbench.services.views import Standing
+from workbench.ui import cache, cards, charts, frame, runs, state, tables, theme, words
 from workbench.ui.state import Key
 
 INCIDENTS = 4
 context, tenant, actor = state.who()
 
 
-def numbers(today: Brief) -> None:
-    """Four numbers with their last two weeks."""
-    visit = state.visit()
-    since = f"since {words.moment(visit.since)}" if visit.since else "on your first visit"
-    main, *others = sorted(today.at_risk.items(), key=lambda item: -item[1]) or [("", 0.0)]
-    rest = " + ".join(words.money(amount, currency) for currency, amount in others)
-    cards = (
-        (
-            "New alerts",
-            words.number(visit.alerts),
-            today.alerts_by_day,
-            f"New {since}; bars: alerts by day",
-        ),
-        (
-            "Open critical",
-            words.number(today.critical),
-            today.critical_by_day,
-            "Bars: critical by day",
-        ),
-        ("Open incidents", words.number(today.incidents), today.incidents_by_day, "Bars: by onset"),
-        (
-            "Spend at risk",
-            words.money(main[1], main[0]) + (f" + {rest}" if rest else ""),
-            today.at_risk_by_day,
-            "Of open alerts that no incident mutes",
-        ),
-    )
-    for column, (label, value, daily, meaning) in zip(st.columns(4), cards, strict=True):
-        column.metric(
-            label,
-            value,
-            border=True,
-            chart_data=list(daily),
-            chart_type="bar",
-            height=118,
-            help=meaning,
-        )
-
-
 def incident_list() -> None:
-    """Incidents, worst first; one line each with what it is, what it costs and what to do."""
-    rows = incidents.page(context, tenant, limit=INCIDENTS).incidents
+    """Incidents, worst first."""
+    found = incidents.page(context, tenant, limit=INCIDENTS)
     st.markdown("**Where it started**")
-    if not rows:
+    if not found.incidents:
         st.caption("No open incident: no alerts share a cause.")
-    for row in rows:
-        with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
-            with st.container(gap=None, width="stretch"):
-                st.markdown(f"{theme.severity_markdown(row.severity)} **{row.title}**")
-                st.caption(
-                    f"{words.level(row.root_level)} {row.root_name} · {words.count(row.alerts, 'alert')} · "
-                    f"{words.money(row.spend_at_risk, row.currency)} at risk · "
-                    f"{words.age(row.onset, state.now())} · confidence {words.percent(row.confidence, 0)} · "
-                    f"{row.status}"
-                )
-            if st.button("Open", key=f"open:incident {row.id}", icon=":material/account_tree:"):
-                st.switch_page(state.CAUSE, query_params={"alert": str(row.alert_id)})
-            verbs.verbs(row, keys=False)
+    for row in found.incidents:
+        cards.incident(row)
+    if found.next:
+        st.caption(f"The {INCIDENTS} worst. Resolve or acknowledge them to see the next.")
 
 
 def when_it_broke(chosen: dict[str, Any], last_day: date) -> None:
     """Alerts by day and severity; a click on a bar keeps that day."""
     days, counts = brief.when(context, tenant, chosen, last_day=last_day)
-    kept = st.session_state.get(Key.DAY, "")
+    kept = state.kept_day()
     frame.draw(
         "When it broke",
-        charts.timeline(days, counts, theme.palette(), kept),
+        charts.timeline(days, counts, theme.palette(), str(kept or "")),
         lambda: tables.timeline(days, counts),
-        alt="Alerts by day, stacked by severity. Choose a bar to keep that day.",
+        alt="Alerts by day of onset, stacked by severity. Choose a bar to keep that day.",
         key=Key.TIMELINE,
         on_select=state.take_day,
     )
     if kept:
         st.button(
-            f"{words.day(date.fromisoformat(kept))} only — show all days",
+            f"Only {words.day(kept)}: show all days",
             on_click=state.all_days,
             type="tertiary",
             icon=":material/close:",
@@ -98,27 +50,29 @@ def when_it_broke(chosen: dict[str, Any], last_day: date) -> None:
 
 
 def filter_row() -> dict[str, Any]:
-    """Filters, each bound to the URL; a change starts at the first page."""
+    """Filters, each kept in the URL; a change starts at the first page."""
+    statuses = ("open", "acknowledged", "resolved")
+    state.adopt(Key.SEVERITY, theme.SEVERITIES)
+    state.adopt(Key.STATUS, statuses)
+    state.adopt(Key.LEVEL, words.LEVELS)
+    state.adopt_text(Key.TEXT, 100)
+    shared: dict[str, Any] = {"on_change": state.publish, "label_visibility": "collapsed"}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         severity = st.segmented_control(
             "Severity",
             theme.SEVERITIES,
             format_func=theme.severity_words,
             key=Key.SEVERITY,
-            bind="query-params",
-            on_change=state.first_page,
-            label_visibility="collapsed",
+            **shared,
         )
         status = st.selectbox(
             "Status",
-            ("open", "acknowledged", "resolved"),
+            statuses,
             index=None,
             format_func=str.capitalize,
-            placeholder="Open or acknowledged",
+            placeholder="Active",
             key=Key.STATUS,
-            bind="query-params",
-            on_change=state.first_page,
-            label_visibility="collapsed",
+            **shared,
         )
         level = st.selectbox(
             "Level",
@@ -127,20 +81,12 @@ def filter_row() -> dict[str, Any]:
             format_func=words.level,
             placeholder="Any level",
             key=Key.LEVEL,
-            bind="query-params",
-            on_change=state.first_page,
-            label_visibility="collapsed",
+            **shared,
         )
         text = st.text_input(
-            "Name or id",
-            key=Key.TEXT,
-            placeholder="Name or id",
-            max_chars=100,
-            bind="query-params",
-            on_change=state.first_page,
-            label_visibility="collapsed",
+            "Name or id", key=Key.TEXT, placeholder="Name or id", max_chars=100, **shared
         )
-    chosen = {"severity": severity, "status": status, "level": level, "text": (text or "").strip()}
+    chosen = {"severity": severity, "status": status, "level": level, "text": text.strip()}
     return {name: value for name, value in chosen.items() if value}
 
 
@@ -177,57 +123,6 @@ def alert_table(chosen: dict[str, Any]) -> Any | None:
     return found.alerts[row]
 
 
-def preview(alert: Any) -> None:
-    """The chosen alert in a nutshell, and what can be done about it."""
-    with st.container(border=True):
-        st.markdown(
-            f"{theme.severity_markdown(alert.severity)} **{alert.entity_name or alert.entity}**  \n"
-            f":gray[{words.level(alert.level)} · p {words.p_value(alert.p_value)} · {alert.status}]"
-        )
-        curve = cache.glance(alert)
-        if curve is not None:
-            st.plotly_chart(
-                charts.series(
-                    curve, theme.palette(), severity=alert.severity, height=charts.SPARK, axes=False
-                ),
-                theme=None,
-                config=frame.CONFIG,
-                key=f"glance:{alert.id}",
-                alt=f"{curve.label} of the last two weeks with its expected band.",
-            )
-        st.markdown(alert.sentence)
-        if alert.root_causes:
-            cause = alert.root_causes[0]
-            st.markdown(
-                f"Likely started at {words.level(cause['level']).lower()} **{cause['name']}**: "
-                f"{words.cause(cause['type']).lower()}"
-                f" ({words.percent(cause['confidence'], 0)} confidence)."
-            )
-        with st.container(horizontal=True):
-            if st.button(
-                "Open", type=theme.main_button(), shortcut="O", icon=":material/open_in_full:"
-            ):
-                st.switch_page(state.ALERT, query_params={"id": str(alert.id)})
-            verbs.verbs(alert)
-            verbs.undo_button()
-        with st.container(horizontal=True):
-            st.button("Previous", shortcut="K", type="tertiary", on_click=state.step, args=(-1,))
-            st.button("Next", shortcut="J", type="tertiary", on_click=state.step, args=(1,))
-
-
-@st.fragment(run_every="20s")
-def live() -> None:
-    """Says when alerts came in since the page was opened; the list itself moves only when asked."""
-    opened = st.session_state.setdefault(Key.OPENED, state.now())
-    arrived = brief.arrived(context, tenant, opened)
-    if arrived and st.button(
-        f"{words.count(arrived, 'new alert')} since you opened this page — show",
-        icon=":material/refresh:",
-    ):
-        st.session_state[Key.OPENED] = state.now()
-        st.rerun()
-
-
 def nothing(last_day: date | None, standing: Standing) -> bool:
     """Say why there is nothing to look at, and offer the one next step."""
     if last_day is None:
@@ -248,9 +143,9 @@ def page() -> None:
     last_day = cache.freshness().newest_day
     if nothing(last_day, standing) or last_day is None:
         return
-    live()
+    cards.live()
     today = brief.of(context, tenant, last_day=last_day)
-    numbers(today)
+    cards.numbers(today)
     if not today.open and not st.query_params:
         frame.empty(
             f"No open alerts. Last run {words.moment(standing.last_run)}, "
@@ -263,10 +158,10 @@ def page() -> None:
     with right:
         when_it_broke(chosen, last_day)
     with left:
-        alert = alert_table({**chosen, **state.day_filter()})
+        alert = alert_table({**chosen, "broke": state.kept_day()})
     with right:
         if alert is not None:
-            preview(alert)
+            cards.preview(alert)
 
 
 page()

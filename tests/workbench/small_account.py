@@ -102,16 +102,16 @@ class Tail:
 
     scorer = SimpleNamespace(members={})
 
-    def p_values(self, panel: Panel) -> Floats:
-        return np.sqrt(np.prod(list(self.part_p_values(panel).values()), axis=0))
-
-    def part_p_values(self, panel: Panel) -> dict[str, Floats]:
+    def judge(self, panel: Panel, *, last: int) -> tuple[Floats, dict[str, Floats]]:
         today = np.nan_to_num(np.abs(panel.values)).max(axis=2)
         three = (today + np.roll(today, 1, axis=1) + np.roll(today, 2, axis=1)) / 3
-        return {
+        parts = {
             "isolation-forest": np.minimum(2 * stats.norm.sf(today) * 5, 1.0),
             "half-space-trees": np.minimum(2 * stats.norm.sf(three * 1.2) * 5, 1.0),
         }
+        for values in parts.values():
+            values[:, :-last] = 1.0
+        return np.sqrt(np.prod(list(parts.values()), axis=0)), parts
 
 
 @contextmanager
@@ -147,8 +147,8 @@ def opened(home: Path, *, data: bool = True) -> Iterator[Context]:
 def detect(context: Context) -> None:
     """Raise the alerts that the account deserves, and the incident behind them."""
     scene = scenes.look(context, TENANT)
-    judged = scenes.judge(scene, Tail(), alpha=1e-4)
-    odd = (judged.p_values[:, -2:] < judged.alpha).any(axis=1)
+    judged = scenes.judge(scene, Tail())
+    odd = (judged.p_values[:, -2:] < 1e-4).any(axis=1)
     found = [_alert(scene, judged, int(row)) for row in np.flatnonzero(odd)]
     records = context.records
     run = records.write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, func, select
@@ -11,13 +12,19 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from core.domains import DOMAINS
-from data.records import ACTIVE, SEVERITIES, Alert, Incident
+from data import run_store
+from data.records import ACTIVE, SEVERITIES, Alert, Alias, DetectionRun, Incident
 from workbench.context import Context
 from workbench.services import alerts
 from workbench.services.alerts import HALF_DAY
-from workbench.services.views import Arrivals, Brief, Freshness
+from workbench.services.views import Arrivals, Brief, Freshness, Standing
 
 DAYS = 14
+ARRIVAL_DAYS = 45
+STATES = ("delivered", "partial", "missing")
+
+
+# ── How things stand ─────────────────────────────────────────────────────────────────────────────
 
 
 def freshness(context: Context, tenant: str, *, domain: str = "ads") -> Freshness:
@@ -29,13 +36,50 @@ def freshness(context: Context, tenant: str, *, domain: str = "ads") -> Freshnes
     )
 
 
-STATES = ("delivered", "partial", "missing")
-
-
-def arrivals(context: Context, tenant: str, *, domain: str = "ads", days: int = 45) -> Arrivals:
+def arrivals(context: Context, tenant: str, *, domain: str = "ads") -> Arrivals:
     """What was delivered of the newest days, by report."""
     rows = context.metrics.coverage(tenant, DOMAINS[domain])
-    days = tuple(last_day - timedelta(days=back) for back in range(DAYS - 1, -1, -1))
+    newest = max((row.day for row in rows), default=date.min)
+    worst: dict[tuple[str, date], int] = {}
+    for row in rows:
+        if (newest - row.day).days < ARRIVAL_DAYS:
+            key = (row.report, row.day)
+            worst[key] = max(worst.get(key, 0), STATES.index(row.state))
+    reports = tuple(sorted({report for report, _ in worst}))
+    days = tuple(sorted({day for _, day in worst}))
+    missing = STATES.index("missing")
+    return Arrivals(
+        reports,
+        days,
+        tuple(
+            tuple(STATES[worst.get((report, day), missing)] for day in days) for report in reports
+        ),
+    )
+
+
+def standing(context: Context, tenant: str, *, domain: str = "ads") -> Standing:
+    """When detection last looked, at how much, and which model is the champion."""
+
+    def look(session: Session) -> tuple[DetectionRun | None, DetectionRun | None, Alias | None]:
+        latest = partial(run_store.latest, session, tenant=tenant, domain=domain)
+        return latest(state="done"), latest(), session.get(Alias, (tenant, domain, "champion"))
+
+    done, last, champion = context.records.read(tenant, look)
+    return Standing(
+        last_run=done.finished if done else None,
+        entities_checked=done.entities_checked if done else 0,
+        last_error=last.error if last and last.state == "failed" else "",
+        champion=champion.version_id if champion else "",
+    )
+
+
+# ── What is open, and since when ─────────────────────────────────────────────────────────────────
+
+
+def of(context: Context, tenant: str, *, last_day: date, domain: str = "ads") -> Brief:
+    """Open alerts, critical ones, incidents and spend at risk, by onset over the 14 days to `last_day`."""
+    rows, onsets = context.records.read(tenant, lambda session: _open(session, tenant, domain))
+    days = _until(last_day, DAYS)
     at_risk: dict[str, float] = {}
     for row in rows:
         at_risk[row.currency] = at_risk.get(row.currency, 0.0) + float(row.at_risk)
@@ -58,23 +102,23 @@ def arrivals(context: Context, tenant: str, *, domain: str = "ads", days: int = 
 
 def _open(
     session: Session, tenant: str, domain: str
-) -> tuple[Sequence[Row[Any]], Sequence[datetime]]:
+) -> tuple[Sequence[Row[datetime, str, str, int, float]], Sequence[datetime]]:
     """Active unmuted alerts by onset, severity and currency, and the onsets of active incidents."""
     keys = (col(Alert.onset), col(Alert.severity), col(Alert.currency))
-    totals = (
-        func.count(col(Alert.id)).label("many"),
-        func.sum(col(Alert.spend_at_risk)).label("at_risk"),
-    )
     counted = (
-        select(*keys, *totals)
+        select(
+            *keys,
+            func.count(col(Alert.id)).label("many"),
+            func.sum(col(Alert.spend_at_risk)).label("at_risk"),
+        )
         .where(col(Alert.tenant) == tenant, col(Alert.domain) == domain)
         .where(col(Alert.status).in_(ACTIVE), col(Alert.muted_by).is_(None))
         .group_by(*keys)
     )
-    onsets = select(col(Incident.onset)).where(
-        col(Incident.tenant) == tenant,
-        col(Incident.domain) == domain,
-        col(Incident.status).in_(ACTIVE),
+    onsets = (
+        select(col(Incident.onset))
+        .where(col(Incident.tenant) == tenant, col(Incident.domain) == domain)
+        .where(col(Incident.status).in_(ACTIVE))
     )
     return session.execute(counted).all(), session.scalars(onsets).all()
 
@@ -85,8 +129,7 @@ def when(
     """Alerts by day of onset and severity under the filters, every day from the first onset to `last_day`."""
     rows = alerts.onsets(context, tenant, filters=filters)
     first = min((day for day, _, _ in rows), default=last_day)
-    length = max((last_day - first).days + 1, DAYS)
-    days = tuple(last_day - timedelta(days=back) for back in range(length - 1, -1, -1))
+    days = _until(last_day, max((last_day - first).days + 1, DAYS))
     return days, {
         severity: _by_day(((day, many) for day, kind, many in rows if kind == severity), days)
         for severity in reversed(SEVERITIES)
@@ -99,6 +142,10 @@ def arrived(context: Context, tenant: str, since: datetime) -> int:
         col(Alert.tenant) == tenant, col(Alert.created_at) > since
     )
     return context.records.read(tenant, lambda session: session.scalar(query) or 0)
+
+
+def _until(last_day: date, length: int) -> tuple[date, ...]:
+    return tuple(last_day - timedelta(days=back) for back in range(length - 1, -1, -1))
 
 
 def _by_onset(counted: Iterable[tuple[datetime, float]], days: Sequence[date]) -> tuple[float, ...]:

@@ -68,7 +68,7 @@ def alert_view(scene: Scene, judged: Judged | None, alert: AlertRow) -> AlertVie
         onset=onset,
         last_day=last_day,
         anomalous=_anomalous(days, row, judged, onset, last_day),
-        strips=_strips(days, row, judged),
+        strips=_strips(scene, row, judged),
         alpha=judged.alpha if judged else scenes.ALPHA,
         heat=None if row is None else _heat(scene, row),
         contributions=_contributions(alert.explanation),
@@ -188,17 +188,18 @@ def _anomalous(
 ) -> Days:
     within = (days >= onset) & (days <= last_day)
     if judged is not None and row is not None:
-        within &= judged.p_values[row] < judged.alpha
+        within &= judged.p_values[row] <= judged.alpha
     return days[within]
 
 
-def _strips(days: Days, row: int | None, judged: Judged | None) -> tuple[Strip, ...]:
+def _strips(scene: Scene, row: int | None, judged: Judged | None) -> tuple[Strip, ...]:
+    """The window that was judged, by detector."""
     if judged is None or row is None:
         return ()
+    newest = slice(-scene.domain.window, None)
+    days = scene.panel.periods.labels[newest].astype("datetime64[D]")
     voices = {**judged.parts, "all together": judged.p_values}
-    return tuple(
-        Strip(name, days[-HEAT_DAYS:], values[row, -HEAT_DAYS:]) for name, values in voices.items()
-    )
+    return tuple(Strip(name, days, values[row, newest]) for name, values in voices.items())
 
 
 def _heat(scene: Scene, row: int) -> Heat:
@@ -420,7 +421,7 @@ def _first_days(
     days = scene.panel.periods.labels.astype("datetime64[D]")
     last_day = np.datetime64(alert.day, "D")
     within = (days > last_day - scene.domain.window * DAY) & (days <= last_day)
-    odd = (judged.p_values < judged.alpha) & within
+    odd = (judged.p_values <= judged.alpha) & within
     rows = np.flatnonzero(odd.any(axis=1))
     start = np.argmax(odd[rows], axis=1)
     end = odd.shape[1] - 1 - np.argmax(odd[rows, ::-1], axis=1)

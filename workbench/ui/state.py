@@ -40,7 +40,7 @@ class Key(StrEnum):
     METHOD = "cause_method"
     CANDIDATE = "cause_candidate"
     UPLOAD = "data_upload"
-    REPORT = "data_report"
+    BATCHES = "data_batches"
     NOTICE = "notice"
 
 
@@ -93,27 +93,54 @@ def visit() -> Since:
     return since
 
 
-# ── the day that the timeline keeps ──────────────────────────────────────────────────────────────
+# ── filters: the URL is the truth, widgets show it ───────────────────────────────────────────────
+
+FILTERS = (Key.SEVERITY, Key.STATUS, Key.LEVEL, Key.TEXT)
+
+
+def adopt(key: Key, allowed: Sequence[str]) -> None:
+    """A link's value becomes the widget's; a value that is not allowed is dropped."""
+    given = st.query_params.get(key)
+    st.session_state[key] = given if given in allowed else None
+
+
+def adopt_text(key: Key, most: int) -> None:
+    """The same for free text, cut to a length."""
+    st.session_state[key] = st.query_params.get(key, "")[:most]
+
+
+def publish() -> None:
+    """The widgets' values become the link's; the list starts at its first page."""
+    for key in FILTERS:
+        _publish(key, st.session_state.get(key) or "")
 
 
 def take_day() -> None:
     """The bar that was clicked keeps its day; the same bar again lets it go."""
     points = st.session_state[f"chart:{Key.TIMELINE}"]["selection"]["points"]
     day = str(points[0]["x"])[:10] if points else ""
-    st.session_state[Key.DAY] = "" if day == st.session_state.get(Key.DAY) else day
-    first_page()
+    _publish(Key.DAY, "" if day == st.query_params.get(Key.DAY) else day)
 
 
 def all_days() -> None:
     """Let the kept day go."""
-    st.session_state[Key.DAY] = ""
+    _publish(Key.DAY, "")
+
+
+def kept_day() -> date | None:
+    """The day that the link keeps, None for anything that is no date."""
+    try:
+        return date.fromisoformat(st.query_params.get(Key.DAY, ""))
+    except ValueError:
+        return None
+
+
+def _publish(key: Key, value: str) -> None:
+    if value:
+        st.query_params[key] = value
+    elif key in st.query_params:
+        del st.query_params[key]
     first_page()
-
-
-def day_filter() -> dict[str, date]:
-    """The kept day as a filter."""
-    day = st.session_state.get(Key.DAY)
-    return {"broke": date.fromisoformat(day)} if day else {}
 
 
 # ── the alert table: one chosen alert, a stack of page cursors ───────────────────────────────────

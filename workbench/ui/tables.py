@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from data.ingest.batch import Difference, Refusal
+from workbench.services.ingest import FileReport
 from workbench.services.views import (
     Arrivals,
     Candidate,
@@ -181,4 +184,38 @@ def batches(rows: Sequence[Any]) -> pd.DataFrame:
             "Differences": [len(row.differences) for row in rows],
             "State": [row.state.capitalize() for row in rows],
         }
+    )
+
+
+def files(rows: Sequence[FileReport]) -> pd.DataFrame:
+    """What came of each file."""
+    return pd.DataFrame(
+        {
+            "File": [row.file for row in rows],
+            "Format": [row.format for row in rows],
+            "What happened": [row.message for row in rows],
+        }
+    )
+
+
+def refusals(rows: Sequence[Refusal]) -> pd.DataFrame:
+    """Each refused cell, and the rule that it broke."""
+    return pd.DataFrame(
+        {
+            "File": [row.file for row in rows],
+            "Line": [row.line for row in rows],
+            "Column": [row.column for row in rows],
+            "Value": [row.value for row in rows],
+            "Rule": [row.rule for row in rows],
+        }
+    )
+
+
+def differences(rows: Sequence[tuple[str, Difference]]) -> pd.DataFrame:
+    """Ratio columns of a file that differ from the ratio of its own sums."""
+    return pd.DataFrame(
+        [
+            {"File": file, **dataclasses.asdict(found), "examples": str(found.examples)}
+            for file, found in rows
+        ]
     )

@@ -1,0 +1,292 @@
+"""Every page, opened the way a person does: with nothing there, with work to do, and through bad links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.workbench import small_account
+from tests.workbench.small_account import BROKEN, TENANT
+from workbench.context import Context
+from workbench.services import alerts, incidents
+from workbench.ui import runs
+from workbench.ui.state import Key
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("triage", "alert", "cause", "data")
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    yield
+    st.cache_resource.clear()
+    runs._latest.clear()
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Context]:
+    with small_account.opened(tmp_path, data=False) as context:
+        yield context
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Iterator[Context]:
+    with small_account.opened(tmp_path) as context:
+        yield context
+
+
+@pytest.fixture
+def detected(imported: Context) -> Context:
+    small_account.detect(imported)
+    return imported
+
+
+def visit(page: str, **parameters: str) -> AppTest:
+    """A fresh session at a page's URL."""
+    test = AppTest.from_file(str(ROOT / "workbench" / "app.py"), default_timeout=30)
+    test.switch_page(f"../pages/{page}.py")
+    for name, value in parameters.items():
+        test.query_params[name] = value
+    test.run()
+    assert not test.exception
+    return test
+
+
+def words(test: AppTest) -> str:
+    """Everything on the page that is text."""
+    parts = [*test.markdown, *test.caption, *test.subheader, *test.error]
+    return "\n".join(str(part.value) for part in parts)
+
+
+def alert_of(context: Context, entity: str) -> Any:
+    found = alerts.page(context, TENANT, filters={"entity": entity, "muted": True}).alerts
+    assert len(found) == 1
+    return found[0]
+
+
+def press(test: AppTest, label: str) -> AppTest:
+    """Click the one button of that label."""
+    (button,) = [button for button in test.button if button.label == label]
+    button.click().run()
+    assert not test.exception
+    return test
+
+
+# ── nothing there ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_triage_without_data_sends_to_the_data_page(empty: Context) -> None:
+    assert "No data yet. Import report files to begin." in words(visit("triage"))
+
+
+def test_data_without_data_says_so_and_offers_the_upload(empty: Context) -> None:
+    test = visit("data")
+    assert "No data yet." in words(test) and "Nothing imported yet." in words(test)
+    assert [button.label for button in test.button if not button.disabled] == ["Run detection"]
+
+
+def test_triage_before_the_first_run_offers_detection(imported: Context) -> None:
+    test = visit("triage")
+    assert "nothing was checked yet" in words(test)
+    assert [button.label for button in test.button] == ["Run detection"]
+
+
+@pytest.mark.parametrize("given", ["999", "", "-1", "1e3", "٣", "1; drop table alert", "9" * 40])
+@pytest.mark.parametrize(("page", "name"), [("alert", "id"), ("cause", "alert")])
+def test_a_link_to_no_alert_says_so_and_leads_back(
+    empty: Context, page: str, name: str, given: str
+) -> None:
+    test = visit(page, **{name: given})
+    (error,) = test.error
+    assert error.value == f"Alert {given[:40] or 'without a number'} not found."
+
+
+# ── work to do ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_triage_shows_the_incident_first_and_previews_the_worst_alert(detected: Context) -> None:
+    test = visit("triage")
+    assert "Budget cut on campaign Brand 0.1.2" in words(test)
+    values = {metric.label: metric.value for metric in test.metric}
+    assert values == {
+        "New alerts": "1",
+        "Open critical": "1",
+        "Open incidents": "1",
+        "Spend at risk": "$184",
+    }
+    table = test.dataframe[0].value
+    assert list(table["What"]) == ["Brand 0.1.2"] and list(table["Severity"]) == ["▲▲ Critical"]
+    assert "Likely started at campaign **Brand 0.1.2**: budget cut (86 % confidence)." in words(
+        test
+    )
+
+
+def test_what_an_incident_mutes_stays_out_of_the_list(detected: Context) -> None:
+    everything = alerts.page(detected, TENANT, filters={"muted": True}).alerts
+    assert len(everything) > 5
+    assert len(visit("triage").dataframe[0].value) == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rows"),
+    [
+        ({"severity": "critical"}, 1),
+        ({"severity": "low"}, 0),
+        ({"level": "keyword"}, 0),
+        ({"text": "0.1.2"}, 1),
+        ({"text": "nobody"}, 0),
+        ({"day": "2026-03-13"}, 1),
+        ({"day": "2026-03-12"}, 0),
+    ],
+)
+def test_filters_come_from_the_url(
+    detected: Context, parameters: dict[str, str], rows: int
+) -> None:
+    test = visit("triage", **parameters)
+    assert sum(len(table.value) for table in test.dataframe) == rows
+    assert ("No alert matches these filters." in words(test)) is (rows == 0)
+
+
+def test_a_chosen_filter_goes_into_the_url(detected: Context) -> None:
+    test = visit("triage")
+    test.segmented_control(Key.SEVERITY).set_value("low").run()
+    assert test.query_params == {"severity": "low"}
+    test.segmented_control(Key.SEVERITY).set_value(None).run()
+    assert test.query_params == {} and len(test.dataframe[0].value) == 1
+
+
+def test_an_unknown_filter_in_a_link_is_ignored(detected: Context) -> None:
+    test = visit("triage", severity="catastrophic", level="galaxy", status="gone", day="tomorrow")
+    assert len(test.dataframe[0].value) == 1
+
+
+def test_acknowledge_and_undo_from_the_preview(detected: Context) -> None:
+    alert = alert_of(detected, BROKEN)
+    test = visit("triage")
+    test.button(f"acknowledge:alert {alert.id}").click().run()
+    assert alert_of(detected, BROKEN).status == "acknowledged"
+    assert test.toast[0].value == f"Acknowledged alert {alert.id}. Undo (U) takes it back."
+    press(test, "Undo")
+    assert alert_of(detected, BROKEN).status == "open"
+    assert test.toast[0].value == "Undid your last action."
+
+
+def test_undo_with_nothing_to_undo_is_told_not_raised(detected: Context) -> None:
+    test = press(visit("triage"), "Undo")
+    assert "undo" in test.toast[0].value
+
+
+def test_resolving_the_incident_quiets_the_triage(detected: Context) -> None:
+    (incident,) = incidents.page(detected, TENANT).incidents
+    test = visit("triage")
+    test.button(f"resolve:incident {incident.id}").click().run()
+    assert "No open alerts. Last run 17 Mar 2026, 06:02 UTC, " in words(test)
+    assert "No open incident" in words(test)
+
+
+def test_the_alert_page_shows_evidence_and_meaning(detected: Context) -> None:
+    alert = alert_of(detected, BROKEN)
+    test = visit("alert", id=str(alert.id))
+    said = words(test)
+    for part in (
+        "Critical** Brand 0.1.2",
+        "Impressions against expected",
+        "Who noticed, when",
+        "Deviation by day and channel",
+        "Same weekday, four weeks before",
+        "Siblings under the same parent",
+        "What the score rests on",
+        "lstm-autoencoder: left out, not warm: 9 of 14 days seen",
+        "Budget: 80 → 20",
+        "onset 13 Mar 2026",
+    ):
+        assert part in said.replace("[**▲▲ ", "").replace("**]", "**"), part
+
+
+def test_a_chart_can_be_read_as_a_table(detected: Context) -> None:
+    test = visit("alert", id=str(alert_of(detected, BROKEN).id))
+    assert not test.dataframe
+    test.toggle[0].set_value(True).run()
+    table = test.dataframe[0].value
+    assert list(table.columns) == ["Day", "Observed", "Expected", "Spread (sd)", "Arrived"]
+    newest = table.iloc[0]
+    assert str(newest["Day"])[:10] == "2026-03-16" and newest["Observed"] < 0.5 * newest["Expected"]
+
+
+def test_another_metric_can_be_looked_at(detected: Context) -> None:
+    alert = alert_of(detected, BROKEN)
+    test = visit("alert", id=str(alert.id))
+    test.segmented_control(f"{Key.FOCUS}:{alert.id}").set_value("sales").run()
+    assert "Sales (7 days) against expected" in words(test)
+
+
+def test_a_comment_is_kept_and_shown(detected: Context) -> None:
+    alert = alert_of(detected, BROKEN)
+    test = visit("alert", id=str(alert.id))
+    test.text_input(Key.COMMENT).set_value("Client cut it on <b>purpose</b>.")
+    press(test, "Comment")
+    assert [text.value for text in test.text] == ["Client cut it on <b>purpose</b>."]
+    (comment,) = alerts.get(detected, TENANT, alert.id).comments
+    assert comment.author == "ana"
+
+
+def test_the_cause_page_ranks_candidates_with_their_terms(detected: Context) -> None:
+    keyword = alert_of(detected, "keyword:0.1.2.0.1")
+    test = visit("cause", alert=str(keyword.id))
+    table = test.dataframe[0].value
+    assert list(table["Candidate"]) == [BROKEN, "portfolio:0.1", "profile:0"]
+    terms = table[["Likelihood", "Words", "Penalty"]].sum(axis=1)
+    assert list(terms) == pytest.approx(list(table["Total"]))
+    said = words(test)
+    assert "**Budget cut** at campaign **campaign:0.1.2**" in said
+    assert "confidence 86 %" in said and "2 hops up" in said and "widespread" in said
+
+
+def test_no_cause_found_is_an_answer(detected: Context) -> None:
+    portfolio = alert_of(detected, "portfolio:0.1")
+    assert not portfolio.root_causes
+    test = visit("cause", alert=str(portfolio.id))
+    assert not test.exception and not test.error
+
+
+def test_the_data_page_lists_arrivals_and_imports(detected: Context) -> None:
+    test = visit("data")
+    assert "What has arrived" in words(test)
+    assert list(test.dataframe[0].value["Source"]) == ["spCampaigns_0.json.gz"]
+    test.toggle[0].set_value(True).run()
+    states = test.dataframe[0].value
+    assert set(states["spTargeting"]) == {"delivered", "partial", "missing"}
+
+
+# ── what fails is told ───────────────────────────────────────────────────────────────────────────
+
+
+def test_a_broken_store_is_told_with_an_id_and_no_trace(
+    detected: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("secret path")
+
+    monkeypatch.setattr(type(detected.metrics), "coverage", broken)
+    test = visit("triage")
+    (error,) = test.error
+    assert "could not be drawn" in error.value and "secret" not in error.value
+    assert len(test.code[0].value) == 8
+
+
+def test_the_first_address_leads_to_triage(detected: Context) -> None:
+    test = AppTest.from_file(str(ROOT / "workbench" / "app.py"), default_timeout=30).run()
+    assert not test.exception
+    assert "Where it started" in words(test)
+
+
+def test_pages_are_thin() -> None:
+    for name in PAGES:
+        lines = (ROOT / "pages" / f"{name}.py").read_text().splitlines()
+        assert len(lines) <= 260, name
+        assert "unsafe_allow_html" not in "\n".join(lines)

@@ -1,0 +1,110 @@
+"""The pieces of Triage: four numbers, an incident in a line, an alert in a nutshell, the live notice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from workbench.services import brief
+from workbench.services.views import Brief
+from workbench.ui import cache, charts, frame, state, theme, verbs, words
+from workbench.ui.state import Key
+
+
+def numbers(today: Brief) -> None:
+    """What is new, critical, an incident, at risk; each with its last two weeks by onset."""
+    visit = state.visit()
+    since = f"since {words.moment(visit.since)}" if visit.since else "on your first visit"
+    main, *others = sorted(today.at_risk.items(), key=lambda item: -item[1]) or [("", 0.0)]
+    rest = " + ".join(words.money(amount, currency) for currency, amount in others)
+    cards = (
+        ("New alerts", words.number(visit.alerts), today.alerts_by_day, f"New {since}"),
+        ("Open critical", words.number(today.critical), today.critical_by_day, "Not muted"),
+        ("Open incidents", words.number(today.incidents), today.incidents_by_day, "One cause each"),
+        (
+            "Spend at risk",
+            words.money(main[1], main[0]) + (f" + {rest}" if rest else ""),
+            today.at_risk_by_day,
+            "Of open alerts that no incident mutes",
+        ),
+    )
+    for column, (label, value, daily, meaning) in zip(st.columns(4), cards, strict=True):
+        column.metric(
+            label,
+            value,
+            border=True,
+            chart_data=list(daily),
+            chart_type="bar",
+            height=118,
+            help=f"{meaning}. Bars: by day of onset, the last {len(daily)} days.",
+        )
+
+
+def incident(row: Any) -> None:
+    """What it is, what it costs, and what to do, in one line."""
+    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
+        with st.container(gap=None, width="stretch"):
+            st.markdown(f"{theme.severity_markdown(row.severity)} **{row.title}**")
+            st.caption(
+                f"{words.level(row.root_level)} {row.root_name} · {words.count(row.alerts, 'alert')} · "
+                f"{words.money(row.spend_at_risk, row.currency)} at risk · "
+                f"{words.age(row.onset, state.now())} · confidence {words.percent(row.confidence, 0)} · "
+                f"{row.status}"
+            )
+        if st.button("Open", key=f"open:incident {row.id}", icon=":material/account_tree:"):
+            st.switch_page(state.CAUSE, query_params={"alert": str(row.alert_id)})
+        verbs.verbs(row, keys=False)
+
+
+def preview(alert: Any) -> None:
+    """The chosen alert: two weeks of its metric, a sentence, the likeliest cause, and the verbs."""
+    with st.container(border=True):
+        st.markdown(
+            f"{theme.severity_markdown(alert.severity)} **{alert.entity_name or alert.entity}**  \n"
+            f":gray[{words.level(alert.level)} · p {words.p_value(alert.p_value)} · {alert.status}]"
+        )
+        curve = cache.glance(alert)
+        if curve is not None:
+            colours = theme.palette()
+            st.plotly_chart(
+                charts.series(
+                    curve, colours, severity=alert.severity, height=charts.SPARK, axes=False
+                ),
+                theme=None,
+                config=frame.CONFIG,
+                key=f"glance:{alert.id}",
+                alt=f"{curve.label} of the last two weeks with its expected band.",
+            )
+        st.markdown(alert.sentence)
+        if alert.root_causes:
+            cause = alert.root_causes[0]
+            st.markdown(
+                f"Likely started at {words.level(cause['level']).lower()} **{cause['name']}**: "
+                f"{words.cause(cause['type']).lower()} "
+                f"({words.percent(cause['confidence'], 0)} confidence)."
+            )
+        with st.container(horizontal=True):
+            if st.button(
+                "Open", type=theme.main_button(), shortcut="O", icon=":material/open_in_full:"
+            ):
+                st.switch_page(state.ALERT, query_params={"id": str(alert.id)})
+            verbs.verbs(alert)
+            verbs.undo_button()
+        with st.container(horizontal=True):
+            st.button("Previous", shortcut="K", type="tertiary", on_click=state.step, args=(-1,))
+            st.button("Next", shortcut="J", type="tertiary", on_click=state.step, args=(1,))
+
+
+@st.fragment(run_every="20s")
+def live() -> None:
+    """Says when alerts came in since the page was opened; the list itself moves only when asked."""
+    context, tenant, _ = state.who()
+    opened = st.session_state.setdefault(Key.OPENED, state.now())
+    arrived = brief.arrived(context, tenant, opened)
+    if arrived and st.button(
+        f"{words.count(arrived, 'new alert')} since you opened this page: show",
+        icon=":material/refresh:",
+    ):
+        st.session_state[Key.OPENED] = state.now()
+        st.rerun()
