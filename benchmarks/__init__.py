@@ -1,0 +1,23 @@
+"""Speed and quality, measured beside a peer in the same run: `headwater bench NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from core.contracts import OnStep
+
+Rows = list[dict[str, Any]]
+
+
+def _later(module: str) -> Callable[[OnStep], Rows]:
+    """The benchmark of a module, imported when it runs."""
+    return lambda on_step: import_module(f"benchmarks.{module}").run(on_step)
+
+
+BENCHMARKS: dict[str, Callable[[OnStep], Rows]] = {
+    "detect": _later("detecting"),
+    "import": _later("importing"),
+    "worlds": _later("worlds"),
+}

@@ -22,6 +22,7 @@ from workbench.context import Context
 
 DAYS = 120
 ALPHA = 0.01
+FALSE_RATE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,7 @@ def announced(context: Context, tenant: str, domain: Domain, panel: Panel, graph
             if event.scope in ("", entity) or entity in below
         ]
         within = (days >= np.datetime64(event.first)) & (days <= np.datetime64(event.last))
-        marked[np.ix_(rows, np.flatnonzero(within))] = True
+        marked[rows] |= within
     return marked
 
 
@@ -140,16 +141,33 @@ def _last_known(values: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What a model says of a scene: calibrated p-values (n_entity, n_time), and those of each part."""
+    """What a model says of a scene: calibrated p-values (n_entity, n_time), and those of each part.
+
+    alpha : the p-value up to which a day is anomalous, at most `ALPHA`
+    """
 
     p_values: Floats
     parts: Mapping[str, Floats]
     alpha: float
 
 
-def judge(scene: Scene, ensemble: Any, alpha: float = ALPHA) -> Judged:
-    """Score every entity and day of a scene with an ensemble."""
-    return Judged(ensemble.p_values(scene.residual), ensemble.part_p_values(scene.residual), alpha)
+def judge(scene: Scene, ensemble: Any, *, rate: float = FALSE_RATE) -> Judged:
+    """Score every entity and day of the newest window with an ensemble.
+
+    Thousands of entity-days are judged at once, so the cut is set such that at most `rate` of those below
+    it are expected to be normal: Benjamini and Hochberg (JRSS B 1995), theorem 1.
+    """
+    window = scene.domain.window
+    p_values, parts = ensemble.judge(scene.residual, last=window)
+    seen = np.isfinite(scene.residual.values[:, -window:]).any(axis=2)
+    return Judged(p_values, parts, min(_cut(p_values[:, -window:][seen], rate), ALPHA))
+
+
+def _cut(p_values: Floats, rate: float) -> float:
+    """The largest p-value that passes the step-up test; 0 when none does."""
+    ascending = np.sort(p_values)
+    passing = ascending <= rate * np.arange(1, len(ascending) + 1) / max(len(ascending), 1)
+    return float(ascending[passing].max(initial=0.0))
 
 
 def case(scene: Scene, judged: Judged, alarm: Alarm) -> Case:

@@ -1,0 +1,70 @@
+"""Write docs/commands.md from the command line itself and the API from its operations.
+
+Run it after a change of either: `.venv/bin/python docs/commands.py`; a test fails while the page is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import typer.main
+
+from workbench.cli import app
+from workbench.operations import concrete
+
+PAGE = Path(__file__).with_suffix(".md")
+INTRO = """\
+# Commands and API
+
+Made from the code by `docs/commands.py`. Every command takes `--json` (one JSON object on stdout; progress and logs
+go to stderr) and exits 0 when done, 1 when something failed or was refused, 2 on wrong usage. Commands work whether
+or not a server runs: they ask the server when it holds the stores and open them themselves when it does not.
+
+Settings come from the environment: `HEADWATER_HOME` (databases, models, keys; `./var`), `HEADWATER_DATABASE_URL`
+(PostgreSQL instead of SQLite), `HEADWATER_HOST`, `HEADWATER_PORT`, `HEADWATER_TENANT`, `HEADWATER_USER`,
+`HEADWATER_RETENTION_DAYS`, and `HEADWATER_TOKEN` for a server that wants one.
+"""
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    return "\n".join([INTRO, "## Commands", "", *_commands(), "## API", "", *_routes()]) + "\n"
+
+
+def _commands() -> Iterator[str]:
+    root = typer.main.get_command(app)
+    yield from _walk(root, "headwater")
+
+
+def _walk(command: click.Command, name: str) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for word, child in command.commands.items():
+            yield from _walk(child, f"{name} {word}")
+        return
+    yield f"### `{name}`"
+    yield ""
+    yield (command.help or "").strip()
+    yield ""
+    for param in command.params:
+        if isinstance(param, click.Argument):
+            yield f"- `{param.human_readable_name.upper()}` {getattr(param, 'help', '') or ''}".rstrip()
+        elif isinstance(param, click.Option) and not param.hidden and param.name != "as_json":
+            words = " / ".join(f"`{word}`" for word in (*param.opts, *param.secondary_opts))
+            default = "" if param.default in (None, False, "") or param.required else f" ({param.default})"
+            yield f"- {words} {param.help or ''}{default}".rstrip()
+    yield ""
+
+
+def _routes() -> Iterator[str]:
+    yield "Interactive under `/api/docs`. Errors have one shape: `ok`, `error`, `hint`, `errors`, `status`, `id`."
+    yield ""
+    yield "| method | path | what |"
+    yield "|---|---|---|"
+    for operation in concrete():
+        yield f"| {operation.method} | `{operation.path}` | {(operation.__doc__ or '').strip()} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,263 @@
+"""A detection run: look at a domain, score it, explain what is odd, find where it started, save it all at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from core import catalog
+from core.contracts import Attribution, Cause, OnStep
+from core.domains import DOMAINS
+from core.errors import UnknownNameError
+from core.rootcause.grouping import Found
+from core.severity import SEVERITIES
+from data import alert_store, incident_store, run_store
+from data.records import Alert, Incident, NewAlert
+from workbench.context import Context
+from workbench.services import scene as scenes
+from workbench.services import scorer
+from workbench.services.findings import (
+    Sighting,
+    chosen_entities,
+    explained,
+    located,
+    new_alerts,
+    new_incident,
+    sightings_of,
+    stakes_of,
+)
+from workbench.services.scene import Scene
+
+_turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionReport:
+    """What a run saw and saved; `seconds` by stage, `notes` say what was left out and why."""
+
+    run_id: int
+    model_version: str
+    total_entities_checked: int
+    anomalies_detected: int
+    severity_counts: dict[str, int]
+    alerts: list[Alert]
+    incidents: list[Incident]
+    created: int
+    seconds: dict[str, float]
+    execution_time_ms: float
+    notes: list[str] = field(default_factory=list)
+
+
+def detect(
+    context: Context,
+    tenant: str,
+    *,
+    actor: str,
+    domain: str = "ads",
+    level: str | None = None,
+    profile: str | None = None,
+    detector: str = "ensemble",
+    at: datetime | None = None,
+    explain: bool = True,
+    cause: bool = True,
+    on_step: OnStep | None = None,
+) -> DetectionReport:
+    """Run detection as known at `at` (now when absent) and save alerts and incidents in one transaction.
+
+    A first run fits the model. A re-run doubles nothing. One run of a tenant at a time; a second one waits.
+    Raises UnknownNameError for a domain, level, profile or detector that does not exist, NotEnoughDataError
+    when there is too little to learn from.
+    """
+    if domain not in DOMAINS:
+        raise UnknownNameError.of("detect", "the domain", f"one of {', '.join(DOMAINS)}", domain)
+    known = DOMAINS[domain].levels
+    if level is not None and level not in known:
+        raise UnknownNameError.of("detect", "the level", f"one of {', '.join(known)}", level)
+    catalog.get(scorer.SPOKEN.get(detector, detector))
+    with _turns[tenant]:
+        run_id = _begin(context, tenant, domain, detector, at, actor)
+        try:
+            run = _Run(context, tenant, domain, actor, at, on_step)
+            return run.go(run_id, level, profile, detector, explain, cause)
+        except BaseException as error:
+            _fail(context, tenant, run_id, error)
+            raise
+
+
+@dataclass
+class _Run:
+    context: Context
+    tenant: str
+    domain: str
+    actor: str
+    at: datetime | None
+    on_step: OnStep | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def go(
+        self,
+        run_id: int,
+        level: str | None,
+        profile: str | None,
+        detector: str,
+        explain: bool,
+        cause: bool,
+    ) -> DetectionReport:
+        started = time.perf_counter()
+        with self._stage("detect", 0.0):
+            scene = scenes.look(self.context, self.tenant, domain=self.domain, as_of=self.at)
+            chosen = chosen_entities(scene, level, profile)
+        with self._stage("train", 0.1):
+            served = scorer.serve(
+                self.context,
+                self.tenant,
+                scene,
+                domain=self.domain,
+                detector=detector,
+                actor=self.actor,
+                on_step=self.on_step,
+            )
+        with self._stage("detect", 0.6):
+            ensemble = scorer.resumed(self.context, self.tenant, served)
+            judged = scenes.judge(scene, ensemble)
+            sightings = sightings_of(scene, judged, chosen)
+            stakes = stakes_of(scene, judged, sightings)
+        groups: list[Found] = []
+        causes: Sequence[Sequence[Cause]] = []
+        told: Sequence[Attribution] = []
+        if cause:
+            with self._stage("cause", 0.7):
+                groups, causes = located(scene, judged, sightings, stakes)
+        if explain:
+            with self._stage("explain", 0.8):
+                told = explained(scene, ensemble, sightings)
+        with self._stage("save", 0.9):
+            notes = [f"{name} was left out: {why}" for name, why in ensemble.left_out.items()]
+            if served.notice:
+                notes.append(served.notice)
+            found = new_alerts(
+                scene, judged, sightings, stakes, told, causes, ensemble, served.version.id
+            )
+            rows, incidents, created = self._save(
+                run_id, scene, sightings, found, groups, served, notes
+            )
+        counts = Counter(alert.severity for alert in rows)
+        return DetectionReport(
+            run_id=run_id,
+            model_version=served.version.id,
+            total_entities_checked=int(chosen.sum()),
+            anomalies_detected=len(rows),
+            severity_counts={name: counts.get(name, 0) for name in SEVERITIES},
+            alerts=rows,
+            incidents=incidents,
+            created=created,
+            seconds=self.seconds,
+            execution_time_ms=1000 * (time.perf_counter() - started),
+            notes=notes,
+        )
+
+    @contextmanager
+    def _stage(self, name: str, share: float) -> Iterator[None]:
+        if self.on_step is not None:
+            self.on_step(name, share, {})
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    def _save(
+        self,
+        run_id: int,
+        scene: Scene,
+        sightings: Sequence[Sighting],
+        found: Sequence[NewAlert],
+        groups: Sequence[Found],
+        served: Any,
+        notes: Sequence[str],
+    ) -> tuple[list[Alert], list[Incident], int]:
+        now = self.context.clock()
+        who = {"tenant": self.tenant, "now": now, "actor": self.actor}
+        position = {seen.entity: index for index, seen in enumerate(sightings)}
+        # as known in the past, the streaming parts would learn days they must not know yet
+        streams = (
+            []
+            if self.at is not None
+            else scorer.advance(
+                self.context, self.tenant, served, scene.residual, scene.domain.window
+            )
+        )
+        by_entity = {seen.entity: seen for seen in sightings}
+        facts = {alert.entity: alert for alert in found}
+        new_incidents = [new_incident(scene, item, by_entity, facts) for item in groups]
+
+        def write(session: Any) -> tuple[list[Alert], list[Incident], int]:
+            stored = alert_store.upsert(session, found=found, **who)
+            kept = incident_store.upsert(session, found=new_incidents, **who)
+            for number, item in zip(kept.ids, groups, strict=True):
+                ids = [stored.ids[position[entity]] for entity in item.entities]
+                incident_store.attach(session, incident_id=number, alert_ids=ids, **who)
+            for stream in streams:
+                run_store.save_stream(session, tenant=self.tenant, now=now, **stream)
+            run_store.finish(
+                session,
+                tenant=self.tenant,
+                run_id=run_id,
+                now=now,
+                entities_checked=len(scene.panel.entities),
+                anomalies=len(found),
+                seconds=self.seconds,
+                model_version=served.version.id,
+                notes=notes,
+            )
+            alerts = [
+                alert_store.get(session, tenant=self.tenant, alert_id=number)
+                for number in dict.fromkeys(stored.ids)
+            ]
+            incidents = [
+                incident_store.get(session, tenant=self.tenant, incident_id=number)
+                for number in dict.fromkeys(kept.ids)
+            ]
+            return alerts, incidents, stored.created
+
+        return self.context.records.write(self.tenant, write)
+
+
+# ── The run's own record ─────────────────────────────────────────────────────────────────────────
+
+
+def _begin(
+    context: Context, tenant: str, domain: str, detector: str, at: datetime | None, actor: str
+) -> int:
+    now = context.clock()
+
+    def write(session: Any) -> int:
+        run_store.heal(session, tenant=tenant, now=now)
+        run = run_store.start(
+            session,
+            tenant=tenant,
+            domain=domain,
+            detector=detector,
+            at=at or now,
+            as_of=at,
+            actor=actor,
+            now=now,
+        )
+        return int(run.id)
+
+    return context.records.write(tenant, write)
+
+
+def _fail(context: Context, tenant: str, run_id: int, error: BaseException) -> None:
+    said = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
+    now = context.clock()
+    context.records.write(
+        tenant,
+        lambda session: run_store.fail(
+            session, tenant=tenant, run_id=run_id, now=now, error=said[:2000]
+        ),
+    )

@@ -1,0 +1,367 @@
+"""What a detection run found, before and as it is saved: episodes, stakes, causes, words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import catalog
+from core.contracts import Alarm, Attribution, Bools, Cause, Floats
+from core.errors import UnknownNameError
+from core.explainers.ensemble_attribution import EnsembleAttribution
+from core.explainers.sentence import sentence
+from core.rootcause.grouping import Found, Noticed, group
+from core.severity import SEVERITIES, severity, spend_at_risk
+from data.records import NewAlert, NewIncident
+from workbench.services import scene as scenes
+from workbench.services.scene import Judged, Scene
+
+PAUSE = 3
+"""Calm days within one episode: as many as the records allow between sightings of the same alert."""
+CANDIDATES = 5
+
+
+# ── What was seen ────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One entity's episode: its first and last anomalous day and its worst, as columns of the panel."""
+
+    entity: str
+    row: int
+    first: int
+    last: int
+    worst: int
+
+
+def chosen_entities(scene: Scene, level: str | None, profile: str | None) -> Bools:
+    """(n_entity,) which entities may raise an alert."""
+    chosen = np.ones(len(scene.panel.entities), dtype=bool)
+    if level is not None:
+        chosen &= np.array([scene.graph.level(entity) == level for entity in scene.panel.entities])
+    if profile is not None:
+        top = profile if profile in scene.graph.net else f"{scene.domain.levels[0]}:{profile}"
+        if top not in scene.graph.net:
+            raise UnknownNameError.of("detect", "the profile", "one that was imported", profile)
+        below = {top, *scene.graph.descendants(top, hops=len(scene.domain.levels))}
+        chosen &= np.array([entity in below for entity in scene.panel.entities])
+    return chosen
+
+
+def sightings_of(scene: Scene, judged: Judged, chosen: Bools) -> list[Sighting]:
+    """The latest episode of every chosen entity that has one in the window, in order of the panel."""
+    window = scene.domain.window
+    start = max(judged.p_values.shape[1] - window, 0)
+    odd = (judged.p_values[:, start:] <= judged.alpha) & chosen[:, None]
+    found = []
+    for row in np.flatnonzero(odd.any(axis=1)):
+        days = np.flatnonzero(odd[row])
+        breaks = np.flatnonzero(np.diff(days) > PAUSE + 1)
+        episode = days[breaks[-1] + 1 :] if len(breaks) else days
+        worst = episode[np.argmin(judged.p_values[row, start + episode])]
+        found.append(
+            Sighting(
+                scene.panel.entities[row],
+                int(row),
+                start + int(episode[0]),
+                start + int(episode[-1]),
+                start + int(worst),
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Stakes:
+    """What each sighting puts at risk: money per day over its episode, and how severe that is (an index)."""
+
+    money: Floats
+    severity: NDArray[np.int64]
+
+
+def stakes_of(scene: Scene, judged: Judged, sightings: Sequence[Sighting]) -> Stakes:
+    risk = spend_at_risk(scene.observed, scene.reference, scene.domain)
+    money = np.array([risk[seen.row, seen.first : seen.last + 1].mean() for seen in sightings])
+    worst = np.array([judged.p_values[seen.row, seen.worst] for seen in sightings])
+    daily = _daily_spend(scene)
+    exposed = np.array(
+        [
+            risked / daily.get(_currency(scene, seen.entity), np.nan)
+            for seen, risked in zip(sightings, money, strict=True)
+        ]
+    )
+    return Stakes(money, severity(worst, exposed))
+
+
+def _daily_spend(scene: Scene) -> dict[str, float]:
+    """Usual spend a day of the whole account, by currency."""
+    top = scene.domain.levels[0]
+    usual = np.nanmean(
+        scene.reference.metric(scene.domain.spend)[:, -scene.domain.window :], axis=1
+    )
+    spend: dict[str, float] = {}
+    for row, entity in enumerate(scene.panel.entities):
+        if scene.graph.level(entity) == top and usual[row] > 0:
+            currency = _currency(scene, entity)
+            spend[currency] = spend.get(currency, 0.0) + float(usual[row])
+    return spend
+
+
+def _currency(scene: Scene, entity: str) -> str:
+    return str(scene.graph.net.nodes[entity].get("currency") or "")
+
+
+def located(
+    scene: Scene,
+    judged: Judged,
+    sightings: Sequence[Sighting],
+    stakes: Stakes,
+    method: str | None = None,
+) -> tuple[list[Found], list[Sequence[Cause]]]:
+    """Sightings grouped by the root that explains them, and the causes of each, best first.
+
+    method : localizer of the catalogue; the domain's own when absent
+    """
+    localizer: Any = catalog.make(method or scene.domain.defaults["localizer"])
+    labels = scene.panel.periods.labels
+    causes = [
+        localizer.find(scenes.case(scene, judged, Alarm(seen.entity, labels[seen.last])))
+        for seen in sightings
+    ]
+    noticed = [
+        Noticed(
+            entity=seen.entity,
+            onset=labels[seen.first],
+            last=labels[seen.last],
+            p_value=float(judged.p_values[seen.row, seen.worst]),
+            causes=found,
+            spend_at_risk=float(money),
+            severity=int(rank),
+        )
+        for seen, found, money, rank in zip(
+            sightings, causes, stakes.money, stakes.severity, strict=True
+        )
+    ]
+    return group(noticed, scene.graph, scene.domain), causes
+
+
+def explained(scene: Scene, ensemble: Any, sightings: Sequence[Sighting]) -> list[Attribution]:
+    at = [(seen.entity, seen.worst) for seen in sightings]
+    return EnsembleAttribution().explain(ensemble, scene.residual, at)
+
+
+# ── What is saved ────────────────────────────────────────────────────────────────────────────────
+
+
+def new_alerts(
+    scene: Scene,
+    judged: Judged,
+    sightings: Sequence[Sighting],
+    stakes: Stakes,
+    told: Sequence[Attribution],
+    causes: Sequence[Sequence[Cause]],
+    ensemble: Any,
+    model_version: str,
+) -> list[NewAlert]:
+    labels = scene.panel.periods.labels
+    market = _market(scene)
+    return [
+        NewAlert(
+            domain=scene.domain.name,
+            entity=seen.entity,
+            entity_name=scene.graph.name(seen.entity),
+            level=scene.graph.level(seen.entity),
+            onset=_utc(scene, seen.row, labels[seen.first]),
+            last_seen=_utc(scene, seen.row, labels[seen.last]),
+            day=labels[seen.last].astype("datetime64[D]").item(),
+            score=float(-np.log10(judged.p_values[seen.row, seen.worst])),
+            p_value=float(judged.p_values[seen.row, seen.worst]),
+            threshold=float(-np.log10(judged.alpha)),
+            severity=SEVERITIES[stakes.severity[index]],
+            detector=_name(ensemble),
+            parts=_votes(judged, seen, ensemble),
+            explanation=_shares(told[index]) if told else {},
+            sentence=_said(scene, told[index]) if told else "",
+            root_causes=[_cause(scene, cause) for cause in causes[index][:CANDIDATES]]
+            if causes
+            else [],
+            spend_at_risk=float(stakes.money[index]) * (seen.last - seen.first + 1),
+            revenue_impact=_lost(scene, seen),
+            currency=_currency(scene, seen.entity),
+            market_conditions=market.get(_account(scene, seen.entity), {}),
+            settings=_settings(scene, seen),
+            model_version=model_version,
+        )
+        for index, seen in enumerate(sightings)
+    ]
+
+
+def new_incident(
+    scene: Scene, item: Found, sightings: Mapping[str, Sighting], found: Mapping[str, NewAlert]
+) -> NewIncident:
+    best = item.candidates[0]
+    row = scene.panel.row_of[item.root]
+    worst_path = max(
+        (cause.path for cause in item.candidates if cause.node == item.root), key=len, default=()
+    )
+    leading = found[item.entities[0]]
+    return NewIncident(
+        title=item.title,
+        domain=scene.domain.name,
+        severity=SEVERITIES[item.severity],
+        onset=_utc(scene, row, item.onset),
+        root_entity=item.root,
+        root_name=scene.graph.name(item.root),
+        root_level=item.level,
+        cause_type=item.type,
+        confidence=item.confidence,
+        hops=best.hops,
+        path=list(worst_path),
+        candidates=[_cause(scene, cause) for cause in item.candidates],
+        method=scene.domain.defaults["localizer"],
+        spend_at_risk=item.spend_at_risk,
+        money_impact=_lost(scene, sightings[item.entities[0]]) or 0.0,
+        currency=leading.currency,
+    )
+
+
+def _votes(judged: Judged, seen: Sighting, ensemble: Any) -> dict[str, Any]:
+    """Score, p-value and weight of each part, and why a part had no vote."""
+    weights = ensemble.weights
+    votes: dict[str, Any] = {}
+    for name, p_values in judged.parts.items():
+        p_value = float(p_values[seen.row, seen.worst])
+        votes[name] = {
+            "score": -np.log10(p_value) + 0.0,
+            "p_value": p_value,
+            "weight": weights[name],
+        }
+    return votes | {name: {"left_out": why} for name, why in ensemble.left_out.items()}
+
+
+def _shares(told: Attribution) -> dict[str, Any]:
+    """An attribution as it is kept: shares (n_day, n_metric), the rest by name."""
+    return {
+        "metrics": list(told.metrics),
+        "days": [str(day.astype("datetime64[D]")) for day in told.days],
+        "shares": np.round(told.shares, 6).tolist(),
+        "score": told.score,
+        "base": told.base,
+        "gap": told.gap,
+        "parts": {name: _shares(part) for name, part in told.parts.items()},
+    }
+
+
+def _said(scene: Scene, told: Attribution) -> str:
+    return sentence(
+        told,
+        scene.observed,
+        scene.reference,
+        scene.spread,
+        scene.domain,
+        _currency(scene, told.entity),
+    )
+
+
+def _cause(scene: Scene, cause: Cause) -> dict[str, Any]:
+    row = scene.panel.row_of[cause.node]
+    return {
+        "node": cause.node,
+        "name": scene.graph.name(cause.node),
+        "level": scene.graph.level(cause.node),
+        "type": cause.type,
+        "onset": _utc(scene, row, cause.onset).isoformat(),
+        "onset_day": str(cause.onset.astype("datetime64[D]")),
+        "path": list(cause.path),
+        "hops": cause.hops,
+        "terms": dict(cause.terms),
+        "score": cause.score,
+        "confidence": cause.confidence,
+        "evidence": list(cause.evidence),
+    }
+
+
+def _lost(scene: Scene, seen: Sighting) -> float | None:
+    """Revenue missing against the expectation over the episode, as known by now; None where nothing is known."""
+    days = slice(seen.first, seen.last + 1)
+    revenue = scene.domain.revenue
+    missing = (
+        scene.reference.metric(revenue)[seen.row, days]
+        - scene.observed.metric(revenue)[seen.row, days]
+    )
+    return float(np.nansum(missing)) if np.isfinite(missing).any() else None
+
+
+def _market(scene: Scene) -> dict[str, dict[str, float]]:
+    """The whole account over the newest week against the one before, by account: relative changes."""
+    top = scene.domain.levels[0]
+    conditions: dict[str, dict[str, float]] = {}
+    for row, entity in enumerate(scene.panel.entities):
+        if scene.graph.level(entity) != top:
+            continue
+        sums = {
+            name: (
+                np.nansum(scene.panel.metric(name)[row, -7:]),
+                np.nansum(scene.panel.metric(name)[row, -14:-7]),
+            )
+            for name in scene.observed.metrics
+        }
+        shown = {
+            f"{name}_change": now / before - 1.0
+            for name, (now, before) in sums.items()
+            if before > 0
+        }
+        for ratio in scene.domain.ratios:
+            if (
+                ratio.numerator in sums
+                and ratio.denominator in sums
+                and sums[ratio.denominator][0] > 0
+            ):
+                shown[ratio.name] = sums[ratio.numerator][0] / sums[ratio.denominator][0]
+        conditions[entity] = {name: round(float(value), 6) for name, value in shown.items()}
+    return conditions
+
+
+def _account(scene: Scene, entity: str) -> str:
+    """The top of an entity's first line of parents."""
+    while parents := scene.graph.parents(entity):
+        entity = parents[0]
+    return entity
+
+
+def _settings(scene: Scene, seen: Sighting) -> dict[str, Any]:
+    """What was set before the episode and at its end; settings nobody reported are absent."""
+    if seen.entity not in scene.settings.row_of:
+        return {}
+    values = scene.settings.values[scene.settings.row_of[seen.entity]]
+    before, after = values[: seen.first], values[: seen.last + 1]
+    kept = {}
+    for column, name in enumerate(scene.settings.metrics):
+        known = [part[np.isfinite(part[:, column]), column] for part in (before, after)]
+        if len(known[1]):
+            kept[name] = {
+                "before": float(known[0][-1]) if len(known[0]) else None,
+                "after": float(known[1][-1]),
+            }
+    return kept
+
+
+def _utc(scene: Scene, row: int, label: np.datetime64) -> datetime:
+    """A period's local start as an instant."""
+    zones = scene.panel.zones
+    zone = ZoneInfo(zones[0] if len(zones) == 1 else zones[row])
+    local: datetime = label.astype("datetime64[s]").item()
+    return local.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _name(ensemble: Any) -> str:
+    """The ensemble's own name, or that of the one part that votes alone."""
+    parts = list(ensemble.weights) + list(ensemble.left_out)
+    return str(parts[0]) if len(parts) == 1 else str(ensemble.name)

@@ -1,0 +1,179 @@
+"""Which fitted model scores a domain, fitted first if nobody has; and what its streaming parts learned since."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from core import artifact, catalog
+from core.contracts import Detector, OnStep, Panel, State, StreamingDetector
+from core.ensembles.calibrated import CalibratedEnsemble
+from core.errors import NotFoundError
+from data import run_store
+from models import train as training
+from models.ports import VersionRow
+from models.serve import Served
+from workbench.context import Context
+from workbench.services.scene import Scene
+from workbench.services.train import fit_champion
+
+SPOKEN = {
+    "lstm": "lstm-autoencoder",
+    "streaming": "half-space-trees",
+    "isolation_forest": "isolation-forest",
+}
+"""The specification's words for detectors of the catalogue."""
+LEAST_TRAINING = 42
+"""Days below which the newest window may not be kept out of training."""
+
+
+def serve(
+    context: Context,
+    tenant: str,
+    scene: Scene,
+    *,
+    domain: str,
+    detector: str,
+    actor: str,
+    on_step: OnStep | None = None,
+) -> Served:
+    """The champion, or the newest version of the named detector; fitted now when there is none.
+
+    A detector that is no ensemble votes alone, under the same calibration. Raises UnknownNameError for a
+    name that the catalogue lacks, MissingExtraError, NotEnoughDataError.
+    """
+    name = SPOKEN.get(detector, detector)
+    kind = catalog.get(name)
+    ensemble = name if issubclass(kind, CalibratedEnsemble) else CalibratedEnsemble.name
+    params = {} if name == ensemble else {"parts": f"{name}=1"}
+    history = training_part(scene.residual, scene.domain.window)
+    if name == scene.domain.defaults["detector"]:
+        try:
+            return context.serve.champion(tenant, domain)
+        except NotFoundError:
+            fit_champion(
+                context,
+                tenant,
+                history,
+                domain=domain,
+                detector=name,
+                params=params,
+                actor=actor,
+                on_step=on_step,
+            )
+            return context.serve.champion(tenant, domain)
+    wanted = dataclasses.asdict(catalog.get(ensemble).Params.of(params))
+    for version in context.registry.store.versions(tenant, domain, ensemble):
+        if version.params == wanted:
+            return Served(version, context.serve.load(version))
+    trained = training.train(history, name=ensemble, params=params, on_step=on_step)
+    version = training.publish(context.registry, tenant, domain, trained, history, actor=actor)
+    return Served(version, context.serve.load(version))
+
+
+def training_part(residual: Panel, window: int) -> Panel:
+    """All but the newest window where history allows: what is to be judged must not teach what is normal."""
+    length = len(residual.periods)
+    return residual.select(
+        times=slice(0, length - window if length >= LEAST_TRAINING + window else length)
+    )
+
+
+# ── Streaming parts ──────────────────────────────────────────────────────────────────────────────
+
+
+def resumed(context: Context, tenant: str, served: Served) -> CalibratedEnsemble:
+    """The served ensemble with its streaming parts as they were left by the last run."""
+    ensemble: CalibratedEnsemble = served.algorithm  # type: ignore[assignment]
+    running = {
+        name: kept[0]
+        for name in _streaming(ensemble)
+        if (kept := _load(context, tenant, served.version, name)) is not None
+    }
+    return _with_parts(ensemble, running)
+
+
+def advance(
+    context: Context, tenant: str, served: Served, residual: Panel, window: int
+) -> list[Any]:
+    """What each streaming part has learned once the days that left the window are learned, to be saved.
+
+    Every day is learned once: a run learns the days after those that the kept state ends with.
+    """
+    ensemble: CalibratedEnsemble = served.algorithm  # type: ignore[assignment]
+    days = residual.periods.labels.astype("datetime64[D]")
+    last = max(len(days) - window, 0)
+    kept_rows = []
+    for name, part in _streaming(ensemble).items():
+        kept = _load(context, tenant, served.version, name)
+        state, until = kept if kept else (None, days[last - 1].item() if last else None)
+        running = part.begin(residual.entities, state)
+        first = int(np.searchsorted(days, np.datetime64(until), side="right")) if until else 0
+        for time in range(first, last):
+            running, _ = part.update(running, residual.values[:, time])
+        newest = days[max(first, last) - 1].item() if last else until
+        kept_rows.append(
+            {
+                "domain": served.version.domain,
+                "detector": name,
+                "model_version": served.version.id,
+                "state": _to_bytes(running),
+                "until": max(filter(None, (until, newest)), default=None),
+            }
+        )
+    return kept_rows
+
+
+def _streaming(ensemble: CalibratedEnsemble) -> dict[str, Any]:
+    members = ensemble.scorer.members
+    return {name: part for name, part in members.items() if isinstance(part, StreamingDetector)}
+
+
+def _with_parts(ensemble: CalibratedEnsemble, running: dict[str, State]) -> CalibratedEnsemble:
+    if not running:
+        return ensemble
+    votes = ensemble.scorer
+    members: dict[str, Detector] = dict(votes.members)
+    for name, learned in running.items():
+        part = members[name]
+        known = {role: value for role, value in learned.items() if role in part.state}
+        members[name] = type(part)(part.params, state={**part.state, **known})
+    again = type(ensemble)(ensemble.params, state=ensemble.state)
+    again.__dict__["scorer"] = dataclasses.replace(votes, members=members)
+    return again
+
+
+def _load(
+    context: Context, tenant: str, version: VersionRow, name: str
+) -> tuple[State, date | None] | None:
+    row = context.records.read(
+        tenant,
+        lambda session: run_store.load_stream(
+            session,
+            tenant=tenant,
+            domain=version.domain,
+            detector=name,
+            model_version=version.id,
+        ),
+    )
+    return None if row is None else (_from_bytes(row.state), row.until)
+
+
+def _to_bytes(running: State) -> bytes:
+    """One file of `core.artifact`'s pack after the other, behind a JSON line of their names and lengths."""
+    files = artifact.pack(running)
+    head = json.dumps({name: len(data) for name, data in files.items()})
+    return b"\n".join([head.encode(), b"".join(files.values())])
+
+
+def _from_bytes(data: bytes) -> State:
+    head, _, body = data.partition(b"\n")
+    files, start = {}, 0
+    for name, length in json.loads(head).items():
+        files[name] = body[start : start + length]
+        start += length
+    return artifact.unpack(files)
