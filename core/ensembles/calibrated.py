@@ -103,7 +103,13 @@ class CalibratedEnsemble(Detector):
     source = (
         "Wilson, The harmonic mean p-value for combining dependent tests (PNAS 2019), equation 1"
     )
-    tags = Tags(stochastic=True, min_times=10)
+    tags = Tags(
+        stochastic=True,
+        min_times=10,
+        skip={
+            "entities_apart": "its streaming part learns from all entities, so each is judged among them",
+        },
+    )
     Params = CalibratedEnsembleParams
 
     @classmethod
@@ -228,10 +234,10 @@ class Vote503020Params(CalibratedEnsembleParams):
 class Vote503020(CalibratedEnsemble):
     """The specification's fixed vote: 0.5 LSTM, 0.3 streaming trees, 0.2 isolation forest.
 
-    The weighted mean of the calibrated scores 1 − p of `ensemble`'s parts, calibrated once more. A part
-    alone can not outvote the others however sure it is: that is the weakness of a vote, kept for
-    comparison.
+    The weighted mean of the calibrated scores 1 − p of `ensemble`'s parts, calibrated once more.
 
+    Good for: comparison with the specification. Bad for: anomalies that one part alone sees, as no part
+    can outvote the others however sure it is.
     Score: −log10 p, 0 and up. Cost: that of the parts.
 
     Source: the product's specification; calibration as in `ensemble`.
