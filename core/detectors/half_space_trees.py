@@ -31,8 +31,8 @@ ROLES = ("level", "reference", "latest", "seen", "points")
 
 @dataclass(frozen=True)
 class HalfSpaceTreesParams(Params):
-    trees: int = param(25, help="Number of trees", low=1, high=1_000)
-    height: int = param(6, help="Depth of every tree", low=1, high=14)
+    trees: int = param(50, help="Number of trees", low=1, high=1_000)
+    height: int = param(8, help="Depth of every tree", low=1, high=14)
     window: int = param(
         250,
         help="Points, of all entities together, that make one reference window",

@@ -11,8 +11,10 @@ from core.detectors.isolation_forest import (
     Trees,
     _mean_path,
     day_features,
+    drawn,
     flatten,
 )
+from core.errors import NotEnoughDataError
 from core.samples import sample
 
 
@@ -52,6 +54,36 @@ def test_a_weak_shift_of_a_week_stands_out_where_its_single_days_do_not():
     usual = np.delete(scores, 5, axis=0)
     assert scores[5, 36] > np.quantile(usual, 0.995)
     assert scores[5, 30] < np.quantile(usual, 0.995)
+
+
+def test_ordinary_values_are_ordinary_where_most_entities_have_none():
+    """Four of five metrics are missing for nine of ten entities; the full ones must not stand out."""
+    values = sample(n_entity=200).values.copy()
+    values[20:, :, 1:] = np.nan
+    panel = sample(n_entity=200).with_values(values)
+    scores = IsolationForest().fit(panel).score(panel)
+    assert scores[:20].mean() < scores.mean() + 0.05
+    spiked = values.copy()
+    spiked[3, 30, 4] = 7.0
+    scored = IsolationForest().fit(panel).score(panel.with_values(spiked))
+    assert scored[3, 30] > np.quantile(scored, 0.999)
+
+
+def test_gaps_are_drawn_from_the_values_of_their_metric():
+    values = np.array([[[1.0, np.nan, 5.0], [np.nan, np.nan, 6.0], [2.0, np.nan, np.nan]]])
+    filled = drawn(values, np.random.default_rng(0))
+    assert filled[0, 1, 0] in (1.0, 2.0)
+    assert filled[0, 2, 2] in (5.0, 6.0)
+    assert np.isnan(filled[..., 1]).all()
+    assert np.isnan(values[0, 1, 0])
+
+
+def test_a_panel_without_any_value_is_refused():
+    empty = sample().with_values(np.full_like(sample().values, np.nan))
+    with pytest.raises(
+        NotEnoughDataError, match=r"observed entity-days must be at least 2\. Got 0"
+    ):
+        IsolationForest().fit(empty)
 
 
 def test_the_trees_draw_from_at_most_the_pool():
