@@ -40,7 +40,7 @@ class TreeScanParams(Params):
     window: int = param(
         14, help="How far back an onset is looked for", low=1, high=60, unit="periods"
     )
-    threshold: float = param(20.0, help="Score from which a change counts as a cause", low=0.0)
+    threshold: float = param(12.0, help="Score from which a change counts as a cause", low=0.0)
     penalty: float = param(3.0, help="Log likelihood that each changed channel must earn", low=0.0)
     drift: float = param(
         0.02, help="Lasting drift that any expectation is allowed, relative", low=0.001, high=1.0
@@ -221,7 +221,10 @@ def _candidates(
 ) -> tuple[Candidate, ...]:
     """The strongest change and its rivals for the same deviation, best first; empty below the threshold."""
     gain = np.maximum(estimate.gain - params.penalty, 0.0).sum(axis=2)
-    onset, best = gain.argmax(axis=1), gain.max(axis=1)
+    onset = gain.argmax(axis=1)
+    # what is best seen over the whole window is older than it: no news, and often just a poor expectation
+    news = (onset < gain.shape[1] - 1) | (gain.shape[1] == 1)
+    best = np.where(news, gain.max(axis=1), 0.0)
     heat = _temperature(float(best.max()))
 
     def rated(rows: Rows) -> list[Candidate]:
