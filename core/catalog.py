@@ -89,7 +89,7 @@ def describe() -> list[dict[str, Any]]:
                 {"name": spec.name, "default": spec.default, **spec.metadata}
                 for spec in dataclasses.fields(algorithm.Params)
             ],
-            "tags": {**dataclasses.asdict(algorithm.tags), "skip": dict(algorithm.tags.skip)},
+            "tags": dataclasses.asdict(algorithm.tags),
         }
         for name, algorithm in entries()
     ]

@@ -80,8 +80,8 @@ class LstmAutoencoder(Detector):
 
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
         scale = Scale.learn(panel.values)
-        values, known = _cells(scale, panel)
-        n_metric = len(panel.metrics)
+        values, padded = _windows(scale, panel)
+        ends_seen = ~np.isnan(values[:, :, -1]).all(axis=-1) & ~padded[:, :, -1]
         split = len(panel.periods) - max(1, round(VALIDATION * len(panel.periods)))
         rng = np.random.default_rng(self.params.seed)
         parts = []
@@ -89,16 +89,16 @@ class LstmAutoencoder(Detector):
             (range(split), self.params.windows),
             (range(split, len(panel.periods)), max(1, self.params.windows // 4)),
         ):
-            rows, ends = np.nonzero(known[:, times.start : times.stop, -1].any(axis=-1))
+            rows, ends = np.nonzero(ends_seen[:, times.start : times.stop])
             if not len(rows):
-                rule = f"at least 1 that ends at an observed one of periods {times}"
+                rule = f"at least 1 with a value in periods {times.start}–{times.stop - 1}"
                 raise NotEnoughDataError.of(self.name, "windows", rule, 0)
             chosen = rng.permutation(len(rows))[:most]
             at = (rows[chosen], ends[chosen] + times.start)
-            draw = rng.random(values[at].shape)
-            parts.append((_tensor(values[at]), _tensor(known[at]), _tensor(draw)))
+            known = _known(values[at], padded[at])
+            parts.append((_tensor(values[at]), _tensor(known), _tensor(rng.random(known.shape))))
 
-        net = _net(n_metric, self.params.hidden, self.params.latent)
+        net = _net(len(panel.metrics), self.params.hidden, self.params.latent)
         _initialise(net, self.params.hidden, self.params.seed)
         schedule = Schedule(
             self.params.epochs,
@@ -134,12 +134,12 @@ class LstmAutoencoder(Detector):
 
     def _errors_of_last(self, scorer: Any, panel: Panel, last: int) -> Floats:
         scale, net = scorer
-        values, known = _cells(scale, panel, last)
-        scores = np.empty(known.shape[:2])
+        values, padded = _windows(scale, panel, last)
+        scores = np.empty(values.shape[:2])
         step = max(1, CHUNK // last)
         for start in range(0, len(values), step):
             rows = slice(start, start + step)
-            scores[rows] = _errors(net, values[rows], known[rows]).sum(axis=(-2, -1))
+            scores[rows] = _errors(net, values[rows], padded[rows]).sum(axis=(-2, -1))
         return scores
 
     def cell_errors(self, panel: Panel, rows: Sequence[int], at: Sequence[int]) -> Floats:
@@ -149,27 +149,29 @@ class LstmAutoencoder(Detector):
         """
         scale, net = self.scorer
         self._check_metrics(panel)
-        values, known = _cells(scale, panel)
+        values, padded = _windows(scale, panel)
         pairs = (np.asarray(rows, dtype=np.intp), np.asarray(at, dtype=np.intp))
-        return _errors(net, values[pairs][:, None], known[pairs][:, None])[:, 0]
+        return _errors(net, values[pairs], padded[pairs])
 
 
-def _cells(scale: Scale, panel: Panel, last: int | None = None) -> tuple[Floats, Bools]:
-    """Standardised windows (n_entity, last, 14, n_metric), NaN where missing, and which cells count."""
+def _windows(scale: Scale, panel: Panel, last: int | None = None) -> tuple[Floats, Bools]:
+    """Views of the standardised windows (n_entity, last, 14, n_metric), NaN where missing, and of the padding."""
     within = np.clip((panel.values - scale.centre) / scale.spread, -REACH, REACH)
-    values, padded = windows(panel.with_values(within), LENGTH, last)
-    return values, ~np.isnan(values) & ~padded[..., None]
+    return windows(panel.with_values(within), LENGTH, last)
 
 
-def _errors(net: torch.nn.ModuleDict, values: Floats, known: Bools) -> Floats:
+def _known(values: Floats, padded: Bools) -> Bools:
+    """The cells that count: observed, and no padding."""
+    return ~np.isnan(values) & ~padded[..., None]
+
+
+def _errors(net: torch.nn.ModuleDict, values: Floats, padded: Bools) -> Floats:
     """Weighted squared errors of windows (…, 14, n_metric), 0 where a cell does not count."""
     import torch
 
-    shape = values.shape
-    cells, counted = (
-        _tensor(values.reshape(-1, *shape[-2:])),
-        _tensor(known.reshape(-1, *shape[-2:])),
-    )
+    shape, known = values.shape, _known(values, padded)
+    cells = _tensor(values.reshape(-1, *shape[-2:]))
+    counted = _tensor(known.reshape(-1, *shape[-2:]))
     board = torch.from_numpy(np.indices(shape[-2:]).sum(axis=0) % 2).float()
     with torch.inference_mode():
         black = _rebuild(net, cells, counted * (1 - board))
