@@ -10,8 +10,8 @@ BAND = 1.2816
 """Standard deviations on either side that hold 80 % of normal days."""
 USUAL = 2.0
 """Standard deviations within which a metric is called as usual."""
-LASTING = 0.1
-"""Share of its metric's weight from which a day counts as part of the change."""
+NOTABLE = 0.15
+"""Share of the score from which a metric is worth a mention."""
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "CAD": "CA$", "MXN": "MX$"}
 
 
@@ -25,8 +25,8 @@ def sentence(
 ) -> str:
     """What changed most, from what to what, when, and how much of the score that is.
 
-    observed, expected : panels that hold the entity and the days, with the metrics that the channels of
-    the attribution are or are ratios of; spread : standard deviations shaped like `expected`
+    observed, expected : panels over the same days that hold the entity, with the metrics that the
+    channels of the attribution are or are ratios of; spread : standard deviations shaped like `expected`
 
     The band of a ratio is that of its numerator beyond its denominator, at the expected volume.
     """
@@ -34,31 +34,26 @@ def sentence(
     if weight.max(initial=0.0) <= 0:
         return "No single metric stands out."
     top = int(weight.argmax())
-    within = attribution.shares[:, top] / weight[top]
-    day = int(within.argmax())
-    told = _Day(attribution, observed, expected, spread, domain, day)
-    name = attribution.metrics[top]
-    first = int(np.argmax(within >= LASTING))
-    since = f" (since {_date(attribution.days[first])})" if first < day else ""
-    score = attribution.score - attribution.base
-    part = (
-        f"this makes up {min(weight[top] / max(score, weight[top]), 1.0):.0%} of the score".replace(
-            "%", " %"
-        )
-    )
+    day = int(attribution.shares[:, top].argmax())
+    told = _Window(attribution, observed, expected, spread, domain, day)
+    share = weight / max(attribution.score - attribution.base, weight[top])
+    names = attribution.metrics
 
-    pieces = [f"{_change(told, name, currency, since)}; {part}"]
+    pieces = [
+        _change(told, names[top], currency),
+        f"this makes up {_percent(share[top])} of the score",
+    ]
     others = [
-        f"{told.label(other)} ({weight[index] / max(score, weight[index]):.0%})".replace("%", " %")
-        for index, other in enumerate(attribution.metrics)
-        if index != top and weight[index] >= 0.15 * score
+        f"{told.label(name)} ({_percent(part)})"
+        for name, part in zip(names, share, strict=True)
+        if name != names[top] and part >= NOTABLE
     ]
     if others:
         pieces.append(f"with {_list(others)}")
     usual = [
-        told.label(other)
-        for index, other in enumerate(attribution.metrics)
-        if weight[index] < 0.15 * score and told.usual(other)
+        told.label(name)
+        for name, part in zip(names, share, strict=True)
+        if part < NOTABLE and told.usual(name)
     ]
     if usual:
         pieces.append(f"{_list(usual)} as usual")
@@ -69,8 +64,8 @@ def sentence(
     return text[0].upper() + text[1:]
 
 
-class _Day:
-    """Observed, expected and spread of one entity's day, by the name of a metric or a ratio."""
+class _Window:
+    """Observed, expected and spread of one entity on the days of an attribution, and the day to speak of."""
 
     def __init__(
         self,
@@ -81,16 +76,19 @@ class _Day:
         domain: Domain,
         day: int,
     ) -> None:
-        self.domain = domain
-        self.label_of_day = attribution.days[day]
-        row = expected.row_of[attribution.entity]
-        column = int(np.searchsorted(expected.periods.labels, self.label_of_day))
-        here = observed.select(metrics=expected.metrics).values[observed.row_of[attribution.entity]]
-        seen = int(np.searchsorted(observed.periods.labels, self.label_of_day))
-        self.observed = dict(zip(expected.metrics, here[seen], strict=True))
-        self.expected = dict(zip(expected.metrics, expected.values[row, column], strict=True))
-        self.spread = dict(zip(expected.metrics, spread[row, column], strict=True))
+        self.days, self.day, self.domain = attribution.days, day, domain
         self.ratios = {ratio.name: ratio for ratio in domain.ratios}
+        seen = observed.select(metrics=expected.metrics)
+        self.observed = self._cut(seen, seen.values, attribution.entity)
+        self.expected = self._cut(expected, expected.values, attribution.entity)
+        self.spread = self._cut(expected, spread, attribution.entity)
+
+    def _cut(self, panel: Panel, values: Floats, entity: str) -> dict[str, Floats]:
+        """Metric → (n_day,), NaN before the panel's first day."""
+        column = np.searchsorted(panel.periods.labels, self.days)
+        inside = (self.days >= panel.periods.labels[0])[:, None]
+        cut = np.where(inside, values[panel.row_of[entity], column], np.nan)
+        return dict(zip(panel.metrics, cut.T, strict=True))
 
     def label(self, name: str) -> str:
         label = self.ratios[name].label if name in self.ratios else self.domain.metric(name).label
@@ -99,55 +97,68 @@ class _Day:
     def unit(self, name: str) -> str:
         return self.ratios[name].unit if name in self.ratios else self.domain.metric(name).unit
 
-    def numbers(self, name: str) -> tuple[float, float, float]:
-        """Observed, expected, standard deviation."""
+    def numbers(self, name: str) -> tuple[Floats, Floats, Floats]:
+        """Observed, expected, standard deviation, (n_day,) each."""
         ratio = self.ratios.get(name)
         if ratio is None:
             return self.observed[name], self.expected[name], self.spread[name]
-        seen, usual = ratio.of(
-            np.array([self.observed[ratio.numerator], self.expected[ratio.numerator]]),
-            np.array([self.observed[ratio.denominator], self.expected[ratio.denominator]]),
-        ).tolist()
-        above, below = (
-            np.divide(self.spread[of], self.expected[of]) ** 2 if self.expected[of] else np.nan
-            for of in (ratio.numerator, ratio.denominator)
-        )
-        return seen, usual, usual * float(np.sqrt(max(above - below, 0.0)))
+        above, below = ratio.numerator, ratio.denominator
+        usual = ratio.of(self.expected[above], self.expected[below])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            both = (self.spread[above] / self.expected[above]) ** 2
+            shared = (self.spread[below] / self.expected[below]) ** 2
+        deviation = usual * np.sqrt(np.maximum(both - shared, 0.0))
+        return ratio.of(self.observed[above], self.observed[below]), usual, deviation
 
     def usual(self, name: str) -> bool:
-        seen, usual, deviation = self.numbers(name)
+        seen, usual, deviation = (values[self.day] for values in self.numbers(name))
         return bool(abs(seen - usual) <= USUAL * deviation)
+
+    def since(self, name: str) -> str:
+        """The first day of the run outside the band that ends on the day, unless it is that day."""
+        seen, usual, deviation = self.numbers(name)
+        with np.errstate(invalid="ignore"):
+            side = np.sign(seen - usual) * (np.abs(seen - usual) > BAND * deviation)
+        first = self.day
+        while first > 0 and side[first - 1] == side[self.day] != 0:
+            first -= 1
+        return f" (since {_date(self.days[first])})" if first < self.day else ""
 
     def spend_without_revenue(self) -> float:
         """The day's spend where it brought nothing although something was due, else 0."""
         spend, revenue = self.domain.spend, self.domain.revenue
-        if not {spend, revenue} <= set(self.observed) or self.observed[revenue] != 0:
+        if not {spend, revenue} <= self.observed.keys() or self.observed[revenue][self.day] != 0:
             return 0.0
-        due = self.expected[revenue] > BAND * self.spread[revenue]
-        return float(self.observed[spend]) if due and self.observed[spend] > 0 else 0.0
+        due = self.expected[revenue][self.day] > BAND * self.spread[revenue][self.day]
+        return float(self.observed[spend][self.day]) if due else 0.0
 
 
-def _change(told: _Day, name: str, currency: str, since: str) -> str:
-    seen, usual, deviation = told.numbers(name)
-    label, unit, when = told.label(name), told.unit(name), _date(told.label_of_day)
+def _change(told: _Window, name: str, currency: str) -> str:
+    seen, usual, deviation = (float(values[told.day]) for values in told.numbers(name))
+    label, unit = told.label(name), told.unit(name)
+    when = f"on {_date(told.days[told.day])}{told.since(name)}"
     if not np.isfinite(seen):
-        return f"{label} can not be told on {when}{since}"
+        return f"{label} can not be told {when}"
     if not np.isfinite(usual) or usual <= 0:
-        return f"{label} stood at {_amount(seen, unit, currency)} on {when}{since}, with nothing to expect yet"
+        return (
+            f"{label} stood at {_amount(seen, unit, currency)} {when}, with nothing to expect yet"
+        )
     ratio = seen / usual
     if ratio >= 3:
         against = f"{ratio:.1f} times the expected"
     else:
-        against = f"{abs(ratio - 1):.0%} {'above' if ratio >= 1 else 'below'} the expected".replace(
-            "%", " %"
-        )
+        against = f"{_percent(abs(ratio - 1))} {'above' if ratio >= 1 else 'below'} the expected"
     low, high = max(usual - BAND * deviation, 0.0), usual + BAND * deviation
     band = f"{_amount(low, unit, currency)}–{_amount(high, unit, currency)}"
     verb = "rose" if ratio >= 1 else "fell"
     return (
-        f"{label} {verb} to {_amount(seen, unit, currency)} on {when}{since}, {against} "
+        f"{label} {verb} to {_amount(seen, unit, currency)} {when}, {against} "
         f"{_amount(usual, unit, currency)} (80 % band {band})"
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _amount(value: float, unit: str, currency: str) -> str:

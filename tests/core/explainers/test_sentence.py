@@ -56,6 +56,11 @@ def test_a_change_that_lasts_tells_its_first_day():
     )
 
 
+def test_the_first_day_is_read_from_the_figures_not_from_the_weights():
+    fallen = (1204.0, 11.6, 8.7, 1.2, 30.0)
+    assert "on 12 Mar (since 4 Mar)" in told({"impressions": 3.2}, fallen, since=5)
+
+
 def test_ratios_are_said_in_their_own_unit():
     text = told({"cpc": 4.0, "cvr": 1.0}, (4150.0, 40.0, 48.0, 1.0, 25.0))
     assert text.startswith(
