@@ -22,7 +22,8 @@ def choice(alert: Any, view: CauseView) -> Candidate:
         hide_index=True,
         column_config=tables.CANDIDATE_COLUMNS,
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="single-row-required",
+        selection_default={"selection": {"rows": [0]}},
         key=f"{Key.CANDIDATE}:{alert.id}:{view.method}",
         alt="Ranked candidates with the terms of their score; choose a row to highlight its path.",
     )

@@ -99,7 +99,7 @@ def alert_table(chosen: dict[str, Any]) -> Any | None:
         return None
     row = state.show([alert.id for alert in found.alerts])
     st.dataframe(
-        tables.alert_rows(found.alerts, state.now()),
+        tables.alert_rows(found.alerts, cache.known_at()),
         hide_index=True,
         column_config=tables.ALERT_COLUMNS,
         height=tables.height(len(found.alerts)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,7 @@ def freshness(context: Context, tenant: str, *, domain: str = "ads") -> Freshnes
     rows = context.metrics.coverage(tenant, DOMAINS[domain])
     return Freshness(
         max((row.day for row in rows if row.state != "missing"), default=None),
-        max((row.as_of for row in rows if row.as_of is not None), default=None),
+        max((_utc(row.as_of) for row in rows if row.as_of is not None), default=None),
     )
 
 
@@ -142,6 +142,10 @@ def arrived(context: Context, tenant: str, since: datetime) -> int:
         col(Alert.tenant) == tenant, col(Alert.created_at) > since
     )
     return context.records.read(tenant, lambda session: session.scalar(query) or 0)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _until(last_day: date, length: int) -> tuple[date, ...]:

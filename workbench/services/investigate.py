@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -46,7 +47,7 @@ DAY = np.timedelta64(1, "D")
 
 def alert_view(scene: Scene, judged: Judged | None, alert: AlertRow) -> AlertView:
     """Everything about one alert that is computed rather than recorded."""
-    onset, last_day = _episode(alert)
+    onset, last_day = _episode(scene, alert)
     row = scene.panel.row_of.get(alert.entity)
     days = scene.panel.periods.labels.astype("datetime64[D]")
     notices = []
@@ -94,11 +95,11 @@ def explanation(context: Context, tenant: str, alert_id: int) -> dict[str, Any]:
     return {"id": alert.id, "sentence": alert.sentence, "parts": alert.parts, **alert.explanation}
 
 
-def _episode(alert: AlertRow) -> tuple[np.datetime64, np.datetime64]:
+def _episode(scene: Scene, alert: AlertRow) -> tuple[np.datetime64, np.datetime64]:
     """First and last day of the alert in the entity's zone."""
-    last_day = np.datetime64(alert.day, "D")
-    length = np.timedelta64(max((alert.last_seen - alert.onset).days, 0), "D")
-    return last_day - length, last_day
+    zone = ZoneInfo(_zone(scene, scene.panel.row_of.get(alert.entity)))
+    first, last = alert.onset.astimezone(zone).date(), alert.last_seen.astimezone(zone).date()
+    return np.datetime64(first, "D"), np.datetime64(last, "D")
 
 
 def _zone(scene: Scene, row: int | None) -> str:
@@ -417,7 +418,7 @@ def _first_days(
 ) -> dict[str, tuple[np.datetime64, np.datetime64]]:
     """First and last anomalous day of every entity within the window before the alert's last day."""
     if judged is None:
-        return {alert.entity: _episode(alert)}
+        return {alert.entity: _episode(scene, alert)}
     days = scene.panel.periods.labels.astype("datetime64[D]")
     last_day = np.datetime64(alert.day, "D")
     within = (days > last_day - scene.domain.window * DAY) & (days <= last_day)
@@ -454,7 +455,7 @@ def _shift(scene: Scene, entity: str, focus: str, alert: AlertRow) -> str:
     row = scene.panel.row_of.get(entity)
     if row is None:
         return ""
-    onset, last_day = _episode(alert)
+    onset, last_day = _episode(scene, alert)
     days = scene.panel.periods.labels.astype("datetime64[D]")
     within = (days >= onset) & (days <= last_day)
     ratio = next((ratio for ratio in scene.domain.ratios if ratio.name == focus), None)

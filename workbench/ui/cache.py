@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -34,6 +35,12 @@ def freshness(domain: str = "ads") -> Freshness:
     context, tenant, _ = state.who()
     key = ("freshness", tenant, domain, context.metrics.version(tenant))
     return _small(key, lambda: brief.freshness(context, tenant, domain=domain))
+
+
+def known_at() -> datetime:
+    """The moment that ages count from: the newest download, now where nothing came yet."""
+    now = state.now()
+    return min(freshness().as_of or now, now)
 
 
 def alert_view(alert: AlertRow) -> AlertView:

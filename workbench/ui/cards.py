@@ -47,14 +47,13 @@ def incident(row: Any) -> None:
         with st.container(gap=None, width="stretch"):
             st.markdown(f"{theme.severity_markdown(row.severity)} **{row.title}**")
             st.caption(
-                f"{words.level(row.root_level)} {row.root_name} · {words.count(row.alerts, 'alert')} · "
                 f"{words.money(row.spend_at_risk, row.currency)} at risk · "
-                f"{words.age(row.onset, state.now())} · confidence {words.percent(row.confidence, 0)} · "
-                f"{row.status}"
+                f"{words.age(row.onset, cache.known_at())} · "
+                f"confidence {words.percent(row.confidence, 0)} · {row.status}"
             )
         if st.button("Open", key=f"open:incident {row.id}", icon=":material/account_tree:"):
             st.switch_page(state.CAUSE, query_params={"alert": str(row.alert_id)})
-        verbs.verbs(row, keys=False)
+        verbs.verbs(row, only=("acknowledge",))
 
 
 def preview(alert: Any) -> None:

@@ -66,7 +66,7 @@ def series(
         customdata=[words.quantity(value, curve.unit, curve.currency) for value in curve.expected],
         hovertemplate="Expected %{customdata}<extra></extra>",
     )
-    _observed(chart, curve, colours)
+    _observed(chart, curve, colours, told=axes)
     if anomalous is not None and len(anomalous):
         marked = np.isin(curve.days, anomalous) & np.isfinite(curve.observed)
         chart.add_scatter(
@@ -119,7 +119,7 @@ def _band(chart: go.Figure, curve: Curve, colours: Palette, width: float, share:
     )
 
 
-def _observed(chart: go.Figure, curve: Curve, colours: Palette) -> None:
+def _observed(chart: go.Figure, curve: Curve, colours: Palette, *, told: bool) -> None:
     """Settled days as a solid line; days whose numbers still arrive lighter, joined to it."""
     arriving = curve.settled < SETTLED
     joined = arriving | np.append(arriving[1:], False)
@@ -151,7 +151,7 @@ def _observed(chart: go.Figure, curve: Curve, colours: Palette) -> None:
             line_width=0,
             layer="below",
             annotation={
-                "text": "still arriving",
+                "text": "still arriving" if told else "",
                 "font": {"color": colours.muted, "size": 10},
                 "yanchor": "bottom",
             },

@@ -33,17 +33,20 @@ VERBS = (
 )
 
 
-def verbs(record: Any, *, keys: bool = True) -> None:
-    """Acknowledge, resolve or reopen an alert, or an incident with all its alerts; keys A and E."""
+def verbs(record: Any, *, only: tuple[str, ...] = ()) -> None:
+    """Acknowledge, resolve or reopen an alert, or an incident with all its alerts.
+
+    With keys A and E, unless `only` picks some verbs for one of several records of a page.
+    """
     service = incidents if isinstance(record, IncidentFacts) else alerts
     thing = f"{'incident' if service is incidents else 'alert'} {record.id}"
     for verb in VERBS:
-        if record.status in verb.offered:
+        if record.status in verb.offered and (not only or verb.name in only):
             st.button(
                 verb.label,
                 key=f"{verb.name}:{thing}",
                 icon=verb.icon,
-                shortcut=verb.key if keys else None,
+                shortcut=None if only else verb.key,
                 on_click=attempt,
                 args=(
                     f"{verb.done} {thing}. Undo (U) takes it back.",
