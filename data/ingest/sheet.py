@@ -1,0 +1,116 @@
+"""CSV, XLSX and Parquet as a table `sheet` of text columns c0, c1, … with the line number in the file."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from openpyxl import load_workbook
+
+from core.errors import InvalidInputError
+from data.duck import Cursor, statements
+from data.ingest.source import Source
+
+# A workbook of 5 MB can unpack to hours of work; these bounds hold every real export.
+MAX_UNPACKED = 200 << 20
+MAX_RATIO = 100
+MAX_ENTRIES = 10_000
+DELIMITERS = (",", ";", "\t")
+
+
+def recognise(source: Source) -> bool:
+    """Whether the file is one of the three, by content where content tells."""
+    return source.head[:4] in (b"PK\x03\x04", b"PAR1") or source.path.suffix.lower() in (
+        ".csv",
+        ".tsv",
+    )
+
+
+def headers(source: Source) -> list[str]:
+    """The header row as it stands in the file."""
+    if source.head[:4] == b"PAR1":
+        return list(pq.read_schema(source.path).names)
+    if source.head[:4] == b"PK\x03\x04":
+        return [str(cell or "") for cell in next(_rows(source.path), [])]
+    return _csv_header(source)[0]
+
+
+def load(cursor: Cursor, source: Source) -> None:
+    """Make the table `sheet` of a file: column `row` is the line in the file, or the row of a Parquet."""
+    sql, count = statements("ingest"), len(headers(source))
+    if source.head[:4] == b"PAR1":
+        # DuckDB's own reader has had a hole in a compression of Parquet; pyarrow reads it first.
+        cursor.register("table_read", pq.read_table(source.path))
+        names = [f'"{name.replace(chr(34), chr(34) * 2)}"' for name in headers(source)]
+        _create(cursor, "table_read", names, 0)
+    elif source.head[:4] == b"PK\x03\x04":
+        rows = [[_text(cell) for cell in row] for row in _rows(source.path)][1:]
+        columns = {
+            f"c{i}": [row[i] if i < len(row) else None for row in rows] for i in range(count)
+        }
+        table = pa.table({name: pa.array(cells, pa.string()) for name, cells in columns.items()})
+        cursor.register("table_read", table)
+        _create(cursor, "table_read", list(columns), 1)
+    else:
+        names = [f"c{i}" for i in range(count)]
+        statement = sql["csv"].format(
+            columns=", ".join(f"'{name}': 'VARCHAR'" for name in names), cells=_cells(names)
+        )
+        values = {"file": str(source.path), "delimiter": _csv_header(source)[1]}
+        try:
+            cursor.execute(statement, values)
+        except duckdb.InvalidInputException as error:
+            why = str(error).splitlines()[0]
+            raise InvalidInputError.of(source.name, "the file", "a readable CSV", why) from error
+
+
+def _cells(names: list[str]) -> str:
+    return "".join(f", nullif(trim({name}::VARCHAR), '') AS c{i}" for i, name in enumerate(names))
+
+
+def _create(cursor: Cursor, table: str, names: list[str], header_rows: int) -> None:
+    sql = statements("ingest")["sheet"]
+    cursor.execute(sql.format(table=table, cells=_cells(names), header=header_rows))
+
+
+def _csv_header(source: Source) -> tuple[list[str], str]:
+    line = source.head.decode("utf-8-sig", errors="replace").splitlines()[:1] or [""]
+    delimiter = max(DELIMITERS, key=line[0].count)
+    return next(csv.reader(line, delimiter=delimiter), []), delimiter
+
+
+def _rows(path: Path) -> Iterator[tuple[object, ...]]:
+    """Rows of the first sheet, after a look at what the archive would unpack to."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        unpacked = sum(entry.file_size for entry in entries)
+        packed = max(sum(entry.compress_size for entry in entries), 1)
+    if unpacked > MAX_UNPACKED or unpacked / packed > MAX_RATIO or len(entries) > MAX_ENTRIES:
+        raise InvalidInputError.of(
+            path.name,
+            "the workbook",
+            f"at most {MAX_UNPACKED >> 20} MB unpacked, {MAX_RATIO} times its size, {MAX_ENTRIES} parts",
+            f"{unpacked >> 20} MB, {unpacked / packed:.0f} times, {len(entries)} parts",
+            "Export as CSV.",
+        )
+    book = load_workbook(path, read_only=True, data_only=True)
+    try:
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()
+        yield from sheet.iter_rows(values_only=True)
+    finally:
+        book.close()
+
+
+def _text(cell: object) -> str | None:
+    if cell is None:
+        return None
+    if isinstance(cell, datetime | date):
+        return cell.isoformat()[:10]
+    return str(cell).strip() or None
