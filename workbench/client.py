@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 
 from core.contracts import OnStep
 from core.errors import HeadwaterError, StoreError
@@ -56,10 +56,10 @@ def _ask_server(operation: Operation, address: str) -> Any:
     headers = {"authorization": f"Bearer {token}"} if token else {}
     payload = {"params": arguments} if operation.method == "GET" else {"json": arguments}
     try:
-        answer = httpx.request(
+        answer = httpx2.request(
             operation.method, address + path, headers=headers, timeout=TIMEOUT_SECONDS, **payload
         )
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise StoreError.of(
             "headwater",
             "the server that holds the stores",

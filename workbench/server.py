@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
+import webbrowser
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx2
 import uvicorn
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
 
+from core.errors import NotFoundError
 from workbench import __version__, scheduler
 from workbench.api.app import add_errors, build_router
 from workbench.context import Context, announce, shared
@@ -49,32 +53,39 @@ def build(settings: Settings, *, pages: bool = True, chores: bool = True) -> Fas
     add_errors(app)
 
     @app.api_route("/api/{path:path}", include_in_schema=False, methods=["GET", "POST", "PATCH"])
-    async def no_such_route(path: str) -> JSONResponse:
-        body = {
-            "ok": False,
-            "error": f"API: the path must be one of those in /api/docs. Got {'/api/' + path!r}.",
-            "hint": "",
-            "errors": [],
-            "status": 404,
-            "id": "",
-        }
-        return JSONResponse(body, 404)
+    def no_such_route(path: str) -> None:
+        raise NotFoundError.of("API", "the path", "one of those in /api/docs", f"/api/{path}")
 
     if streamlit_app is not None:
         app.mount("/", streamlit_app)
     return app
 
 
-def serve(settings: Settings) -> None:
-    """Serve until interrupted."""
+def serve(settings: Settings, *, open_browser: bool = False) -> None:
+    """Serve until interrupted; with `open_browser`, show the first page once the server answers."""
     with announce(settings):
-        uvicorn.run(
+        config = uvicorn.Config(
             build(settings),
             host=settings.host,
             port=settings.port,
             log_level="warning",
             timeout_graceful_shutdown=5,
         )
+        if open_browser:
+            threading.Thread(target=_show, args=(settings.address,), daemon=True).start()
+        uvicorn.Server(config).run()
+
+
+def _show(address: str, patience: float = 60.0) -> None:
+    """Open the browser of whoever has one as soon as the server is healthy."""
+    deadline = time.monotonic() + patience
+    with httpx2.Client(timeout=2.0) as client:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx2.HTTPError):
+                if client.get(f"{address}/api/health").is_success:
+                    webbrowser.open(address)
+                    return
+            threading.Event().wait(0.2)
 
 
 def _streamlit_app():  # type: ignore[no-untyped-def]

@@ -156,7 +156,7 @@ def _caller(context: Callable[[], Context]) -> Callable[..., Caller]:
         """The bearer token's owner; on a loopback server without one, the local user."""
         ctx = context()
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-        local = request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+        local = request.client is not None and _is_loopback(request.client.host)
         if scheme.lower() == "bearer":
             owner = tokens.verify(ctx, secret)
             return Caller(tenant=owner.tenant, actor=owner.user, local=local)
@@ -169,3 +169,10 @@ def _caller(context: Callable[[], Context]) -> Callable[..., Caller]:
         )
 
     return identify
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

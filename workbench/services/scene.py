@@ -76,13 +76,18 @@ def look(
         raise NotEnoughDataError.of(
             "scene", "data", "imported first", 0, "Run: headwater import PATH"
         )
+    # an account younger than the days asked for begins with days that never were
+    known = np.isfinite(panel.values).any(axis=(0, 2))
+    lived = slice(int(np.argmax(known)), None)
+    panel = panel.select(times=lived)
+    settings = context.metrics.settings(tenant, which, days=days, as_of=as_of).select(times=lived)
     graph = context.metrics.graph(tenant, which)
     maturity = fit_maturity(context.metrics.maturity(tenant, which, as_of=as_of))
     baseline = fit_baseline(
         panel,
         graph=graph,
         maturity=maturity,
-        as_of=None if as_of is None else np.datetime64(as_of.date()),
+        as_of=_downloaded(context, tenant, which, as_of),
         expected_days=announced(context, tenant, which, panel, graph),
     )
     reference, spread = expected(panel, baseline)
@@ -90,12 +95,21 @@ def look(
         domain=which,
         panel=panel,
         graph=graph,
-        settings=context.metrics.settings(tenant, which, days=days, as_of=as_of),
+        settings=settings,
         baseline=baseline,
         residual=residuals(panel, baseline),
         reference=reference,
         spread=spread,
     )
+
+
+def _downloaded(
+    context: Context, tenant: str, domain: Domain, as_of: datetime | None
+) -> np.datetime64 | None:
+    """Day of the newest download that was known: from it on nothing more has settled."""
+    newest = context.metrics.newest(tenant, domain)
+    moments = [moment for moment in (newest, as_of) if moment is not None]
+    return np.datetime64(min(moments).date()) if moments else None
 
 
 def announced(context: Context, tenant: str, domain: Domain, panel: Panel, graph: Graph) -> Bools:

@@ -27,8 +27,8 @@ SPOKEN = {
     "isolation_forest": "isolation-forest",
 }
 """The specification's words for detectors of the catalogue."""
-LEAST_TRAINING = 42
-"""Days below which the newest window may not be kept out of training."""
+LEAST_TRAINING = 35
+"""Days with an expectation below which the newest window must teach too."""
 
 
 def serve(
@@ -76,11 +76,14 @@ def serve(
 
 
 def training_part(residual: Panel, window: int) -> Panel:
-    """All but the newest window where history allows: what is to be judged must not teach what is normal."""
-    length = len(residual.periods)
-    return residual.select(
-        times=slice(0, length - window if length >= LEAST_TRAINING + window else length)
-    )
+    """The days with something to learn from, without the newest window where history allows.
+
+    What is to be judged must not teach what is normal.
+    """
+    known = np.flatnonzero(np.isfinite(residual.values).any(axis=(0, 2)))
+    first, length = int(known[0]) if len(known) else 0, len(residual.periods)
+    enough = length - first >= LEAST_TRAINING
+    return residual.select(times=slice(first, length - window if enough else length))
 
 
 # ── Streaming parts ──────────────────────────────────────────────────────────────────────────────
