@@ -5,9 +5,10 @@ import shutil
 from core.errors import StoreError
 from tests.workbench.conftest import Clock
 from workbench import __version__
-from workbench.context import Context
+from workbench.context import Context, announce, open_context
 from workbench.plain import plain
 from workbench.services import algorithms, health, schedule
+from workbench.settings import Settings
 
 
 def test_a_well_home_says_so(ctx: Context) -> None:
@@ -31,16 +32,21 @@ def test_a_sick_store_is_named_and_the_others_still_looked_at(ctx: Context) -> N
     assert found.checks["records"].ok
 
 
-def test_a_scheduler_that_stopped_is_noticed(ctx: Context, clock: Clock) -> None:
-    schedule.mark_started(ctx, "detection")
-    clock.advance(minutes=30)
-    found = health.check(ctx)
-    assert found.ok
-    assert found.scheduler_age_seconds == 1800
-    clock.advance(hours=2)
-    found = health.check(ctx)
-    assert not found.ok
-    assert found.checks["scheduler"].detail == "last started 150 minutes ago"
+def test_a_scheduler_that_stopped_is_noticed_where_there_should_be_one(
+    settings: Settings, clock: Clock
+) -> None:
+    with announce(settings), open_context(settings, clock=clock) as ctx:
+        schedule.mark_started(ctx, "detection")
+        clock.advance(minutes=30)
+        found = health.check(ctx)
+        assert found.ok
+        assert found.scheduler_age_seconds == 1800
+        clock.advance(hours=2)
+        found = health.check(ctx)
+        assert not found.ok
+        assert found.checks["scheduler"].detail == "last started 150 minutes ago"
+    with open_context(settings, clock=clock) as ctx:
+        assert health.check(ctx).ok
 
 
 def test_chores_remember_their_last_good_run(ctx: Context, clock: Clock) -> None:
