@@ -82,12 +82,14 @@ class LstmAutoencoder(Detector):
         scale = Scale.learn(panel.values)
         values, padded = _windows(scale, panel)
         ends_seen = ~np.isnan(values[:, :, -1]).all(axis=-1) & ~padded[:, :, -1]
-        split = len(panel.periods) - max(1, round(VALIDATION * len(panel.periods)))
+        # residuals start weeks after their panel: the latest 20 % are those of the observed periods
+        first, n_time = int(ends_seen.any(axis=0).argmax()), len(panel.periods)
+        split = n_time - max(1, round(VALIDATION * (n_time - first)))
         rng = np.random.default_rng(self.params.seed)
         parts = []
         for times, most in (
             (range(split), self.params.windows),
-            (range(split, len(panel.periods)), max(1, self.params.windows // 4)),
+            (range(split, n_time), max(1, self.params.windows // 4)),
         ):
             rows, ends = np.nonzero(ends_seen[:, times.start : times.stop])
             if not len(rows):

@@ -95,6 +95,13 @@ def test_the_kept_weights_are_those_of_the_best_epoch():
     assert history["best"] == int(np.argmin(steps))
 
 
+def test_a_history_that_begins_late_in_the_panel_is_split_where_it_begins():
+    values = sample().values.copy()
+    values[:, :36] = np.nan
+    fitted = LstmAutoencoder(QUICK).fit(sample().with_values(values))
+    assert (fitted.score(sample().with_values(values))[:, 36:] > 0).all()
+
+
 def test_a_panel_without_a_single_observed_window_is_refused():
     empty = sample().with_values(np.full_like(sample().values, np.nan))
     with pytest.raises(NotEnoughDataError, match="windows must be at least 1"):
