@@ -1,0 +1,1 @@
+"""From an algorithm to the version in use: trained, signed, verified, served."""

@@ -15,14 +15,20 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HEADWATER_", frozen=True, extra="forbid")
 
-    home: Path = Field(Path("var"), description="Folder of databases, models and keys")
-    database_url: str = Field("", description="Records database; SQLite in `home` when empty")
-    host: str = Field("127.0.0.1", description="Address to listen on")
-    port: int = Field(8501, ge=0, le=65535, description="Port to listen on")
-    tenant: str = Field("local", min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    home: Path = Field(default=Path("var"), description="Folder of databases, models and keys")
+    database_url: str = Field(
+        default="", description="Records database; SQLite in `home` when empty"
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on")
+    port: int = Field(default=8501, ge=0, le=65535, description="Port to listen on")
+    tenant: str = Field(
+        default="local", min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$"
+    )
     user: str = Field(default_factory=getpass.getuser, min_length=1, max_length=128)
-    retention_days: int = Field(90, ge=1, description="Days until resolved alerts go to history")
-    loaded_models: int = Field(8, ge=1, description="Fitted models kept in memory")
+    retention_days: int = Field(
+        default=90, ge=1, description="Days until resolved alerts go to history"
+    )
+    loaded_models: int = Field(default=8, ge=1, description="Fitted models kept in memory")
 
     @property
     def on_loopback(self) -> bool:
