@@ -21,7 +21,11 @@ from core.features.season import delayed, season, trailing
 CAP = 15.0
 """Standard deviations beyond which one residual is as odd as another."""
 FLAGGED = 4.0
-"""A past day this many standard deviations off does not teach what is normal."""
+"""A past day this many standard deviations off does not teach what is normal …"""
+NEW_NORMAL = 14
+"""… unless as many days before it were off as well: what lasts becomes normal."""
+SURPRISE = 5.0
+"""A thin day speaks nevertheless when its count is this many times what would make it thick."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ def fit_baseline(
             a, b = _columns(noise[lineage.level])
             # in place of the residual itself, which costs five times as much
             unrest = square / (a * (1.0 + extra * volume) + b * volume)
-            weight = ~(unrest > FLAGGED**2)
+            weight = _teaching(unrest > FLAGGED**2)
         rates.append(rate)
         extras.append(extra)
         noises.append(noise)
@@ -176,7 +180,8 @@ def residuals(panel: Panel, baseline: Baseline) -> Panel:
         z = _standardised(link, count, exposure, rate, extra, noise) / baseline.scale[index]
         volume = exposure * rate if link.counted else exposure
         with np.errstate(invalid="ignore"):
-            silent = ~(volume >= link.least) | (baseline.expected_days & (z * link.promo > 0))
+            loud = (volume >= link.least) | (link.counted & (count >= SURPRISE * link.least))
+            silent = ~loud | (baseline.expected_days & (z * link.promo > 0))
         columns.append(np.where(silent, np.nan, np.clip(z, -CAP, CAP)))
     return panel.with_values(np.stack(columns, axis=-1), CHANNELS)
 
@@ -372,6 +377,13 @@ def _standardised(
             return np.asarray(2.0 / np.sqrt(c) * (observed - middle))
         deviation = np.log(count / exposure / rate)
         return np.where(np.isfinite(deviation), deviation / np.sqrt(a / exposure + c), np.nan)
+
+
+def _teaching(off: Bools) -> Bools:
+    """Days that were not off, or that end a run of more than `NEW_NORMAL` such days."""
+    so_far = np.cumsum(off, axis=1)
+    before_run = np.maximum.accumulate(np.where(off, 0, so_far), axis=1)
+    return ~off | (so_far - before_run > NEW_NORMAL)
 
 
 def _columns(noise: Floats) -> tuple[Floats, Floats]:

@@ -148,6 +148,24 @@ def test_past_incidents_do_not_become_normal():
     )
 
 
+def test_what_lasts_becomes_normal():
+    node = "campaign:0.0.1"
+    panel, graph = account(shape=SHAPE, days=150, faults={node: {"impressions": 0.5}}, onset=60)
+    z = residuals(panel, fit_baseline(panel, graph=graph)).metric("impressions")[panel.row_of[node]]
+    assert (z[60:74] < -4).all()
+    assert (np.abs(z[-10:]) < 3).all()
+
+
+def test_a_burst_where_nothing_was_to_be_expected_is_heard():
+    panel, graph = account(shape=SHAPE)
+    row = panel.row_of["keyword:0.0.0.0.0"]
+    panel.values[row] = 0.0
+    panel.values[row, 72] = (800.0, 40.0, 30.0, 0.0, 0.0)
+    z = residuals(panel, fit_baseline(panel, graph=graph)).metric("impressions")[row]
+    assert z[72] > 4
+    assert np.isnan(z[:72]).all()
+
+
 def test_excluded_days_do_not_teach():
     panel, graph = account(shape=SHAPE)
     excluded = np.zeros(panel.values.shape[:2], dtype=bool)
