@@ -236,7 +236,7 @@ def since_last_visit(
 
 def statistics(ctx: Context, tenant: str, *, domain: str = "") -> AlertStatistics:
     """Totals over the live alerts of a domain, or of all."""
-    scope = {"tenant": tenant, "domain": domain}
+    scope: dict[str, Any] = {"tenant": tenant, "domain": domain}
     totals, detectors, top = ctx.records.read(
         tenant,
         lambda session: (
