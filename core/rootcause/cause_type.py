@@ -47,7 +47,9 @@ class Verdict:
     settings: float
 
 
-def judge(domain: Domain, level: str, shifts: Sequence[Shift], settings: Settings | None) -> Verdict:
+def judge(
+    domain: Domain, level: str, shifts: Sequence[Shift], settings: Settings | None
+) -> Verdict:
     """The cause type of a root at `level` that shows `shifts`; "unknown" where none fits better.
 
     settings : what was set at the node (before, after); None where nobody knows

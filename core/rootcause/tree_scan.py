@@ -272,7 +272,7 @@ def _candidate(
         "plausible": heat * min(max(verdict.shifts, -PLAUSIBLE), PLAUSIBLE),
         "settings": heat * verdict.settings,
     }
-    changed = tuple(shift for shift, more in zip(shifts, earned, strict=True) if more > 0)
+    changed = tuple(shifts[index] for index in np.argsort(-earned) if earned[index] > 0)
     return Candidate(row, world.time - 1 - onset, changed, verdict, terms)
 
 
