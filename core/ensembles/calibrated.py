@@ -173,7 +173,13 @@ class CalibratedEnsemble(Detector):
         values = panel.values
         if labels is not None:
             values = np.where(labels[:, :, None], np.nan, values)
-        panel = panel.with_values(values)
+        # a baseline says nothing of its first weeks; they are no history to be split
+        first = int(np.isfinite(values).any(axis=(0, 2)).argmax())
+        panel = panel.with_values(values).select(times=slice(first, None))
+        values = panel.values
+        if len(panel.periods) < self.tags.min_times:
+            rule = f"at least {self.tags.min_times}"
+            raise NotEnoughDataError.of(self.name, "observed periods", rule, len(panel.periods))
         cut = len(panel.periods) - max(2, round(VALIDATION * len(panel.periods)))
         early = panel.select(times=slice(None, cut))
         late = panel.select(times=slice(max(0, cut - CONTEXT), None))

@@ -118,6 +118,19 @@ def test_when_no_part_can_learn_the_reasons_are_given():
         ).fit(noise())
 
 
+def test_weeks_without_residuals_are_no_history():
+    panel, late = noise(days=80), noise(days=80)
+    late.values[:, :40] = np.nan
+    observed = panel.select(times=slice(40, None))
+    probe = noise(seed=2)
+    np.testing.assert_array_equal(
+        fitted(panel=late).score(probe), fitted(panel=observed).score(probe)
+    )
+    late.values[:, :72] = np.nan
+    with pytest.raises(NotEnoughDataError, match=r"observed periods must be at least 10\. Got 8"):
+        fitted(panel=late)
+
+
 def test_labelled_incidents_neither_train_nor_calibrate():
     panel = noise(seed=8)
     labels = np.zeros(panel.values.shape[:2], dtype=bool)
