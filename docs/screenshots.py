@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 OUT = Path(__file__).parent / "screenshots"
 SIZE = {"width": 1366, "height": 768}
+WHOLE = 1700
 CHROMIUM = (
     "--no-sandbox",
     "--disable-gpu",
@@ -60,9 +61,10 @@ def walk(page: Page, url: str, scheme: str, out: Path) -> None:
     def picture(name: str) -> None:
         settle(page)
         page.screenshot(path=out / f"{name}-{scheme}.png", animations="disabled")
-        page.screenshot(
-            path=out / f"{name}-{scheme}-whole.png", animations="disabled", full_page=True
-        )
+        page.set_viewport_size({**SIZE, "height": WHOLE})
+        settle(page)
+        page.screenshot(path=out / f"{name}-{scheme}-whole.png", animations="disabled")
+        page.set_viewport_size(SIZE)
 
     page.goto(f"{url}/triage")
     expect(page.get_by_text("Where it started")).to_be_visible(timeout=60_000)

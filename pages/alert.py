@@ -117,6 +117,8 @@ def meaning(detail: AlertDetail, view: AlertView) -> None:
     facts("Settings at detection", view.settings)
     facts("Market at detection", view.market)
     st.markdown("**History**")
+    if not detail.history:
+        st.caption("Nobody has touched it yet.")
     for event in detail.history:
         st.caption(f"{words.moment(event.at, view.zone)} · {event.actor} · {event.verb}")
     for comment in detail.comments:

@@ -37,7 +37,7 @@ def verdict(record: Any, view: CauseView, chosen: Candidate) -> None:
         st.markdown(
             f"**{chosen.type_label}** at {words.level(chosen.level).lower()} **{chosen.name}**  \n"
             f"since {words.day(chosen.onset)} · confidence {words.percent(chosen.confidence, 0)} · "
-            f"{words.count(chosen.hops, 'hop')} up"
+            f"{words.count(chosen.hops, 'hop') + ' up' if chosen.hops else 'right here'}"
         )
         st.markdown("\n".join(f"- {sentence}" for sentence in chosen.evidence))
         if view.siblings:
@@ -99,13 +99,14 @@ def page() -> None:
                 actions(incident or alert)
     path = chosen.path if view.candidates else (alert.entity,)
     with left:
-        frame.draw(
-            "From cause to effect",
-            graph_view.hierarchy(view.nodes, view.edges, path, colours),
-            lambda: tables.nodes(view.nodes, path),
-            alt=f"Hierarchy of {len(view.nodes)} nodes, causes left; the path is {' to '.join(path)}.",
-            key=f"graph:{alert.id}:{view.method}:{path[0]}",
-        )
+        if view.nodes:
+            frame.draw(
+                "From cause to effect",
+                graph_view.hierarchy(view.nodes, view.edges, path, colours),
+                lambda: tables.nodes(view.nodes, path),
+                alt=f"Hierarchy of {len(view.nodes)} nodes, causes left; the path is {' to '.join(path)}.",
+                key=f"graph:{alert.id}:{view.method}:{path[0]}",
+            )
         if view.lanes:
             frame.draw(
                 "Order of onset",

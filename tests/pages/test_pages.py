@@ -181,12 +181,18 @@ def test_undo_with_nothing_to_undo_is_told_not_raised(detected: Context) -> None
     assert "undo" in test.toast[0].value
 
 
-def test_resolving_the_incident_quiets_the_triage(detected: Context) -> None:
+def test_resolving_the_incident_quiets_the_triage_and_undo_brings_it_back(
+    detected: Context,
+) -> None:
     (incident,) = incidents.page(detected, TENANT).incidents
-    test = visit("triage")
-    test.button(f"resolve:incident {incident.id}").click().run()
-    assert "No open alerts. Last run 17 Mar 2026, 06:02 UTC, " in words(test)
-    assert "No open incident" in words(test)
+    test = visit("cause", alert=str(incident.alert_id))
+    press(test, "Resolve")
+    assert test.toast[0].value == f"Resolved incident {incident.id}. Undo (U) takes it back."
+    quiet = words(visit("triage"))
+    assert "No open alerts. Last run 17 Mar 2026, 06:02 UTC, 91 entities scored." in quiet
+    assert "No open incident" in quiet
+    press(test, "Undo")
+    assert "Budget cut on campaign Brand 0.1.2" in words(visit("triage"))
 
 
 def test_the_alert_page_shows_evidence_and_meaning(detected: Context) -> None:

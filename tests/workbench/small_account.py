@@ -75,6 +75,9 @@ class Arrays:
             for name, column in zip(names, zip(*rows, strict=True), strict=True)
         }
 
+    def newest(self, tenant: str, domain: Any) -> datetime | None:
+        return NOW if self.data else None
+
     def calendar(self, tenant: str, domain: Any) -> list[Any]:
         return []
 

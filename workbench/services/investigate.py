@@ -12,7 +12,7 @@ import numpy as np
 from core import catalog
 from core.contracts import Alarm, Floats, Ratio
 from core.features.funnel import CHANNELS, FUNNEL
-from core.hierarchy.layout import layered
+from core.hierarchy.layout import Layout, layered
 from data.alert_feed import Filters, page
 from data.records import ACTIVE, AlertRow
 from workbench.context import Context
@@ -303,18 +303,20 @@ def cause_view(
     path = found[0].path if found else (alert.entity,)
     focus = _focus(scene, alert, scene.panel.row_of.get(alert.entity))
     first = _first_days(scene, judged, alert)
-    drawn = layered(
-        scene.graph,
-        alert.entity if alert.entity in scene.graph.net else path[-1],
-        weight=_weights(judged, scene, first),
-        keep=[node for candidate in found[:3] for node in candidate.path],
-        limit=DRAWN,
-    )
+    known = alert.entity in scene.graph.net
+    drawn = Layout((), ())
+    if known:
+        drawn = layered(
+            scene.graph,
+            alert.entity,
+            weight=_weights(judged, scene, first),
+            keep=[node for candidate in found[:3] for node in candidate.path],
+            limit=DRAWN,
+        )
     severities = _severities(context, tenant, [spot.node for spot in drawn.spots])
-    places = {
-        day: place + 1 for place, day in enumerate(sorted({day for day, _ in first.values()}))
-    }
     shown = [spot.node for spot in drawn.spots if spot.node in first]
+    onsets = sorted({first[node][0] for node in shown})
+    places = {day: place for place, day in enumerate(onsets, start=1)}
     nodes = tuple(
         Node(
             spot.node,
@@ -341,8 +343,16 @@ def cause_view(
         lanes=_lanes(scene, first, shown, path, severities),
         siblings_anomalous=sum(sibling in first for sibling in siblings),
         siblings=len(siblings),
-        notices=() if kept else ("Computed now with today's data, not at detection.",),
+        notices=_notices(known, bool(kept)),
     )
+
+
+def _notices(known: bool, kept: bool) -> tuple[str, ...]:
+    told = {
+        "This entity is no longer in the hierarchy; its record stands.": not known,
+        "Computed now with today's data, not at detection.": known and not kept,
+    }
+    return tuple(sentence for sentence, holds in told.items() if holds)
 
 
 def causes(

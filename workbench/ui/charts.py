@@ -360,7 +360,8 @@ def timeline(
     chart.update_layout(
         showlegend=True, legend={"traceorder": "reversed", "font": {"size": 11}}, bargap=0.15
     )
-    chart.update_yaxes(rangemode="tozero", tickformat="d")
+    highest = max((sum(day) for day in zip(*counts.values(), strict=True)), default=0)
+    chart.update_yaxes(rangemode="tozero", tickformat="d", dtick=1 if highest < 5 else None)
     chart.update_xaxes(type="date", tickformat="%-d %b")
     return chart
 
