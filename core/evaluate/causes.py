@@ -156,4 +156,5 @@ def _onset(row: Mapping[str, Any]) -> np.datetime64:
 
 
 def _day(moment: np.datetime64) -> np.datetime64:
-    return np.datetime64(moment, "D")
+    day: np.datetime64 = moment.astype("datetime64[D]")
+    return day

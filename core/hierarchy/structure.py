@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -59,3 +60,35 @@ def membership(graph: Graph, entities: Sequence[str]) -> sparse.csr_array:
         if wider.nnz == below.nnz:
             return sparse.csr_array(below[: len(entities), : len(entities)])
         below = wider
+
+
+def way(graph: Graph, start: str, end: str) -> tuple[str, ...]:
+    """Nodes from `start` to `end`: straight down where `start` lies above, else by the nearest common relative.
+
+    Just the two ends where nothing connects them.
+    """
+    down: dict[str, tuple[str, ...]] = {end: (end,)}
+    rising = deque([end])
+    while rising:
+        node = rising.popleft()
+        for parent in graph.net.pred[node]:
+            if parent not in down:
+                down[parent] = (parent, *down[node])
+                rising.append(parent)
+    best: tuple[str, ...] = ()
+    seen = {start}
+    spreading: deque[tuple[str, ...]] = deque([(start,)])
+    while spreading:
+        path = spreading.popleft()
+        if best and len(path) >= len(best):
+            break
+        if path[-1] in down:
+            # nothing shorter leads on from here
+            joined = (*path[:-1], *down[path[-1]])
+            best = joined if not best or len(joined) < len(best) else best
+            continue
+        for near in (*graph.net.pred[path[-1]], *graph.net.succ[path[-1]]):
+            if near not in seen:
+                seen.add(near)
+                spreading.append((*path, near))
+    return best or (start, end)

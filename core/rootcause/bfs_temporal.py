@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 
 from core.contracts import Bools, Case, Cause, Domain, Floats, Localizer, Panel, Params, Tags, param
 from core.domains import DOMAINS
 from core.errors import InvalidInputError
+from core.hierarchy.structure import way
 from core.rootcause.cause_type import Shift, day, judge, told
 from core.rootcause.deviation import FUNNEL, counts
 
@@ -68,7 +68,7 @@ class BfsTemporal(Localizer):
         alarm_onset = onsets.get(case.alarm.node, now)
         found = []
         for node, onset in onsets.items():
-            path = tuple(nx.shortest_path(case.graph.net, node, case.alarm.node))
+            path = way(case.graph, node, case.alarm.node)
             worst = float(case.p_values[row_of[node], onset : now + 1].min())
             terms = {
                 "lead": p.lead * min(max(alarm_onset - onset, 0) / 3.0, 1.0),

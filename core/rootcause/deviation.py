@@ -67,7 +67,7 @@ class Deviations:
     design   : (n_node, n_leaf), the share of a leaf's traffic that a change at the node touches. 1 below the node;
                a leaf of another view that meets the node in a bridge (an ad and a keyword of one ad group) is
                touched by the share of the bridge's traffic that runs through the node
-    edges    : (n_edge, 2) rows of parent and child
+    edges    : (n_edge, 2) rows of parent and child, in order of the child
     seen     : (n_leaf, n_time, n_channel) observed counts
     expected : the same, expected
     noise    : (n_leaf, n_channel, 2): variance of seen/expected is first/expected + second
@@ -142,7 +142,8 @@ def _edges(
             )
             if not near and pair[::-1] not in covers
         }
-    return np.array(sorted(pairs), dtype=np.intp).reshape(-1, 2)
+    by_child = sorted(pairs, key=lambda pair: pair[::-1])
+    return np.array(by_child, dtype=np.intp).reshape(-1, 2)
 
 
 def _design(

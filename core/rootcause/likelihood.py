@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse, special
 
 from core.contracts import Floats
-from core.rootcause.deviation import FUNNEL, Deviations
+from core.rootcause.deviation import FUNNEL, Deviations, Rows
 
 MEMORY = 28  # periods before the window that taught what is expected
 PAST = 4  # earlier windows that teach what drift is normal
@@ -72,17 +71,17 @@ class World:
         """Number of periods; the newest is the last."""
         return int(self.expected.shape[1])
 
-    def at_leaves(self, stop: int) -> tuple[Floats, Floats]:
-        """Weighted deviation and information of every leaf over the last 1…window periods before `stop`.
+    def at_leaves(self, stop: int, rows: Rows | slice = slice(None)) -> tuple[Floats, Floats]:
+        """Weighted deviation and information of leaves over the last 1…window periods before `stop`.
 
         A period's deviation (seen − expected) / expected has variance a / expected + b; its information is the
         inverse. Periods add up.
         """
         width = self.leaf_drift.shape[1]
-        expected = self.expected[:, stop - width : stop]
-        counting, daily = np.moveaxis(self.found.noise[:, None], -1, 0)
+        expected = self.expected[rows, stop - width : stop]
+        counting, daily = np.moveaxis(self.found.noise[rows, None], -1, 0)
         scale = np.where(expected > 0, 1.0 / (counting + daily * expected), 0.0)
-        gap = (self.found.seen[:, stop - width : stop] - expected) * scale
+        gap = (self.found.seen[rows, stop - width : stop] - expected) * scale
         return _newest_first(gap), _newest_first(expected * scale)
 
     def held(self, gap: Floats, information: Floats) -> tuple[Floats, Floats]:
@@ -119,7 +118,10 @@ class World:
         spill = _times(self.found.design, leaves[1])[child] / known
         alone = np.maximum(gap[child] / known - shared * spill, -1.0)
         left = 1.0 / known + local + spill**2 * common * doubt / (common + doubt)
-        np.minimum.at(gain, child, log_ratio(alone, left))
+        if len(child):
+            first = np.flatnonzero(np.diff(child, prepend=-1))
+            least = np.minimum.reduceat(log_ratio(alone, left), first, axis=0)
+            gain[child[first]] = np.minimum(gain[child[first]], least)
         return Estimate(change, variance, gain)
 
     def at_node(self, row: int) -> tuple[Floats, Floats]:
@@ -128,8 +130,9 @@ class World:
         Drift is left out: it is on both sides of an onset, so it says nothing about when.
         """
         share = self.found.design[[row]]
-        gap, information = self.at_leaves(self.time)
-        return _times(share, gap)[0], _times(share.power(2), information)[0]
+        gap, information = self.at_leaves(self.time, share.indices)
+        weight = share.data[:, None, None]
+        return (weight * gap).sum(axis=0), (weight**2 * information).sum(axis=0)
 
     def without(self, row: int, change: Floats, start: int, unlike: float) -> tuple[World, Floats]:
         """The world in which a change (n_channel,) at `row` from `start` on is expected, and the shift it makes at every node.
@@ -181,7 +184,7 @@ def _variance(information: Floats) -> Floats:
     return 1.0 / np.maximum(information, LEAST)
 
 
-def _drift(past: Sequence[tuple[Floats, Floats]], level: NDArray[np.intp], floor: Floats) -> Floats:
+def _drift(past: Sequence[tuple[Floats, Floats]], level: Rows, floor: Floats) -> Floats:
     """Variance of past windows' changes beyond what counting explains: per level, leaning to each row's own."""
     if not past:
         return floor

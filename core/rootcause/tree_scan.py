@@ -14,16 +14,17 @@ matching pursuit: S. Mallat, Z. Zhang (IEEE Transactions on Signal Processing, 1
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
-import networkx as nx
 import numpy as np
 
 from core.contracts import Case, Cause, Domain, Floats, Localizer, Panel, Params, Tags, param
 from core.domains import DOMAINS
 from core.errors import InvalidInputError
+from core.hierarchy.structure import way
 from core.rootcause.cause_type import Settings, Shift, Verdict, day, judge, told
 from core.rootcause.deviation import FUNNEL, Deviations, Rows, deviations
 from core.rootcause.likelihood import Estimate, World, log_ratio
@@ -112,7 +113,7 @@ class Scan:
     findings: tuple[Finding, ...]
     domain: Domain
     panel: Panel
-    settings: Sequence[Settings | None]
+    settings: Callable[[int], Settings | None]
 
     def causes(self, case: Case) -> list[Cause]:
         """Candidates for one alarm: those of the finding that its node shows most clearly."""
@@ -134,7 +135,7 @@ class Scan:
     def _cause(self, case: Case, candidate: Candidate) -> Cause:
         node = self.panel.entities[candidate.row]
         onset = self.panel.periods.labels[candidate.start]
-        path = way(case, node)
+        path = way(case.graph, node, case.alarm.node)
         return Cause(
             node,
             candidate.verdict.type,
@@ -144,17 +145,8 @@ class Scan:
             candidate.terms,
             candidate.score,
             candidate.confidence,
-            tuple(told(self.domain, candidate.shifts, self.settings[candidate.row], day(onset))),
+            tuple(told(self.domain, candidate.shifts, self.settings(candidate.row), day(onset))),
         )
-
-
-def way(case: Case, node: str) -> tuple[str, ...]:
-    """Nodes from a cause to the alarm's node: down where it is an ancestor, else the shortest way."""
-    net, alarm = case.graph.net, case.alarm.node
-    try:
-        return tuple(nx.bidirectional_shortest_path(net, node, alarm))
-    except nx.NetworkXNoPath:
-        return tuple(nx.bidirectional_shortest_path(net.to_undirected(as_view=True), node, alarm))
 
 
 # ── The scan ─────────────────────────────────────────────────────────────────────────────────────
@@ -187,23 +179,19 @@ def _changes(root: Candidate) -> Floats:
     return np.array([change.get(name, 0.0) for name in CHANNELS])
 
 
-def _settings(case: Case, found: Deviations) -> list[Settings | None]:
-    """What was set at each node; where a node has no setting of its own, what half of its leaves agree on."""
-    below: dict[int, dict[str, list[tuple[float, float]]]] = {}
-    inside = found.design.tocsc()
-    for column, leaf in enumerate(found.leaves):
-        own = case.settings.get(found.nodes[leaf], {})
-        if own:
-            rows = inside.indices[inside.indptr[column] : inside.indptr[column + 1]]
-            whole = inside.data[inside.indptr[column] : inside.indptr[column + 1]] == 1.0
-            for row in rows[whole]:
-                for name, pair in own.items():
-                    below.setdefault(int(row), {}).setdefault(name, []).append(pair)
-    return [
-        {name: _agreed(pairs) for name, pairs in below.get(row, {}).items()} | dict(own or {})
-        or None
-        for row, own in enumerate(map(case.settings.get, found.nodes))
-    ]
+def _settings(case: Case, found: Deviations) -> Callable[[int], Settings | None]:
+    """Row → what was set there; for what a node does not set itself, what half of its leaves agree on."""
+
+    def of(row: int) -> Settings | None:
+        share = found.design[[row]]
+        below: dict[str, list[tuple[float, float]]] = {}
+        for leaf in found.leaves[share.indices[share.data == 1.0]]:
+            for name, pair in case.settings.get(found.nodes[leaf], {}).items():
+                below.setdefault(name, []).append(pair)
+        agreed = {name: _agreed(pairs) for name, pairs in below.items()}
+        return {**agreed, **case.settings.get(found.nodes[row], {})} or None
+
+    return cache(of)
 
 
 def _agreed(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -216,7 +204,7 @@ def _candidates(
     estimate: Estimate,
     world: World,
     domain: Domain,
-    settings: Sequence[Settings | None],
+    settings: Callable[[int], Settings | None],
     params: TreeScanParams,
 ) -> tuple[Candidate, ...]:
     """The strongest change and its rivals for the same deviation, best first; empty below the threshold."""
@@ -256,7 +244,7 @@ def _candidate(
     estimate: Estimate,
     world: World,
     domain: Domain,
-    settings: Sequence[Settings | None],
+    settings: Callable[[int], Settings | None],
     params: TreeScanParams,
 ) -> Candidate:
     shifts = [
@@ -265,7 +253,7 @@ def _candidate(
             CHANNELS, estimate.change[row, onset], estimate.variance[row, onset], strict=True
         )
     ]
-    verdict = judge(domain, world.found.levels[row], shifts, settings[row])
+    verdict = judge(domain, world.found.levels[row], shifts, settings(row))
     earned = estimate.gain[row, onset] - params.penalty
     terms = {
         "explained": float(np.maximum(earned, 0.0).sum()),

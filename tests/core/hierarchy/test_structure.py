@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from core.errors import InvalidInputError, UnknownNameError
-from core.hierarchy.structure import hierarchy, membership
+from core.hierarchy.structure import hierarchy, membership, way
+from tests.core.planted_tree import account
 
 NODES = [{"id": name, "level": name[0], "name": name.upper()} for name in ("a", "b", "c", "d")]
 
@@ -35,3 +36,20 @@ def test_membership_rolls_a_dag_up_once_per_leaf() -> None:
 def test_membership_knows_entities_outside_the_graph_as_alone() -> None:
     graph = hierarchy(NODES, [("a", "b")])
     assert membership(graph, ("x", "a")).toarray().tolist() == [[1, 0], [0, 1]]
+
+
+def test_way_goes_straight_down_or_up_or_over_a_common_relative() -> None:
+    graph = account()
+    straight = ("profile:1", "portfolio:P0", "campaign:C0", "ad_group:G0", "keyword:K0.1")
+    assert way(graph, straight[0], straight[-1]) == straight
+    assert way(graph, straight[-1], straight[1]) == straight[:0:-1]
+    assert way(graph, "asin:1/A1", "keyword:K0.1") == (
+        "asin:1/A1",
+        "ad:D0.1",
+        "ad_group:G0",
+        "keyword:K0.1",
+    )
+    assert way(graph, "ad_group:G0", "ad_group:G1") == ("ad_group:G0", "campaign:C0", "ad_group:G1")
+    assert way(graph, "ad_group:G0", "ad_group:G0") == ("ad_group:G0",)
+    apart = hierarchy(NODES, [("a", "b")])
+    assert way(apart, "a", "d") == ("a", "d")
