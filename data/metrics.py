@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from data.ingest.batch import Batch, Known, Refusal
 
 END = datetime(9999, 12, 31, tzinfo=UTC).replace(tzinfo=None)
 NO_DAY = np.iinfo(np.int64).max
+LINKS = ("profile", "metric", "age_days", "reported", "next_reported")
 TABLES = ("entity", "description", "edge", "delivery", "event", "batch", "refusal")
 
 
@@ -37,16 +38,6 @@ class CalendarEvent:
     last: date
     kind: str
     name: str
-
-
-class Matured(NamedTuple):
-    """Sums of a profile's metric known `age_days` after their day (1 = the next morning), and at the end."""
-
-    profile: str
-    metric: str
-    age_days: int
-    reported: float
-    final: float
 
 
 @dataclass(frozen=True)
@@ -89,6 +80,10 @@ class MetricStore:
             if loaded.new:
                 batches.settle(self._duck, domain, loaded.new)
         return loaded
+
+    def digests(self, tenant: str) -> frozenset[str]:
+        """SHA-256 of every file in force: what `read_many` need not read again."""
+        return frozenset(row["sha256"] for row in self._ask("digests", tenant=tenant))
 
     def undo(self, tenant: str, batch_id: int) -> int:
         """Take back everything one batch brought; returns the observations removed."""
@@ -193,19 +188,19 @@ class MetricStore:
 
     def maturity(
         self, tenant: str, domain: Domain, *, as_of: datetime | date | None = None
-    ) -> list[Matured]:
-        """How figures grow with age, by profile, metric and age: what was reported, what it comes to.
+    ) -> dict[str, NDArray[Any]]:
+        """How figures grew from one morning to the next, as `core.features.maturity` learns from it.
 
-        Development factors between one age and the next, of the same cells at the highest level that
-        reports, are multiplied up (chain ladder: Mack, ASTIN Bulletin 23, 1993): days seen young are not
-        final yet, so "reported over final" of finished days alone would leave most of them out.
+        Equally long columns profile, metric, age_days, reported, next_reported: sums over the same cells at
+        the highest level that reports, as told at that age and a day later.
         """
         moment = _moment(as_of)
         _, delivered = self._world(tenant, domain, moment)
         reporting = np.flatnonzero(delivered.delivered.any(axis=1)) % len(domain.levels)
-        if not len(reporting):
-            return []
         names = [metric.name for metric in domain.metrics if metric.additive]
+        if not len(reporting):
+            return {name: np.zeros(0) for name in LINKS}
+        level = domain.levels[reporting.min()]
         sql = statements("read")["links"].format(
             table=table_of(domain.name),
             latest="".join(f', arg_max(o."{name}", o.batch) AS "{name}"' for name in names),
@@ -216,27 +211,22 @@ class MetricStore:
             ),
         )
         scope = {"tenant": tenant, "domain": domain.name, "as_of": moment}
-        links = self._duck.run(
-            lambda cursor: columns(cursor, sql, **scope, level=domain.levels[reporting.min()])
+        links = self._duck.run(lambda cursor: columns(cursor, sql, **scope, level=level))
+        now, then = (
+            np.concatenate(
+                [np.ma.filled(links[f"{name}_{when}"].astype(np.float64), np.nan) for name in names]
+            )
+            for when in ("now", "next")
         )
-        found = []
-        for owner in np.unique(links["owner"]):
-            rows = links["owner"] == owner
-            for name in names:
-                now, then = (
-                    np.ma.filled(links[f"{name}_{when}"].astype(np.float64), np.nan)[rows]
-                    for when in ("now", "next")
-                )
-                grown = np.divide(
-                    then, now, out=np.ones(len(now)), where=(now > 0) & ~np.isnan(then)
-                )
-                to_final = np.cumprod(grown[::-1])[::-1]
-                found += [
-                    Matured(owner, name, int(age), float(told), float(told * factor))
-                    for age, told, factor in zip(links["age"][rows], now, to_final, strict=True)
-                    if not np.isnan(told)
-                ]
-        return found
+        known = ~np.isnan(now) & ~np.isnan(then)
+        told = (
+            np.tile(links["owner"], len(names)),
+            np.repeat(names, len(links["owner"])),
+            np.tile(links["age"], len(names)),
+            now,
+            then,
+        )
+        return {name: column[known] for name, column in zip(LINKS, told, strict=True)}
 
     # ── structure ────────────────────────────────────────────────────────────────────────────────
 
