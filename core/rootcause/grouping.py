@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +66,8 @@ def group(noticed: Sequence[Noticed], graph: Graph, domain: Domain) -> list[Foun
     groups: list[list[Noticed]] = []
     for alert in ranked:
         cause = alert.causes[0]
-        home = next((g for g in groups if _belongs(cause, g[0].causes[0], graph)), None)
+        above = graph.ancestors(cause.node, len(domain.levels))
+        home = next((g for g in groups if _belongs(cause, g[0].causes[0], above)), None)
         if home is None:
             groups.append([alert])
         else:
@@ -74,16 +75,17 @@ def group(noticed: Sequence[Noticed], graph: Graph, domain: Domain) -> list[Foun
     return [_incident(members, graph, domain) for members in groups]
 
 
-def _belongs(cause: Cause, stronger: Cause, graph: Graph) -> bool:
+def _belongs(cause: Cause, stronger: Cause, above: Container[str]) -> bool:
     if cause.node == stronger.node:
         return bool(abs(cause.onset - stronger.onset) <= APART)
     later = cause.onset >= stronger.onset - np.timedelta64(1, "D")
-    return bool(later) and stronger.node in graph.ancestors(cause.node, len(graph.net))
+    return bool(later) and stronger.node in above
 
 
 def _incident(members: Sequence[Noticed], graph: Graph, domain: Domain) -> Found:
-    best = members[0].causes
-    root = best[0]
+    root = members[0].causes[0]
+    # an alert names only the candidates that touch its entity; the widest one has them all
+    best = max((m.causes for m in members if m.causes[0].node == root.node), key=len)
     ordered = sorted(members, key=lambda alert: (alert.entity != root.node, alert.p_value))
     entities = tuple(alert.entity for alert in ordered)
     money: dict[str, float] = {}

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from core.contracts import Case, Cause, Domain, Floats, Localizer, Panel, Params, Tags, param
+from core.contracts import Bools, Case, Cause, Domain, Floats, Localizer, Panel, Params, Tags, param
 from core.domains import DOMAINS
 from core.errors import InvalidInputError
 from core.hierarchy.structure import way
@@ -100,10 +100,15 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """One change: its candidates, best first, and how visible it should be at every node, (n_node,) chi squared."""
+    """One change: its candidates, best first.
+
+    reach   : (n_node,) chi squared, how visible the change should be at every node
+    touches : (n_node, n_candidate), whether node and candidate share traffic
+    """
 
     candidates: tuple[Candidate, ...]
     reach: Floats
+    touches: Bools
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +121,7 @@ class Scan:
     settings: Callable[[int], Settings | None]
 
     def causes(self, case: Case) -> list[Cause]:
-        """Candidates for one alarm: those of the finding that its node shows most clearly."""
+        """Candidates for one alarm: of the finding that its node shows most clearly, those that touch the node."""
         row = self.panel.row_of.get(case.alarm.node)
         if row is None:
             return []
@@ -130,7 +135,11 @@ class Scan:
         if not shown:
             return []
         finding = max(shown, key=lambda found: found.reach[row])
-        return [self._cause(case, candidate) for candidate in finding.candidates]
+        return [
+            self._cause(case, candidate)
+            for candidate, touches in zip(finding.candidates, finding.touches[row], strict=True)
+            if touches
+        ]
 
     def _cause(self, case: Case, candidate: Candidate) -> Cause:
         node = self.panel.entities[candidate.row]
@@ -170,7 +179,8 @@ def scan(case: Case, params: TreeScanParams) -> Scan:
         root = candidates[0]
         world, shift = world.without(root.row, _changes(root), root.start, params.unlike)
         seen = shift**2 / estimate.variance[:, world.time - root.start - 1]
-        findings.append(Finding(candidates, seen.sum(axis=1)))
+        shared = found.design @ found.design[[one.row for one in candidates]].sign().T
+        findings.append(Finding(candidates, seen.sum(axis=1), shared.toarray() > 0))
     return Scan(tuple(findings), domain, case.panel, settings)
 
 
