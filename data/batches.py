@@ -76,7 +76,7 @@ def find(duck: Duck, tenant: str, batch: Batch) -> Loaded | None:
     """The earlier import of the same bytes, if one is in force."""
     sql = statements("load")["loaded"]
     found = duck.run(lambda cursor: rows(cursor, sql, tenant=tenant, sha256=batch.sha256))
-    return Loaded(found[0]["id"], batch.rows, 0, 0, 0, already=True) if found else None
+    return Loaded(found[0]["id"], found[0]["rows"], 0, 0, 0, already=True) if found else None
 
 
 def prepare(duck: Duck, domain: Domain) -> None:
@@ -118,9 +118,12 @@ def load(cursor: Cursor, tenant: str, domain: Domain, batch: Batch) -> Loaded:
     quoted = "".join(f', "{name}"' for name in columns)
     insert = sql["observations"].format(table=table_of(domain.name), source=source, columns=quoted)
     run(insert, {"tenant": tenant} | mark)
-    for step in ("descriptions", "edges", "events"):
-        run(sql[step], scope | mark)
-    run(sql["refusals"], {"tenant": tenant, "batch": number})
+    run(sql["descriptions"], scope | mark)
+    for step, table in (("edges", batch.edges), ("events", batch.events)):
+        if table.num_rows:
+            run(sql[step], scope | mark)
+    if batch.refused:
+        run(sql["refusals"], {"tenant": tenant, "batch": number})
     if new:
         first, last = batch.span or (None, None)
         volume = f'"{domain.metrics[0].name}"' if domain.metrics[0].name in columns else "0.0"

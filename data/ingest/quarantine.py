@@ -22,18 +22,15 @@ class Rule:
     bad: str
 
 
+# All digits is the rule; an ASIN or a made id has letters; digits with an exponent were a float once.
+NOT_AN_ID = (
+    "NOT regexp_full_match({x}, '[0-9]+') AND (NOT regexp_full_match({x}, '[A-Za-z0-9_-]+')"
+    " OR regexp_full_match({x}, '[0-9]+[eE][0-9]+'))"
+)
+ID = "an id in letters and digits, not a float (floats lose digits)"
 RULES = (
-    Rule(
-        "id",
-        "an id in letters and digits, not a float (floats lose digits)",
-        "{x} IS NULL OR NOT regexp_full_match({x}, '[A-Za-z0-9_-]+')"
-        " OR regexp_full_match({x}, '[0-9]+[eE][0-9]+')",
-    ),
-    Rule(
-        "optional id",
-        "an id in letters and digits, not a float (floats lose digits)",
-        "NOT regexp_full_match({x}, '[A-Za-z0-9_-]+') OR regexp_full_match({x}, '[0-9]+[eE][0-9]+')",
-    ),
+    Rule("id", ID, f"{{x}} IS NULL OR ({NOT_AN_ID})"),
+    Rule("optional id", ID, NOT_AN_ID),
     Rule("required", "given", "{x} IS NULL"),
     Rule("day", "a date", "{d} IS NULL"),
     Rule("day", "no later than its download on {as_of}", "{d} > DATE '{as_of}'"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -95,14 +95,19 @@ def read_many(
     as_of: datetime | date | None = None,
     profile: str | None = None,
     known: KnownSource = Known,
+    loaded: Collection[str] = (),
 ) -> Iterator[Batch]:
     """Batches in the order of `plan`; load each before taking the next, so that `known` can answer.
 
+    A file whose SHA-256 is among `loaded` is not read again: its batch is empty, of format "loaded".
     A file that cannot be read becomes a batch of one refusal; the others still come.
     """
     with workspace() as cursor:
         for path, root in plan(paths, as_of=as_of).files:
             source = open_source(path, as_of=as_of, profile=profile, mapping=mapping, root=root)
+            if source.sha256 in loaded:
+                yield source.batch("loaded")
+                continue
             try:
                 yield _read(cursor, source, domain, known)
             except HeadwaterError as error:

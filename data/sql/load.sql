@@ -1,5 +1,5 @@
 -- name: loaded
-SELECT id FROM batch WHERE tenant = $tenant AND sha256 = $sha256 AND state = 'loaded';
+SELECT id, rows FROM batch WHERE tenant = $tenant AND sha256 = $sha256 AND state = 'loaded';
 
 -- name: next_batch
 SELECT coalesce(max(id), 0) + 1 FROM batch WHERE tenant = $tenant;

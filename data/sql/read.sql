@@ -78,6 +78,9 @@ ORDER BY first, last, scope, name;
 -- name: batches
 SELECT * EXCLUDE (tenant) FROM batch WHERE tenant = $tenant ORDER BY id DESC;
 
+-- name: digests
+SELECT sha256 FROM batch WHERE tenant = $tenant AND state = 'loaded';
+
 -- name: batch
 SELECT domain, state FROM batch WHERE tenant = $tenant AND id = $batch;
 
