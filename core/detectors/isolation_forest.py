@@ -51,7 +51,7 @@ class IsolationForest(Detector):
 
     name = "isolation-forest"
     source = "Liu, Ting & Zhou, Isolation Forest (ICDM 2008), sections 2–4"
-    tags = Tags(stochastic=True, min_times=3)
+    tags = Tags(stochastic=True, min_times=3, modules=("sklearn", "numba"))
     Params = IsolationForestParams
 
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
