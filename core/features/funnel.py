@@ -364,7 +364,8 @@ def _standardised(
 
     Counts: the variance-stabilising arc-hyperbolic sine for variance a·μ + c·μ² (Anscombe 1948, section
     4, with 3/8 added), c = b + a · extra, which keeps the long right tail of small counts and total losses in proportion.
-    Money per event: log ratio over sqrt(a / events + c).
+    Money per event: log ratio over sqrt(a / events + c), its tail, heavy where a few unlike events make
+    the mean, brought in as that of Student's t with events + 2 degrees of freedom (Wallace 1959).
     """
     a, b = _columns(noise)
     c = np.maximum(b + a * extra, 1e-6)
@@ -375,8 +376,10 @@ def _standardised(
             observed = np.arcsinh(root * np.sqrt(count + shift))
             middle = np.arcsinh(root * np.sqrt(exposure * rate + shift))
             return np.asarray(2.0 / np.sqrt(c) * (observed - middle))
-        deviation = np.log(count / exposure / rate)
-        return np.where(np.isfinite(deviation), deviation / np.sqrt(a / exposure + c), np.nan)
+        deviation = np.log(count / exposure / rate) / np.sqrt(a / exposure + c)
+        freedom = exposure + 2.0
+        tamed = np.sign(deviation) * np.sqrt(freedom * np.log1p(deviation**2 / freedom))
+        return np.where(np.isfinite(deviation), tamed, np.nan)
 
 
 def _teaching(off: Bools) -> Bools:
