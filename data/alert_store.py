@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -44,12 +44,13 @@ TRANSITIONS = {
 
 @dataclass(frozen=True)
 class Upserted:
-    """What a run's findings became; `ids` stand in the order of what was found."""
+    """What a run's findings became; `ids` and `rows` stand in the order of what was found."""
 
     created: int
     updated: int
     unchanged: int
     ids: tuple[int, ...]
+    rows: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
 
 def upsert(
@@ -62,7 +63,7 @@ def upsert(
     """
     check_severities(found)
     known = _episodes(session, tenant, found)
-    ids: list[Alert] = []
+    alerts_found: list[Alert] = []
     tally: Counter[str] = Counter()
     for item in found:
         alerts = known.setdefault((item.domain, item.entity), [])
@@ -78,7 +79,7 @@ def upsert(
             tally["updated"] += 1
         else:
             tally["unchanged"] += 1
-        ids.append(alert)
+        alerts_found.append(alert)
     session.flush()
     if tally["created"] or tally["updated"]:
         audit_store.record(
@@ -92,7 +93,11 @@ def upsert(
             after=dict(tally),
         )
     return Upserted(
-        tally["created"], tally["updated"], tally["unchanged"], tuple(alert.id for alert in ids)
+        tally["created"],
+        tally["updated"],
+        tally["unchanged"],
+        tuple(alert.id for alert in alerts_found),
+        tuple(alerts_found),
     )
 
 
@@ -278,7 +283,10 @@ def add_comment(edit: Edit, tenant: str, kind: str, number: object, body: str) -
 def refresh(row: Alert | Incident, facts: dict[str, Any], *, actor: str, now: datetime) -> bool:
     """Take newer facts; False when they say nothing new."""
     changed = {
-        name: value for name, value in facts.items() if plain(getattr(row, name)) != plain(value)
+        name: value
+        for name, value in facts.items()
+        # the stored form is compared only where the cheap look tells them apart
+        if getattr(row, name) != value and plain(getattr(row, name)) != plain(value)
     }
     for name, value in changed.items():
         setattr(row, name, value)

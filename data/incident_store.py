@@ -96,7 +96,11 @@ def upsert(
             after=dict(tally),
         )
     return Upserted(
-        tally["created"], tally["updated"], tally["unchanged"], tuple(row.id for row in rows)
+        tally["created"],
+        tally["updated"],
+        tally["unchanged"],
+        tuple(row.id for row in rows),
+        tuple(rows),
     )
 
 

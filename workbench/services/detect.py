@@ -214,14 +214,9 @@ class _Run:
                 model_version=served.version.id,
                 notes=notes,
             )
-            alerts = [
-                alert_store.get(session, tenant=self.tenant, alert_id=number)
-                for number in dict.fromkeys(stored.ids)
-            ]
-            incidents = [
-                incident_store.get(session, tenant=self.tenant, incident_id=number)
-                for number in dict.fromkeys(kept.ids)
-            ]
+            # a row found twice is one row
+            alerts = list({row.id: row for row in stored.rows}.values())
+            incidents = list({row.id: row for row in kept.rows}.values())
             return alerts, incidents, stored.created
 
         return self.context.records.write(self.tenant, write)
