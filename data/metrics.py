@@ -81,9 +81,9 @@ class MetricStore:
                 batches.settle(self._duck, domain, loaded.new)
         return loaded
 
-    def digests(self, tenant: str) -> frozenset[str]:
-        """SHA-256 of every file in force: what `read_many` need not read again."""
-        return frozenset(row["sha256"] for row in self._ask("digests", tenant=tenant))
+    def digests(self, tenant: str) -> dict[str, int]:
+        """SHA-256 → batch of every file in force: what `read_many` need not read again."""
+        return {row["sha256"]: row["id"] for row in self._ask("digests", tenant=tenant)}
 
     def undo(self, tenant: str, batch_id: int) -> int:
         """Take back everything one batch brought; returns the observations removed."""

@@ -119,7 +119,7 @@ def read(cursor: Cursor, source: Source, domain: Domain, known: KnownSource) -> 
         # entity is known from there.
         summed="keyword" if level == "search_term" else "",
         chosen=f"starts_with(keyword_id, '{BY_NAME}')",
-        notes=(f"{by_name} names are not known by id yet",) if by_name else (),
+        notes=(f"campaigns not known by id yet: {by_name}",) if by_name else (),
     )
     return assemble(cursor, domain, facts)
 

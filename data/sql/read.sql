@@ -79,7 +79,7 @@ ORDER BY first, last, scope, name;
 SELECT * EXCLUDE (tenant) FROM batch WHERE tenant = $tenant ORDER BY id DESC;
 
 -- name: digests
-SELECT sha256 FROM batch WHERE tenant = $tenant AND state = 'loaded';
+SELECT sha256, id FROM batch WHERE tenant = $tenant AND state = 'loaded';
 
 -- name: batch
 SELECT domain, state FROM batch WHERE tenant = $tenant AND id = $batch;

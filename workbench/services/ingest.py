@@ -147,7 +147,7 @@ def _import(
     actor: str,
     on_step: OnStep | None,
 ) -> ImportReport:
-    before = _loaded_already(ctx, tenant) if dry_run else {}
+    before = ctx.metrics.digests(tenant)
     files: list[FileReport] = []
     refusals: list[Refusal] = []
     differences: list[tuple[str, Difference]] = []
@@ -157,7 +157,7 @@ def _import(
         own = ctx.metrics.known(tenant, domain)
         return _both(own, store.known(tenant, domain)) if dry_run else own
 
-    for batch in read_many(paths, domain=domain, known=known, **told):
+    for batch in read_many(paths, domain=domain, known=known, loaded=before, **told):
         report = _load(store, tenant, domain, batch, before)
         files.append(report)
         refusals += batch.refused
@@ -213,16 +213,11 @@ def _report(batch: Batch, loaded: Loaded, number: int | None, message: str) -> F
     )
 
 
-def _loaded_already(ctx: Context, tenant: str) -> dict[str, int]:
-    return {
-        batch.sha256: batch.id for batch in ctx.metrics.batches(tenant) if batch.state == "loaded"
-    }
-
-
 def _both(stored: Known, tried: Known) -> Known:
     return Known(
         owners={**stored.owners, **tried.owners},
         profiles={**stored.profiles, **tried.profiles},
+        portfolios={**stored.portfolios, **tried.portfolios},
         ids={**stored.ids, **tried.ids},
     )
 
