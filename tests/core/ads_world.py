@@ -41,7 +41,9 @@ def account(
         ancestry = longer
 
     n = len(ancestry)
-    factor = {channel: np.ones((n, days)) for channel in ("impressions", "ctr", "cpc", "cvr", "aov")}
+    factor = {
+        channel: np.ones((n, days)) for channel in ("impressions", "ctr", "cpc", "cvr", "aov")
+    }
     for node, changes in (faults or {}).items():
         rows = [row for row, path in enumerate(ancestry) if node in path]
         for channel, value in changes.items():
@@ -55,7 +57,9 @@ def account(
     shown = rng.poisson(mean)
     ctr = rng.beta(8, 160, (n, 1)) * factor["ctr"]
     clicks = rng.binomial(shown, np.clip(ctr, 0, 1))
-    cost = clicks * rng.uniform(0.4, 1.5, (n, 1)) * rng.lognormal(0, 0.04, (n, days)) * factor["cpc"]
+    cost = (
+        clicks * rng.uniform(0.4, 1.5, (n, 1)) * rng.lognormal(0, 0.04, (n, days)) * factor["cpc"]
+    )
     orders = rng.poisson(clicks * rng.beta(9, 80, (n, 1)) * factor["cvr"])
     sales = orders * 25.0 * rng.lognormal(0, 0.03, (n, days)) * column * factor["aov"]
     leaves = np.stack([shown, clicks, np.round(cost, 2), orders, np.round(sales, 2)], axis=-1)
