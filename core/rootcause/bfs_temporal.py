@@ -29,22 +29,35 @@ class BfsTemporalParams(Params):
     window: int = param(14, help="How far back an onset may lie", low=1, high=60, unit="periods")
     gap: int = param(1, help="Normal periods that do not end a run", low=0, high=7, unit="periods")
     lead: float = param(
-        0.3, help="Weight of starting before the alarm's node (full at 3 periods)", low=0.0
+        0.3,
+        help="Weight of starting before the alarm's node (full at 3 periods)",
+        low=0.0,
+        high=10.0,
     )
-    recency: float = param(0.2, help="Weight of starting shortly before the alarm", low=0.0)
-    level: float = param(0.2, help="Weight of a high level", low=0.0)
-    severity: float = param(0.2, help="Weight of −log10 p (full at 10)", low=0.0)
-    coverage: float = param(0.1, help="Weight of the anomalous share of the path", low=0.0)
+    recency: float = param(
+        0.2, help="Weight of starting shortly before the alarm", low=0.0, high=10.0
+    )
+    level: float = param(0.2, help="Weight of a high level", low=0.0, high=10.0)
+    severity: float = param(0.2, help="Weight of −log10 p (full at 10)", low=0.0, high=10.0)
+    coverage: float = param(
+        0.1, help="Weight of the anomalous share of the path", low=0.0, high=10.0
+    )
     widespread: float = param(
         0.3, help="Anomalous share of the siblings above which it is widespread", low=0.0, high=1.0
     )
 
 
 class BfsTemporal(Localizer):
-    """Needs p-values; panel and reference add the type and the shifts."""
+    """Ranks the anomalous ancestors of the alarm's node by when, how high and how badly they broke.
+
+    Needs p-values; the reference adds the type and the shifts. Good for: a first look where nothing but p-values is
+    known. Bad for: telling a root from what it moves, since a parent of several incidents is early, high and severe
+    itself; roots below the alarm; saying "no cause". Score: weighted sum of the terms, 0 to 1. Cost: a few nodes per
+    alarm.
+    """
 
     name = "bfs-temporal"
-    source = "Headwater's specification: breadth-first search over at most 3 hops"
+    source = "Headwater's specification, root cause: breadth-first search over at most 3 hops"
     tags = Tags(trained=False)
     Params = BfsTemporalParams
 

@@ -12,8 +12,9 @@ from core.contracts import Floats
 from core.rootcause.deviation import FUNNEL, Deviations, Rows
 
 MEMORY = 28  # periods before the window that taught what is expected
-PAST = 4  # earlier windows that teach what drift is normal
+PAST = 3  # earlier windows that teach what drift is normal
 LEAN = 5.0  # past windows that a level's drift is worth against a row's own
+ENOUGH = 500  # rows of a level that are enough to tell what is rare
 LEAST = 1e-12  # information of a row that shows nothing
 
 
@@ -196,7 +197,8 @@ def _drift(past: Sequence[tuple[Floats, Floats]], level: Rows, floor: Floats) ->
         mine = level == kind
         # winsorised: past incidents must not pass for normal drift
         square = change[:, mine] ** 2
-        square = np.minimum(square, np.quantile(square, 0.975, axis=(0, 1)))
+        some = square[:, :: 1 + square.shape[1] // ENOUGH]
+        square = np.minimum(square, np.quantile(some, 0.975, axis=(0, 1)))
         part = weight[:, mine]
         beyond = part * (square - variance[:, mine])
         usual = np.maximum(beyond.sum(axis=(0, 1)) / np.maximum(part.sum(axis=(0, 1)), LEAST), 0.0)

@@ -30,6 +30,7 @@ from core.rootcause.deviation import FUNNEL, Deviations, Rows, deviations
 from core.rootcause.likelihood import Estimate, World, log_ratio
 
 CHANNELS = tuple(channel.name for channel in FUNNEL)
+Judge = Callable[[int, Sequence[Shift]], Verdict]
 PLAUSIBLE = 5.0  # most log odds that the vocabulary may give a candidate or take from it
 
 
@@ -41,8 +42,12 @@ class TreeScanParams(Params):
     window: int = param(
         14, help="How far back an onset is looked for", low=1, high=60, unit="periods"
     )
-    threshold: float = param(12.0, help="Score from which a change counts as a cause", low=0.0)
-    penalty: float = param(3.0, help="Log likelihood that each changed channel must earn", low=0.0)
+    threshold: float = param(
+        12.0, help="Score from which a change counts as a cause", low=0.0, high=1000.0
+    )
+    penalty: float = param(
+        3.0, help="Log likelihood that each changed channel must earn", low=0.0, high=100.0
+    )
     drift: float = param(
         0.02, help="Lasting drift that any expectation is allowed, relative", low=0.001, high=1.0
     )
@@ -57,10 +62,23 @@ class TreeScanParams(Params):
 
 
 class TreeScan(Localizer):
-    """Needs panel and reference; one scan of the whole hierarchy serves every alarm on the same arrays."""
+    """Finds the node whose one change explains most of what its relatives deviate by.
+
+    Needs panel and reference of the domain's funnel at every node; the noise is learned from the panel's past. One
+    scan of the whole hierarchy serves every alarm on the same arrays, and finds all separate changes in them.
+
+    Good for: telling a root from the ancestors and descendants it moves, concurrent incidents, ASINs that sit in
+    several ad groups, saying "no cause". Bad for: changes that ended before the newest period or are older than the
+    window, effects that come by another way than shared traffic (a bid rule that answers lost sales), and leaves with
+    a few events a week. Score: log likelihood ratio beyond a penalty per channel, plus what the cause vocabulary and
+    the settings say, on the same scale. Cost: linear in nodes × window × channels, once per set of arrays.
+    """
 
     name = "tree-scan"
-    source = "Kulldorff 1997 §3; Kulldorff, Fang, Walsh 2003 §2; Mallat, Zhang 1993 §II"
+    source = (
+        "Kulldorff, A spatial scan statistic (1997), section 3; Kulldorff, Fang, Walsh, A tree-based scan statistic"
+        " (Biometrics 2003), section 2; Mallat, Zhang, Matching pursuits (1993), section II"
+    )
     tags = Tags(trained=False)
     Params = TreeScanParams
 
@@ -170,10 +188,14 @@ def scan(case: Case, params: TreeScanParams) -> Scan:
     found = deviations(case.graph, case.panel, case.reference, domain)
     world = World.of(found, params.window, params.drift)
     settings = _settings(case, found)
+
+    def judged(row: int, shifts: Sequence[Shift]) -> Verdict:
+        return judge(domain, found.levels[row], shifts, settings(row))
+
     findings: list[Finding] = []
     while len(findings) < params.causes:
         estimate = world.estimate()
-        candidates = _candidates(estimate, world, domain, settings, params)
+        candidates = _candidates(estimate, world, judged, params)
         if not candidates:
             break
         root = candidates[0]
@@ -211,24 +233,20 @@ def _agreed(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _candidates(
-    estimate: Estimate,
-    world: World,
-    domain: Domain,
-    settings: Callable[[int], Settings | None],
-    params: TreeScanParams,
+    estimate: Estimate, world: World, judged: Judge, params: TreeScanParams
 ) -> tuple[Candidate, ...]:
     """The strongest change and its rivals for the same deviation, best first; empty below the threshold."""
     gain = np.maximum(estimate.gain - params.penalty, 0.0).sum(axis=2)
-    onset = gain.argmax(axis=1)
+    length = gain.argmax(axis=1)
     # what is best seen over the whole window is older than it: no news, and often just a poor expectation
-    news = (onset < gain.shape[1] - 1) | (gain.shape[1] == 1)
+    news = (length < gain.shape[1] - 1) | (gain.shape[1] == 1)
     best = np.where(news, gain.max(axis=1), 0.0)
     heat = _temperature(float(best.max()))
 
     def rated(rows: Rows) -> list[Candidate]:
         strongest = rows[np.argsort(-best[rows], kind="stable")][: 3 * params.candidates]
         found = [
-            _candidate(int(row), int(onset[row]), heat, estimate, world, domain, settings, params)
+            _candidate((int(row), int(length[row])), estimate, world, judged, params.penalty, heat)
             for row in strongest
             if best[row] > 0
         ]
@@ -248,30 +266,30 @@ def _candidates(
 
 
 def _candidate(
-    row: int,
-    onset: int,
-    heat: float,
+    at: tuple[int, int],
     estimate: Estimate,
     world: World,
-    domain: Domain,
-    settings: Callable[[int], Settings | None],
-    params: TreeScanParams,
+    judged: Judge,
+    penalty: float,
+    heat: float,
 ) -> Candidate:
+    """The node and length `at` as a candidate; its change earns what its channels explain beyond the penalty."""
+    row, length = at
     shifts = [
         Shift(channel, float(change), float(variance) ** 0.5)
         for channel, change, variance in zip(
-            CHANNELS, estimate.change[row, onset], estimate.variance[row, onset], strict=True
+            CHANNELS, estimate.change[at], estimate.variance[at], strict=True
         )
     ]
-    verdict = judge(domain, world.found.levels[row], shifts, settings(row))
-    earned = estimate.gain[row, onset] - params.penalty
+    verdict = judged(row, shifts)
+    earned = estimate.gain[at] - penalty
     terms = {
         "explained": float(np.maximum(earned, 0.0).sum()),
         "plausible": heat * min(max(verdict.shifts, -PLAUSIBLE), PLAUSIBLE),
         "settings": heat * verdict.settings,
     }
     changed = tuple(shifts[index] for index in np.argsort(-earned) if earned[index] > 0)
-    return Candidate(row, world.time - 1 - onset, changed, verdict, terms)
+    return Candidate(row, world.time - 1 - length, changed, verdict, terms)
 
 
 def _start(candidate: Candidate, world: World) -> int:
