@@ -115,7 +115,10 @@ def meaning(detail: AlertDetail, view: AlertView) -> None:
         ),
     )
     facts("Settings at detection", view.settings)
-    facts("Market at detection", view.market)
+    facts(
+        "Account at detection",
+        tuple(words.condition(name, value, alert.currency) for name, value in view.market),
+    )
     st.markdown("**History**")
     if not detail.history:
         st.caption("Nobody has touched it yet.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from workbench.ui import frame, state
+from workbench.ui import frame, gate, state
 
 # a file of our own: a named icon would be fetched from another host
 ICON = Path(__file__).with_name("ui") / "headwater.svg"
@@ -29,6 +29,7 @@ page = st.navigation(
     position="top",
 )
 with frame.guard():
-    frame.header()
-    frame.toast()
-    page.run()
+    if gate.admitted():
+        frame.header()
+        frame.toast()
+        page.run()

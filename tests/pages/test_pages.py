@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from streamlit.testing.v1 import AppTest
 from tests.workbench import small_account
 from tests.workbench.small_account import BROKEN, TENANT
 from workbench.context import Context
-from workbench.services import alerts, incidents
-from workbench.ui import runs
+from workbench.services import alerts, incidents, tokens
+from workbench.ui import frame, runs, verbs
 from workbench.ui.state import Key
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -267,6 +268,36 @@ def test_the_data_page_lists_arrivals_and_imports(detected: Context) -> None:
     test.toggle[0].set_value(True).run()
     states = test.dataframe[0].value
     assert set(states["spTargeting"]) == {"delivered", "partial", "missing"}
+
+
+# ── who may look ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_open_to_others_a_token_is_asked_for_on_every_page(
+    detected: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(detected.settings.__dict__, "host", "0.0.0.0")
+    secret = tokens.create(detected, "elsewhere", user="ben")
+    for page in PAGES:
+        assert "Brand 0.1.2" not in words(visit(page, id="1", alert="1"))
+    test = visit("triage")
+    test.text_input[0].set_value("hw.local.000000000000.guess")
+    press(test, "Sign in")
+    assert test.error[0].value == "This token is unknown, expired or revoked."
+    test.text_input[0].set_value(secret)
+    press(test, "Sign in")
+    assert "ben" in words(test)
+    # the owner's tenant has no alerts, whatever this one has
+    assert "nothing was checked yet" in words(test) and "Brand 0.1.2" not in words(test)
+
+
+def test_every_key_is_listed_and_free(detected: Context) -> None:
+    keys = [key for key, _ in frame.KEYS]
+    assert len(set(keys)) == len(keys) and not set(keys) & {"C", "R"}
+    source = "".join(path.read_text() for path in (ROOT / "pages").glob("*.py"))
+    source += "".join(path.read_text() for path in (ROOT / "workbench" / "ui").glob("*.py"))
+    used = set(re.findall(r'shortcut="(\w)"', source)) | {verb.key for verb in verbs.VERBS}
+    assert used == set(keys)
 
 
 # ── what fails is told ───────────────────────────────────────────────────────────────────────────

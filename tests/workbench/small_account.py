@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 from scipy import stats
+from streamlit import config as streamlit_config
 
 from core.contracts import Floats, Graph, Panel
 from core.errors import NotEnoughDataError, NotFoundError
@@ -142,6 +143,9 @@ def opened(home: Path, *, data: bool = True) -> Iterator[Context]:
             actor="ana",
             _opened=ExitStack(),
         )
+        # a test has no start script beside which Streamlit would find the settings that ship
+        streamlit_config.set_option("server.address", "127.0.0.1")
+        stack.callback(streamlit_config.set_option, "server.address", None)
         contexts._shared.append(context)
         stack.callback(contexts._shared.remove, context)
         yield context

@@ -37,7 +37,7 @@ from workbench.services.views import (
 SHOWN_DAYS = 60
 HEAT_DAYS = 28
 SIBLINGS = 8
-DRAWN = 40
+DRAWN = 24
 LANES = 12
 DAY = np.timedelta64(1, "D")
 
@@ -76,9 +76,7 @@ def alert_view(scene: Scene, judged: Judged | None, alert: AlertRow) -> AlertVie
         parts=_parts(alert.parts),
         siblings=() if row is None else _siblings(scene, judged, alert.entity, focus),
         settings=_settings(alert.settings),
-        market=tuple(
-            (_words(name), _plain(value)) for name, value in alert.market_conditions.items()
-        ),
+        market=tuple(alert.market_conditions.items()),
         notices=tuple(notices),
     )
 

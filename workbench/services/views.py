@@ -109,7 +109,7 @@ class AlertView:
     parts: tuple[Part, ...]
     siblings: tuple[Curve, ...]
     settings: tuple[tuple[str, str, str], ...]
-    market: tuple[tuple[str, str], ...]
+    market: tuple[tuple[str, float | str], ...]
     notices: tuple[str, ...] = ()
 
     def curve(self, metric: str) -> Curve:

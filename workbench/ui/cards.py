@@ -49,7 +49,7 @@ def incident(row: Any) -> None:
             st.caption(
                 f"{words.money(row.spend_at_risk, row.currency)} at risk · "
                 f"{words.age(row.onset, cache.known_at())} · "
-                f"confidence {words.percent(row.confidence, 0)} · {row.status}"
+                f"confidence {words.confidence(row.confidence)} · {row.status}"
             )
         if st.button("Open", key=f"open:incident {row.id}", icon=":material/account_tree:"):
             st.switch_page(state.CAUSE, query_params={"alert": str(row.alert_id)})
@@ -75,14 +75,6 @@ def preview(alert: Any) -> None:
                 key=f"glance:{alert.id}",
                 alt=f"{curve.label} of the last two weeks with its expected band.",
             )
-        st.markdown(alert.sentence)
-        if alert.root_causes:
-            cause = alert.root_causes[0]
-            st.markdown(
-                f"Likely started at {words.level(cause['level']).lower()} **{cause['name']}**: "
-                f"{words.cause(cause['type']).lower()} "
-                f"({words.percent(cause['confidence'], 0)} confidence)."
-            )
         with st.container(horizontal=True):
             if st.button(
                 "Open", type=theme.main_button(), shortcut="O", icon=":material/open_in_full:"
@@ -90,6 +82,14 @@ def preview(alert: Any) -> None:
                 st.switch_page(state.ALERT, query_params={"id": str(alert.id)})
             verbs.verbs(alert)
             verbs.undo_button()
+        st.markdown(alert.sentence)
+        if alert.root_causes:
+            cause = alert.root_causes[0]
+            st.markdown(
+                f"Likely started at {words.level(cause['level']).lower()} **{cause['name']}**: "
+                f"{words.cause(cause['type']).lower()} "
+                f"({words.confidence(cause['confidence'])} confidence)."
+            )
         with st.container(horizontal=True):
             st.button("Previous", shortcut="K", type="tertiary", on_click=state.step, args=(-1,))
             st.button("Next", shortcut="J", type="tertiary", on_click=state.step, args=(1,))

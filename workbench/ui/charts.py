@@ -17,7 +17,7 @@ from workbench.ui import theme, words
 from workbench.ui.theme import Palette
 
 HEIGHT = 260
-SPARK = 110
+SPARK = 100
 BAND_80, BAND_95 = 1.2816, 1.9600
 SETTLED = 0.995
 DEVIATIONS = 6.0
@@ -339,7 +339,7 @@ def timeline(
     days: Sequence[Any], counts: Mapping[str, Sequence[float]], colours: Palette, chosen: str = ""
 ) -> go.Figure:
     """Alerts by day, stacked by severity; clicking a bar is up to the page. `chosen` is kept bright."""
-    chart = figure(colours, 150, barmode="stack", clickmode="event+select", dragmode=False)
+    chart = figure(colours, 140, barmode="stack", clickmode="event+select", dragmode=False)
     labels = [str(day) for day in days]
     for severity in reversed(theme.SEVERITIES):
         values = list(counts.get(severity, [0] * len(labels)))

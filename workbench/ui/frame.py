@@ -19,6 +19,17 @@ from workbench.ui import cache, runs, state, words
 
 log = logging.getLogger(__name__)
 
+KEYS = (
+    ("J", "next alert"),
+    ("K", "previous alert"),
+    ("O", "open the alert"),
+    ("G", "go to the root cause"),
+    ("B", "back to the alert"),
+    ("A", "acknowledge"),
+    ("E", "resolve, or reopen"),
+    ("U", "undo your last action"),
+    ("D", "run detection"),
+)
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}
 
 
@@ -118,5 +129,8 @@ def header() -> None:
         f":material/deployed_code: {standing.champion[-8:] or 'no model yet'}",
     ]
     facts.append(f":material/person: {actor}")
-    st.caption("  ·  ".join(facts))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("  ·  ".join(facts), width="stretch")
+        with st.popover("Keys", type="tertiary", icon=":material/keyboard:"):
+            st.markdown("\n".join(f"- `{key}` {does}" for key, does in KEYS))
     runs.progress()

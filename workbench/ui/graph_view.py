@@ -26,7 +26,7 @@ def hierarchy(
     """Nodes as severity glyph, name, number and onset order; the path in primary, the rest in grey."""
     place = {node.id: node for node in nodes}
     rows = max((_crowd(nodes)), default=1)
-    chart = figure(colours, max(280, 40 * rows + 60), hovermode="closest", dragmode="pan")
+    chart = figure(colours, max(280, 34 * rows + 40), hovermode="closest", dragmode="pan")
     on_path = set(pairwise(path))
     for chosen, ink, width in (
         (False, theme.tint(colours.muted, 0.35), 1.0),
@@ -103,7 +103,7 @@ def _links(
 
 def _label(node: Node, chosen: bool) -> str:
     if node.hidden:
-        return f"+{node.hidden} calm"
+        return f"+{node.hidden} more"
     name = words.short(node.name, NAME_LENGTH)
     order = f" · {words.ordinal(node.order)}" if node.order else ""
     shown = f"<b>{name}</b>" if chosen else name

@@ -13,6 +13,7 @@ import streamlit as st
 from workbench.context import Context, current
 from workbench.services import alerts
 from workbench.services.alerts import Since
+from workbench.services.tokens import Owner
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 TRIAGE, ALERT, CAUSE, DATA = (
@@ -23,6 +24,7 @@ TRIAGE, ALERT, CAUSE, DATA = (
 class Key(StrEnum):
     """Session-state keys; those of filters are URL parameters too."""
 
+    OWNER = "owner"
     SEVERITY = "severity"
     STATUS = "status"
     LEVEL = "level"
@@ -60,7 +62,20 @@ def context() -> Context:
 def who() -> tuple[Context, str, str]:
     """Context, tenant and actor of this session."""
     opened = context()
+    owner: Owner | None = st.session_state.get(Key.OWNER)
+    if owner is not None:
+        return opened, owner.tenant, owner.user
     return opened, opened.settings.tenant, opened.settings.user
+
+
+def sign_in(owner: Owner) -> None:
+    """From now on this session acts as the token's owner."""
+    st.session_state[Key.OWNER] = owner
+
+
+def signed_in() -> bool:
+    """Whether a token was shown in this session."""
+    return Key.OWNER in st.session_state
 
 
 def now() -> datetime:

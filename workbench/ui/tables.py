@@ -82,10 +82,14 @@ def candidates(rows: Sequence[Candidate]) -> pd.DataFrame:
 
 
 CANDIDATE_COLUMNS = {
+    "Candidate": st.column_config.TextColumn(width=120),
+    "Cause": st.column_config.TextColumn(width=104),
     "Confidence": st.column_config.ProgressColumn(
-        format="percent", min_value=0, max_value=1, width=100
+        format="percent", min_value=0, max_value=1, width=92
     ),
-    "Total": st.column_config.NumberColumn(format="%.1f", help="Sum of the terms to the right"),
+    "Total": st.column_config.NumberColumn(
+        format="%.1f", width=60, help="Sum of the terms to the right"
+    ),
 }
 
 

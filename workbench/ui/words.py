@@ -43,6 +43,11 @@ def percent(share: float | None, digits: int = 1, signed: bool = False) -> str:
     return f"{sign}{number(100 * share, digits)} %"
 
 
+def confidence(share: float) -> str:
+    """`86 %`; never a certainty: `> 99 %`."""
+    return "> 99 %" if share > 0.99 else percent(share, 0)
+
+
 def quantity(value: float | None, unit: str, currency: str = "") -> str:
     """A value in its metric's unit: count, money, share or ratio."""
     if value is None:
@@ -123,6 +128,19 @@ def metric(name: str) -> str:
     """The word an analyst says for a metric or ratio: `Spend`, `CTR`."""
     known = {spec.name: spec.label.partition(" (")[0] for spec in ADS.metrics}
     return known.get(name, name.upper())
+
+
+def condition(name: str, value: float | str | None, currency: str = "") -> tuple[str, str]:
+    """A market condition in words: `("Spend week on week", "+5 %")`, `("CPC", "$0.73")`."""
+    if value == "Infinity":  # as the records keep what JSON cannot
+        value = math.inf
+    if not isinstance(value, int | float):
+        return name.replace("_", " ").capitalize(), MISSING if value is None else str(value)
+    if name.endswith("_change"):
+        told = f"{metric(name.removesuffix('_change'))} week on week"
+        return told, percent(value, 0, signed=True)
+    units = {spec.name: spec.unit for spec in (*ADS.metrics, *ADS.ratios)}
+    return metric(name), quantity(value, units.get(name, "ratio"), currency)
 
 
 def cause(name: str) -> str:

@@ -184,7 +184,7 @@ def test_the_hierarchy_tells_severity_number_and_order_of_every_node() -> None:
     assert labels == [
         "<b>Account</b><br>Profile −20 % · 2nd",
         "<b>Campaign</b><br>Campaign −61 % · 1st",
-        "+3 calm",
+        "+3 more",
     ]
     (dots,) = (trace for trace in chart.data if trace.mode == "markers+text")
     assert list(dots.text) == ["◆", "▲▲", "·"]

@@ -33,6 +33,8 @@ NOW = datetime(2026, 3, 17, 6, 2, tzinfo=UTC)
         (words.quantity(2.5, "ratio"), "2.50"),
         (words.quantity(3.2, "count"), "3.2"),
         (words.quantity(1240.4, "count"), "1,240"),
+        (words.confidence(0.86), "86 %"),
+        (words.confidence(0.9999), "> 99 %"),
         (words.change(39, 100), "−61 %"),
         (words.change(1, 0), "–"),
         (words.change(NAN, 5), "–"),
@@ -56,6 +58,14 @@ NOW = datetime(2026, 3, 17, 6, 2, tzinfo=UTC)
 )
 def test_values_read_well(said: str, expected: str) -> None:
     assert said == expected
+
+
+def test_market_conditions_carry_their_units() -> None:
+    assert words.condition("cost_change", 0.052) == ("Spend week on week", "+5 %")
+    assert words.condition("cpc", 0.73, "EUR") == ("CPC", "€0.73")
+    assert words.condition("acos", "Infinity") == ("ACOS", "∞ (no sales)")
+    assert words.condition("season", "Prime Day") == ("Season", "Prime Day")
+    assert words.condition("roas", None) == ("Roas", "–")
 
 
 @pytest.mark.parametrize(
