@@ -49,6 +49,7 @@ COLUMNS: Mapping[str, str] = {
 Sellers' files count 7 days, vendors' 14; the windows are never mixed."""
 
 KINDS = {
+    "spare": "spare",
     "day": "day",
     "last_day": "same day",
     "campaign_name": "required",
@@ -85,7 +86,8 @@ def read(cursor: Cursor, source: Source, domain: Domain, known: KnownSource) -> 
     profile, by_name = _profile(cursor, source, there, found)
     cursor.register("naming", _naming(cursor, there, profile, found))
     ids = ("campaign_id", "ad_group_id", "keyword_id", "portfolio_id")
-    columns = {name: f"s.c{index}" for name, index in found.items()} | {name: name for name in ids}
+    columns = {name: f"s.c{index}" for name, index in found.items()}
+    columns |= {name: name for name in (*ids, "spare")}
     joined = " AND ".join(
         f"n.{name} IS NOT DISTINCT FROM s.c{found[name]}" for name in NAMES if name in found
     )
@@ -111,7 +113,9 @@ def read(cursor: Cursor, source: Source, domain: Domain, known: KnownSource) -> 
         report=f"console-{level}",
         level=level,
         as_of=source.as_of,
-        headers=shown | {name: shown[of] for name, of in known_ids.items() if of in shown},
+        headers={"spare": ""}
+        | shown
+        | {name: shown[of] for name, of in known_ids.items() if of in shown},
         kinds=KINDS,
         ratios={f"file_{name}": (name, VENDOR if vendor else {}) for name in RATIOS},
         style=Style("shown_number", "shown_day"),

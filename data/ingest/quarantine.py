@@ -31,6 +31,7 @@ ID = "an id in letters and digits, not a float (floats lose digits)"
 RULES = (
     Rule("id", ID, f"{{x}} IS NULL OR ({NOT_AN_ID})"),
     Rule("optional id", ID, NOT_AN_ID),
+    Rule("spare", "no cell beyond the header's columns", "{x} IS NOT NULL"),
     Rule("required", "given", "{x} IS NULL"),
     Rule("day", "a date", "{d} IS NULL"),
     Rule("day", "no later than its download on {as_of}", "{d} > DATE '{as_of}'"),

@@ -21,6 +21,8 @@ from data.ingest.source import Source
 MAX_UNPACKED = 200 << 20
 MAX_RATIO = 100
 MAX_ENTRIES = 10_000
+# Cells beyond the header that a line may have before the file as a whole is no table.
+SPARE = 8
 DELIMITERS = (",", ";", "\t")
 
 
@@ -42,7 +44,10 @@ def headers(source: Source) -> list[str]:
 
 
 def load(cursor: Cursor, source: Source) -> None:
-    """Make the table `sheet` of a file: column `row` is the line in the file, or the row of a Parquet."""
+    """Make the table `sheet` of a file: column `row` is the line in the file, or the row of a Parquet.
+
+    `spare` holds what a line has beyond the header's columns, so that it can be refused alone.
+    """
     sql, count = statements("ingest"), len(headers(source))
     if source.head[:4] == b"PAR1":
         # DuckDB's own reader has had a hole in a compression of Parquet; pyarrow reads it first.
@@ -59,8 +64,11 @@ def load(cursor: Cursor, source: Source) -> None:
         _create(cursor, "table_read", list(columns), 1)
     else:
         names = [f"c{i}" for i in range(count)]
+        spare = [f"spare{i}" for i in range(SPARE)]
         statement = sql["csv"].format(
-            columns=", ".join(f"'{name}': 'VARCHAR'" for name in names), cells=_cells(names)
+            columns=", ".join(f"'{name}': 'VARCHAR'" for name in (*names, *spare)),
+            cells=_cells(names),
+            spare=", ".join(spare),
         )
         values = {"file": str(source.path), "delimiter": _csv_header(source)[1]}
         try:

@@ -20,7 +20,7 @@ from data.ingest.facts import Facts, Node, assemble, literal, selection
 from data.ingest.quarantine import Check, Style
 from data.ingest.source import Source
 
-KINDS = {"entity": "id", "day": "day", "parent": "optional id", "profile": "id"}
+KINDS = {"spare": "spare", "entity": "id", "day": "day", "parent": "optional id", "profile": "id"}
 NOBODY = "default"
 
 
@@ -61,7 +61,7 @@ def read(cursor: Cursor, source: Source, domain: Domain) -> Batch:
     constants = {} if "profile" in cells else {"profile": source.profile or NOBODY}
     if levels == [top] and "profile" not in cells:
         constants, cells["profile"] = {}, cells["entity"]
-    selected = {name: f"c{index}" for name, index in cells.items()} | values
+    selected = {name: f"c{index}" for name, index in cells.items()} | values | {"spare": "spare"}
     cursor.execute(
         statements("ingest")["mapped"].format(selected=selection(selected, nodes, constants))
     )
@@ -73,7 +73,7 @@ def read(cursor: Cursor, source: Source, domain: Domain) -> Batch:
         report=str(mapping.get("report", "table")),
         level=levels[0],
         as_of=source.as_of,
-        headers={name: heading[index] for name, index in (cells | figures).items()},
+        headers={"spare": ""} | {name: heading[index] for name, index in (cells | figures).items()},
         nodes=nodes,
         kinds=KINDS | dict.fromkeys(domain.settings, "number"),
         entity="level || ':' || entity" if "level" in cells else "",

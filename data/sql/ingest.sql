@@ -8,14 +8,14 @@ FROM read_json(
 
 -- name: csv
 CREATE OR REPLACE TEMP TABLE sheet AS
-SELECT row_number() OVER () + 1 AS row{cells} FROM read_csv(
+SELECT row_number() OVER () + 1 AS row{cells}, coalesce({spare}) AS spare FROM read_csv(
     $file, header = false, skip = 1, columns = {{{columns}}}, delim = $delimiter, quote = '"',
     escape = '"', null_padding = true, auto_detect = false
 );
 
 -- name: sheet
 CREATE OR REPLACE TEMP TABLE sheet AS
-SELECT row_number() OVER () + {header} AS row{cells} FROM {table};
+SELECT row_number() OVER () + {header} AS row{cells}, NULL::VARCHAR AS spare FROM {table};
 
 -- name: distinct
 SELECT DISTINCT {cells} FROM sheet;

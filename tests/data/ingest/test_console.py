@@ -120,6 +120,15 @@ def test_a_bad_cell_is_told_with_its_line_and_header(tmp_path: Path) -> None:
     assert batch.refused_rows == 2
 
 
+def test_a_line_with_a_comma_too_many_is_refused_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "report.csv", SELLER, SELLER)
+    head, first, second = path.read_text("utf-8-sig").splitlines()
+    path.write_text("\n".join([head, first.replace("Kitchen", "Kitchen, garden"), second]))
+    batch = read(path, domain=ADS)
+    assert {r.line for r in batch.refused} == {2}
+    assert (batch.rows, batch.refused_rows) == (2, 1)
+
+
 def test_names_become_the_ids_that_are_known(tmp_path: Path) -> None:
     store = MetricStore(":memory:")
     path = write_v3(tmp_path / "2026-03-04" / f"spTargeting_{PROFILE}.json.gz", [keyword_row()])
