@@ -15,7 +15,7 @@ from core.contracts import CauseType, Domain
 STRENGTH, STILL, ANY, MOVES = 0.4, 0.12, 1.0, 1 / 3
 # Log odds that a setting gives: seen to change as the type says; seen to stay; seen to change the other way.
 CHANGED, STAYED, OPPOSITE = 6.0, -2.0, -6.0
-NAMELESS = -2.0  # log odds of a cause outside the vocabulary
+NAMELESS = -4.0  # log odds of a cause outside the vocabulary
 DEEPEST = math.log(0.02)
 
 Settings = Mapping[str, tuple[float, float]]

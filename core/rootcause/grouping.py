@@ -103,21 +103,20 @@ def _incident(members: Sequence[Noticed], graph: Graph, domain: Domain) -> Found
         muted=entities[1:],
         severity=max(alert.severity for alert in members),
         spend_at_risk=max(money.values()),
-        title=_title(root, len(members), graph, domain),
+        title=_title(root, graph, domain),
     )
 
 
-def _title(root: Cause, alerts: int, graph: Graph, domain: Domain) -> str:
-    """ "Budget cut on campaign X: 23 alerts, impressions −61 % (±4) since 9 Mar"."""
+def _title(root: Cause, graph: Graph, domain: Domain) -> str:
+    """ "Budget cut on campaign X: impressions −61 % (±4) since 9 Mar"."""
     what = domain.cause(root.type).label
     if root.type == "unknown":
         what = "Unknown cause"
     level = domain.level_labels.get(graph.level(root.node), graph.level(root.node))
     if level and not level.isupper():
         level = level.lower()
-    shown = f", {_lower(root.evidence[0])}" if root.evidence else ""
-    many = "1 alert" if alerts == 1 else f"{alerts} alerts"
-    return f"{what} on {level} {graph.name(root.node)}: {many}{shown}"
+    shown = f": {_lower(root.evidence[0])}" if root.evidence else ""
+    return f"{what} on {level} {graph.name(root.node)}{shown}"
 
 
 def _lower(sentence: str) -> str:

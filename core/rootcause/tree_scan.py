@@ -31,6 +31,7 @@ from core.rootcause.likelihood import Estimate, World, log_ratio
 
 CHANNELS = tuple(channel.name for channel in FUNNEL)
 Judge = Callable[[int, Sequence[Shift]], Verdict]
+DOUBT = 10.0  # score at which half of the belief stays with what no candidate stands for
 PLAUSIBLE = 5.0  # most log odds that the vocabulary may give a candidate or take from it
 
 
@@ -315,7 +316,15 @@ def _temperature(gain: float) -> float:
 
 
 def _belief(scores: Sequence[float], threshold: float, heat: float) -> list[float]:
-    """Softmax over the candidates and "no cause", at a temperature."""
+    """Share of belief of each candidate against the others and "no cause".
+
+    Softmax at a temperature, times score / (score + DOUBT): what no candidate stands for, such as a poor expectation
+    or an effect of something upstream, is the less likely the more there is to explain.
+    """
     against = np.array([*scores, threshold / 2]) / heat
     scaled = np.exp(against - against.max())
-    return [float(share) for share in scaled / scaled.sum()][: len(scores)]
+    shares = scaled / scaled.sum()
+    return [
+        float(share * score / (score + DOUBT)) if score > 0 else 0.0
+        for share, score in zip(shares, scores, strict=False)
+    ]
