@@ -52,7 +52,11 @@ def _walk(command: click.Command, name: str) -> Iterator[str]:
             yield f"- `{param.human_readable_name.upper()}` {getattr(param, 'help', '') or ''}".rstrip()
         elif isinstance(param, click.Option) and not param.hidden and param.name != "as_json":
             words = " / ".join(f"`{word}`" for word in (*param.opts, *param.secondary_opts))
-            default = "" if param.default in (None, False, "") or param.required else f" ({param.default})"
+            default = (
+                ""
+                if param.default in (None, False, "") or param.required
+                else f" ({param.default})"
+            )
             yield f"- {words} {param.help or ''}{default}".rstrip()
     yield ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,8 +27,10 @@ from workbench import client
 from workbench import operations as ask_for
 from workbench.settings import Settings
 
-out = Console(soft_wrap=True)
 err = Console(stderr=True)
+# a pipe has no width: give the table room instead of cutting it to 80 columns
+out = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 app = typer.Typer(
     help="Headwater traces an anomaly to its source.",
@@ -115,36 +118,66 @@ def answer(value: Any, as_json: bool, draw: Callable[[Any], None]) -> None:
         draw(value)
 
 
+PROSE = ("title", "sentence", "summary", "message", "evidence")
+"""Columns that may run over several lines; the others are cut."""
+LONG = ("explanation", "root_causes", "candidates", "parts", "market_conditions")
+"""What `show` leaves to --json, `explain` and `cause`."""
+
+
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], empty: str) -> None:
     """Rows as a table: column key → heading; `empty` says what to do when there are none."""
     if not rows:
         out.print(empty)
         return
     drawn = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in columns.values():
-        drawn.add_column(heading)
+    for key, heading in columns.items():
+        drawn.add_column(heading, no_wrap=key not in PROSE, overflow="ellipsis")
     for row in rows:
-        drawn.add_row(*(_cell(row.get(key)) for key in columns))
+        drawn.add_row(*(_cell(key, row.get(key)) for key in columns))
     out.print(drawn)
 
 
-def _cell(value: Any) -> str:
+def _cell(key: str, value: Any) -> str:
     if value is None:
         return "–"
+    if key == "confidence":
+        return f"{value:.0%}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, str) and MOMENT.match(value):
+        return value[:16].replace("T", " ")
     return str(value)
 
 
-def facts(value: Mapping[str, Any]) -> None:
-    """A mapping as aligned lines; nested values as JSON."""
-    for key, item in value.items():
-        nested = isinstance(item, list | dict)
-        out.print(
-            f"[bold]{key}[/]  {json.dumps(item, ensure_ascii=False) if nested else _cell(item)}"
-        )
+def facts(value: Mapping[str, Any], indent: str = "") -> None:
+    """A mapping as aligned lines, nested ones below their name."""
+    shown = {key: item for key, item in value.items() if key not in LONG}
+    width = max((len(key) for key in shown), default=0)
+    for key, item in shown.items():
+        if isinstance(item, Mapping):
+            out.print(f"{indent}[bold]{key}[/]" if item else f"{indent}[bold]{key:<{width}}[/]  –")
+            facts(item, indent + "  ")
+        elif isinstance(item, list):
+            out.print(
+                f"{indent}[bold]{key:<{width}}[/]  {len(item):,}"
+                if item
+                else f"{indent}[bold]{key:<{width}}[/]  –"
+            )
+            for row in item[:20]:
+                out.print(f"{indent}  · {_line(row)}")
+        else:
+            out.print(f"{indent}[bold]{key:<{width}}[/]  {_cell(key, item)}")
+
+
+def _line(row: Any) -> str:
+    if not isinstance(row, Mapping):
+        return str(row)
+    pairs = ((key, item) for key, item in row.items() if not isinstance(item, list | dict))
+    return ", ".join(f"{key} {_cell(key, item)}" for key, item in pairs if item not in (None, ""))
 
 
 # ── Data ─────────────────────────────────────────────────────────────────────────────────────────
@@ -230,7 +263,7 @@ def batches_list(tenant: Tenant = None, as_json: Json = False) -> None:
     """Imported batches, newest first."""
     columns = {
         "id": "Batch",
-        "file": "File",
+        "source": "File",
         "format": "Format",
         "as_of": "As of",
         "rows": "Rows",
@@ -316,14 +349,32 @@ def explain(alert: Identity, tenant: Tenant = None, as_json: Json = False) -> No
     """Why an alert was raised."""
 
     def draw(value: Mapping[str, Any]) -> None:
-        out.print(value["sentence"])
-        table(
-            value["contributions"],
-            {"detector": "Detector", "day": "Day", "metric": "Metric", "share": "Share"},
-            "No single cell stands out.",
-        )
+        out.print(value["sentence"] or "No explanation was kept for this alert.")
+        columns = {"detector": "Detector", "day": "Day", "metric": "Metric", "share": "Share"}
+        table(_largest_shares(value), columns, "")
 
     answer(ask(ask_for.Explain(id=alert), tenant), as_json, draw)
+
+
+def _largest_shares(told: Mapping[str, Any], most: int = 8) -> list[dict[str, Any]]:
+    """The cells that carry most of each detector's score, as shares of it."""
+    rows = []
+    for detector, part in {"all together": told, **told.get("parts", {})}.items():
+        if not part.get("shares"):
+            continue
+        whole = (part["score"] - part["base"]) or 1.0
+        cells = [
+            {"detector": detector, "day": day, "metric": metric, "share": share / whole}
+            for day, by_metric in zip(part["days"], part["shares"], strict=True)
+            for metric, share in zip(part["metrics"], by_metric, strict=True)
+        ]
+        cells.sort(key=lambda cell: -abs(cell["share"]))
+        rows += [
+            {**cell, "share": f"{cell['share']:.0%}"}
+            for cell in cells[:most]
+            if abs(cell["share"]) >= 0.02
+        ]
+    return rows
 
 
 @app.command()
@@ -337,7 +388,7 @@ def cause(
 
     def draw(value: Mapping[str, Any]) -> None:
         table(
-            value["causes"],
+            value["candidates"],
             {
                 "name": "Candidate",
                 "level": "Level",
@@ -349,7 +400,7 @@ def cause(
             },
             "No cause found: no ancestor or descendant changed in a way that explains this alert.",
         )
-        for line in value["causes"][0]["evidence"] if value["causes"] else ():
+        for line in value["candidates"][0]["evidence"] if value["candidates"] else ():
             out.print(f"· {line}")
 
     answer(ask(ask_for.RootCause(id=alert, method_name=method), tenant), as_json, draw)

@@ -69,6 +69,7 @@ def serve(settings: Settings, *, open_browser: bool = False) -> None:
             host=settings.host,
             port=settings.port,
             log_level="warning",
+            access_log=False,
             timeout_graceful_shutdown=5,
         )
         if open_browser:

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from core.contracts import Alarm, Bools, Case, Domain, Floats, Graph, Panel
+from core.contracts import Alarm, Case, Domain, Floats, Graph, Panel
 from core.domains import DOMAINS
 from core.errors import NotEnoughDataError
+from core.features.calendar import announced_days
+from core.features.consistency import inconsistent_days
 from core.features.funnel import FUNNEL, Baseline, expected, fit_baseline, residuals
 from core.features.maturity import fit_maturity
 from workbench.context import Context
@@ -82,13 +84,20 @@ def look(
     panel = panel.select(times=lived)
     settings = context.metrics.settings(tenant, which, days=days, as_of=as_of).select(times=lived)
     graph = context.metrics.graph(tenant, which)
+    # a report cut short is a fault of the data, neither an anomaly nor a lesson
+    short = inconsistent_days(panel, graph)
+    panel = panel.with_values(np.where(short[:, :, None], np.nan, panel.values))
+    events = [
+        (event.scope, np.datetime64(event.first), np.datetime64(event.last))
+        for event in context.metrics.calendar(tenant, which)
+    ]
     maturity = fit_maturity(context.metrics.maturity(tenant, which, as_of=as_of))
     baseline = fit_baseline(
         panel,
         graph=graph,
         maturity=maturity,
         as_of=_downloaded(context, tenant, which, as_of),
-        expected_days=announced(context, tenant, which, panel, graph),
+        expected_days=announced_days(panel, graph, events),
     )
     reference, spread = expected(panel, baseline)
     return Scene(
@@ -110,24 +119,6 @@ def _downloaded(
     newest = context.metrics.newest(tenant, domain)
     moments = [moment for moment in (newest, as_of) if moment is not None]
     return np.datetime64(min(moments).date()) if moments else None
-
-
-def announced(context: Context, tenant: str, domain: Domain, panel: Panel, graph: Graph) -> Bools:
-    """(n_entity, n_time) days on which the calendar expects something of an entity or what it lies under."""
-    days = panel.periods.labels.astype("datetime64[D]")
-    marked = np.zeros(panel.values.shape[:2], dtype=bool)
-    for event in context.metrics.calendar(tenant, domain):
-        below = (
-            graph.descendants(event.scope, len(domain.levels)) if event.scope in graph.net else {}
-        )
-        rows = [
-            row
-            for entity, row in panel.row_of.items()
-            if event.scope in ("", entity) or entity in below
-        ]
-        within = (days >= np.datetime64(event.first)) & (days <= np.datetime64(event.last))
-        marked[rows] |= within
-    return marked
 
 
 def changes(settings: Panel, window: int) -> dict[str, dict[str, tuple[float, float]]]:

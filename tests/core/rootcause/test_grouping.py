@@ -41,7 +41,7 @@ def test_alerts_that_share_a_root_are_one_incident_and_the_rest_is_muted_under_i
     assert found.muted == ("keyword:K0.2", "keyword:K0.1")
     assert found.severity == 3
     assert found.spend_at_risk == 5.0  # the keywords' money; the campaign repeats part of it
-    assert found.title == "Budget cut on campaign C0: 3 alerts, impressions −61 % (±4) since 9 Mar"
+    assert found.title == "Budget cut on campaign C0: impressions −61 % (±4) since 9 Mar"
 
 
 def test_an_alert_without_a_cause_stays_alone() -> None:

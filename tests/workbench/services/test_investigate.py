@@ -211,7 +211,7 @@ def test_an_announced_event_reaches_everything_below_its_scope(
 
     event = CalendarEvent(BROKEN, date(2026, 3, 1), date(2026, 3, 2), "promotion", "Spring")
     context.metrics.calendar = lambda *_, **__: [event]  # type: ignore[method-assign]
-    marked = scenes.announced(context, TENANT, scene.domain, scene.panel, scene.graph)
+    marked = scenes.look(context, TENANT).baseline.expected_days
     rows = {scene.panel.entities[row] for row in np.flatnonzero(marked.any(axis=1))}
     assert BROKEN in rows and "keyword:0.1.2.0.1" in rows and "campaign:0.1.1" not in rows
     assert marked[scene.panel.row_of[BROKEN]].sum() == 2
