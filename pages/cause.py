@@ -20,7 +20,7 @@ def choice(alert: Any, view: CauseView) -> Candidate:
     picked = st.dataframe(
         tables.candidates(view.candidates),
         hide_index=True,
-        column_config=tables.CANDIDATE_COLUMNS,
+        column_config=tables.candidate_columns(view.candidates),
         on_select="rerun",
         selection_mode="single-row-required",
         selection_default={"selection": {"rows": [0]}},
@@ -98,13 +98,15 @@ def page() -> None:
             with st.container(horizontal=True):
                 actions(incident or alert)
     path = chosen.path if view.candidates else (alert.entity,)
+    names = {node.id: node.name for node in view.nodes}
     with left:
         if view.nodes:
             frame.draw(
                 "From cause to effect",
                 graph_view.hierarchy(view.nodes, view.edges, path, colours),
                 lambda: tables.nodes(view.nodes, path),
-                alt=f"Hierarchy of {len(view.nodes)} nodes, causes left; the path is {' to '.join(path)}.",
+                alt=f"Hierarchy of {len(view.nodes)} nodes, causes left; "
+                f"the path leads through {words.listed([names.get(node, node) for node in path], 6)}.",
                 key=f"graph:{alert.id}:{view.method}:{path[0]}",
             )
         if view.lanes:

@@ -37,7 +37,7 @@ from workbench.services.views import (
 SHOWN_DAYS = 60
 HEAT_DAYS = 28
 SIBLINGS = 8
-DRAWN = 24
+DRAWN = 18
 LANES = 12
 DAY = np.timedelta64(1, "D")
 

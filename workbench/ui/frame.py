@@ -92,7 +92,7 @@ def draw(
     """A titled chart with alt text, and the same numbers as a table at a switch."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{title}**", width="stretch")
-        as_table = st.toggle("Table", key=f"table:{key}", help="Show as table")
+        as_table = st.toggle("Table", key=f"table:{key}")
     if as_table:
         return st.dataframe(table(), hide_index=True, height=min(420, chart.layout.height or 300))
     return st.plotly_chart(

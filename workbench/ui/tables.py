@@ -70,10 +70,7 @@ def candidates(rows: Sequence[Candidate]) -> pd.DataFrame:
             "Cause": [row.type_label for row in rows],
             "Confidence": [row.confidence for row in rows],
             "Total": [row.score for row in rows],
-            **{
-                name.replace("_", " ").capitalize(): [row.terms.get(name, np.nan) for row in rows]
-                for name in terms
-            },
+            **{_term(name): [row.terms.get(name, np.nan) for row in rows] for name in terms},
             "Level": [words.level(row.level) for row in rows],
             "Hops": [row.hops for row in rows],
             "Onset": [words.day(row.onset) for row in rows],
@@ -81,16 +78,22 @@ def candidates(rows: Sequence[Candidate]) -> pd.DataFrame:
     )
 
 
-CANDIDATE_COLUMNS = {
-    "Candidate": st.column_config.TextColumn(width=120),
-    "Cause": st.column_config.TextColumn(width=104),
-    "Confidence": st.column_config.ProgressColumn(
-        format="percent", min_value=0, max_value=1, width=92
-    ),
-    "Total": st.column_config.NumberColumn(
-        format="%.1f", width=60, help="Sum of the terms to the right"
-    ),
-}
+def candidate_columns(rows: Sequence[Candidate]) -> dict[str, Any]:
+    """How those columns are written; every term with one decimal, as they add up to the total."""
+    number = st.column_config.NumberColumn
+    return {
+        "Candidate": st.column_config.TextColumn(width=120),
+        "Cause": st.column_config.TextColumn(width=104),
+        "Confidence": st.column_config.ProgressColumn(
+            format="percent", min_value=0, max_value=1, width=92
+        ),
+        "Total": number(format="%.1f", width=60, help="Sum of the terms to the right"),
+        **{_term(name): number(format="%.1f") for row in rows for name in row.terms},
+    }
+
+
+def _term(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def curve(view: Curve) -> pd.DataFrame:

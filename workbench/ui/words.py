@@ -139,7 +139,8 @@ def condition(name: str, value: float | str | None, currency: str = "") -> tuple
     if name.endswith("_change"):
         told = f"{metric(name.removesuffix('_change'))} week on week"
         return told, percent(value, 0, signed=True)
-    units = {spec.name: spec.unit for spec in (*ADS.metrics, *ADS.ratios)}
+    units = {spec.name: spec.unit for spec in ADS.metrics}
+    units |= {ratio.name: ratio.unit for ratio in ADS.ratios}
     return metric(name), quantity(value, units.get(name, "ratio"), currency)
 
 

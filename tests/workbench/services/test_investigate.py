@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -202,19 +201,6 @@ def test_explanation_and_causes_answer_by_number(context: Context) -> None:
 
 def test_settings_before_and_after_the_window_go_into_the_case(scene: Scene) -> None:
     assert scene.changes == {BROKEN: {"budget": (80.0, 20.0), "status": (1.0, 1.0)}}
-
-
-def test_an_announced_event_reaches_everything_below_its_scope(
-    context: Context, scene: Scene
-) -> None:
-    from data.metrics import CalendarEvent
-
-    event = CalendarEvent(BROKEN, date(2026, 3, 1), date(2026, 3, 2), "promotion", "Spring")
-    context.metrics.calendar = lambda *_, **__: [event]  # type: ignore[method-assign]
-    marked = scenes.look(context, TENANT).baseline.expected_days
-    rows = {scene.panel.entities[row] for row in np.flatnonzero(marked.any(axis=1))}
-    assert BROKEN in rows and "keyword:0.1.2.0.1" in rows and "campaign:0.1.1" not in rows
-    assert marked[scene.panel.row_of[BROKEN]].sum() == 2
 
 
 def test_nothing_imported_is_told(tmp_path: Path) -> None:
