@@ -288,6 +288,10 @@ class MetricStore:
         )[0]["as_of"]
         return None if found is None else found.replace(tzinfo=UTC)
 
+    def holdings(self) -> list[tuple[str, str]]:
+        """(tenant, domain) of everybody whose figures are here."""
+        return [(row["tenant"], row["domain"]) for row in self._ask("holdings")]
+
     # ── the file ─────────────────────────────────────────────────────────────────────────────────
 
     def version(self, tenant: str) -> str:

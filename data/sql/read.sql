@@ -106,6 +106,9 @@ SELECT coalesce(max(id), 0), count(*) FILTER (state = 'undone') FROM batch WHERE
 SELECT max(as_of) AS as_of FROM delivery
 WHERE tenant = $tenant AND domain = $domain AND level IN (SELECT unnest($levels));
 
+-- name: holdings
+SELECT DISTINCT tenant, domain FROM delivery ORDER BY tenant, domain;
+
 -- name: columns
 SELECT column_name AS name FROM information_schema.columns WHERE table_name = $table;
 

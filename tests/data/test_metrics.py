@@ -274,6 +274,16 @@ def test_an_empty_store_answers_with_nothing(store: MetricStore) -> None:
     assert {len(column) for column in store.maturity("t", ADS).values()} == {0}
     assert len(store.graph("t", ADS).net) == 0
     assert store.newest("t", ADS) is None
+    assert store.holdings() == []
+
+
+def test_holdings_name_who_has_figures(store: MetricStore) -> None:
+    cells = [("a", day(1), {"clicks": 3.0})]
+    number = store.load("t", ADS, campaigns_batch(cells, ASKED)).batch
+    store.load("other", ADS, campaigns_batch(cells, ASKED))
+    assert store.holdings() == [("other", "ads"), ("t", "ads")]
+    store.undo("t", number)
+    assert store.holdings() == [("other", "ads")]
 
 
 def test_a_metric_declared_later_gets_its_column(tmp_path: Path) -> None:
