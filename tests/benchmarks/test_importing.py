@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from benchmarks.importing import import_bench, panel_bench
+from pathlib import Path
+
+import pytest
+
+from benchmarks.importing import import_bench, panel_bench, report
+from core.errors import StoreError
 
 
-def test_every_row_written_is_read_and_loaded() -> None:
-    figures = import_bench(3_000)
-    assert (figures["rows"], figures["refused"]) == (3_000, 0)
+def test_every_row_written_is_read_and_loaded(tmp_path: Path) -> None:
+    file = report(tmp_path, 3_000)
+    assert import_bench(file, 3_000)["rows"] == 3_000
+    with pytest.raises(StoreError, match="3,001"):
+        import_bench(file, 3_001)
 
 
 def test_the_panel_has_the_asked_shape() -> None:
