@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.contracts import Cause, OnStep
-from core.errors import StoreError
+from core.errors import ConflictError, StoreError
 from core.evaluate.causes import Score, score
 from core.rootcause.grouping import Found
 from core.severity import SEVERITIES
@@ -49,15 +49,19 @@ def build(
     end: date | None = None,
     on_step: OnStep | None = None,
 ) -> DemoReport:
-    """Simulate an account whose last download was this morning, import it and run detection.
+    """Simulate an account whose last download is the newest noon in UTC, import it and run detection.
 
-    A second call on the same day finds everything in place and doubles nothing.
+    A second call finds everything in place and doubles nothing. Refused (ConflictError) where the tenant
+    already has figures of its own or of another demo: the two would mix.
     """
-    end = end or (context.clock() - timedelta(days=1)).date()
     seconds: dict[str, float] = {}
     began = time.perf_counter()
-    world = context.settings.home / "demo" / f"{size}-{seed}-{end}"
-    if not world.exists():
+    worlds = context.settings.home / "demo"
+    built = sorted(worlds.glob(f"{size}-{seed}-*"))
+    end = end or (context.clock() - timedelta(hours=12)).date()
+    world = built[-1] if built else worlds / f"{size}-{seed}-{end}"
+    if not built:
+        _check_room(context, tenant)
         _simulate(world, size, seed, end, on_step)
     seconds["simulate"] = time.perf_counter() - began
 
@@ -87,6 +91,18 @@ def build(
         },
         seconds=seconds,
     )
+
+
+def _check_room(context: Context, tenant: str) -> None:
+    loaded = [batch for batch in context.metrics.batches(tenant) if batch.state == "loaded"]
+    if loaded:
+        raise ConflictError.of(
+            "demo",
+            f"tenant {tenant} in {context.settings.home}",
+            "empty, or hold this very demo",
+            f"{len(loaded)} imported files",
+            "Build it apart: HEADWATER_HOME=./demo-home headwater demo",
+        )
 
 
 def _simulate(world: Path, size: str, seed: int, end: date, on_step: OnStep | None) -> None:
