@@ -1,11 +1,19 @@
-"""Pictures of the pages for the README: `python docs/screenshots.py URL`, with a workbench open at URL.
+"""Pictures of the pages for the README: `python docs/screenshots.py [URL]`.
 
-Walks the way an analyst does (triage, alert, root cause, data), light and dark, and fails on a console error.
+Without a URL the demo world is built in a temporary home and served from there. Walks the way an analyst does
+(triage, alert, root cause, data), light and dark, and fails on a console error.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import subprocess
 import sys
+import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +22,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 OUT = Path(__file__).parent / "screenshots"
 SIZE = {"width": 1366, "height": 768}
-WHOLE = 1700
 CHROMIUM = (
     "--no-sandbox",
     "--disable-gpu",
@@ -61,10 +68,6 @@ def walk(page: Page, url: str, scheme: str, out: Path) -> None:
     def picture(name: str) -> None:
         settle(page)
         page.screenshot(path=out / f"{name}-{scheme}.png", animations="disabled")
-        page.set_viewport_size({**SIZE, "height": WHOLE})
-        settle(page)
-        page.screenshot(path=out / f"{name}-{scheme}-whole.png", animations="disabled")
-        page.set_viewport_size(SIZE)
 
     page.goto(f"{url}/triage")
     expect(page.get_by_text("Where it started")).to_be_visible(timeout=60_000)
@@ -80,8 +83,41 @@ def walk(page: Page, url: str, scheme: str, out: Path) -> None:
     picture("data")
 
 
+@contextmanager
+def demo() -> Iterator[str]:
+    """The demo world, served on a free port from a temporary home."""
+    headwater = str(Path(sys.executable).with_name("headwater"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="headwater-tour-") as home:
+        environment = {**os.environ, "HEADWATER_HOME": home, "HEADWATER_USER": "ana"}
+        subprocess.run([headwater, "demo", "--no-serve"], env=environment, check=True)
+        serving = subprocess.Popen([headwater, "serve", "--port", str(port)], env=environment)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            answering(f"{url}/api/health")
+            yield url
+        finally:
+            serving.terminate()
+            serving.wait(30)
+
+
+def answering(url: str, patience: float = 60.0) -> None:
+    """Return once something answers at `url`."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
 def main(url: str, out: Path = OUT) -> int:
-    """Take every picture; the number of console errors is the exit status."""
+    """Take every picture; 1 when the console complained."""
     out.mkdir(parents=True, exist_ok=True)
     errors: list[str] = []
     with sync_playwright() as playwright:
@@ -96,4 +132,7 @@ def main(url: str, out: Path = OUT) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:2], *(Path(path) for path in sys.argv[2:3])))
+    given, places = sys.argv[1:2], [Path(place) for place in sys.argv[2:3]]
+    with contextlib.nullcontext(given[0]) if given else demo() as address:
+        status = main(address, *places)
+    sys.exit(status)

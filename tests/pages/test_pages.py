@@ -11,6 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from core.errors import SignatureError
 from tests.workbench import small_account
 from tests.workbench.small_account import BROKEN, TENANT
 from workbench.context import Context
@@ -314,6 +315,21 @@ def test_a_broken_store_is_told_with_an_id_and_no_trace(
     (error,) = test.error
     assert "could not be drawn" in error.value and "secret" not in error.value
     assert len(test.code[0].value) == 8
+
+
+def test_a_champion_that_cannot_be_trusted_leaves_the_record_readable(
+    detected: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tampered(*_: Any) -> Any:
+        raise SignatureError.of("registry", "the signature", "ours", "another")
+
+    alert = alert_of(detected, BROKEN)
+    monkeypatch.setattr(detected.serve, "champion", tampered)
+    test = visit("alert", id=str(alert.id))
+    said = words(test)
+    assert "No model can score now" in said and "Impressions against expected" in said
+    assert "Who noticed, when" not in said and not test.error
+    assert "**Budget cut** at campaign" in words(visit("cause", alert=str(alert.id)))
 
 
 def test_the_first_address_leads_to_triage(detected: Context) -> None:

@@ -51,6 +51,8 @@ def alert_view(scene: Scene, judged: Judged | None, alert: AlertRow) -> AlertVie
     row = scene.panel.row_of.get(alert.entity)
     days = scene.panel.periods.labels.astype("datetime64[D]")
     notices = []
+    if judged is None:
+        notices.append("No model can score now, so what each detector said is left out.")
     if row is None:
         notices.append("This entity has no data in the period shown; its record stands.")
         curves: tuple[Curve, ...] = ()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
 import streamlit as st
 
-from core.errors import NotFoundError
+from core.errors import NotFoundError, PersistenceError
 from data.records import AlertRow
 from workbench.services import brief, investigate, scorer
 from workbench.services import scene as scenes
 from workbench.services.scene import Judged, Scene
 from workbench.services.views import AlertView, CauseView, Curve, Freshness
 from workbench.ui import state
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Key = tuple[Any, ...]
@@ -77,12 +80,13 @@ def _scene(domain: str) -> Scene:
 
 
 def _seen(domain: str) -> tuple[Scene, Judged | None]:
-    """The scene, and what the champion says of it; None while there is no champion."""
+    """The scene, and what the champion says of it; None while none can be trusted."""
     context, tenant, _ = state.who()
     scene = _scene(domain)
     try:
         served = context.serve.champion(tenant, domain)
-    except NotFoundError:
+    except (NotFoundError, PersistenceError) as error:
+        log.warning("No champion of %s scores for tenant %s: %s", domain, tenant, error)
         return scene, None
     # each run moves the streaming parts on
     run = brief.standing(context, tenant, domain=domain).last_run

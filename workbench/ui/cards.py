@@ -47,6 +47,7 @@ def incident(row: Any) -> None:
         with st.container(gap=None, width="stretch"):
             st.markdown(f"{theme.severity_markdown(row.severity)} **{row.title}**")
             st.caption(
+                f"{words.count(row.alerts, 'alert')} · "
                 f"{words.money(row.spend_at_risk, row.currency)} at risk · "
                 f"{words.age(row.onset, cache.known_at())} · "
                 f"confidence {words.confidence(row.confidence)} · {row.status}"

@@ -136,6 +136,7 @@ def test_an_entity_that_left_the_data_still_has_its_record(
 def test_without_a_model_the_record_alone_is_shown(context: Context, scene: Scene) -> None:
     alert = alert_on(context, BROKEN)
     view = investigate.alert_view(scene, None, alert)
+    assert view.notices == ("No model can score now, so what each detector said is left out.",)
     assert view.strips == () and list(view.anomalous) == list(np.arange(ONSET, LAST + 1))
     cause = investigate.cause_view(context, TENANT, scene, None, alert)
     assert cause.candidates[0].node == BROKEN
