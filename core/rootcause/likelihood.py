@@ -157,7 +157,7 @@ class World:
         return world, shift
 
 
-def log_ratio(change: Floats, variance: Floats) -> Floats:
+def log_ratio(change: Floats, variance: Floats | float) -> Floats:
     """Log likelihood ratio of a factor 1 + change; in Poisson's form, since small counts are skewed."""
     factor = 1.0 + change
     return np.asarray((special.xlogy(factor, factor) - change) / variance)

@@ -27,11 +27,13 @@ from core.errors import InvalidInputError
 from core.hierarchy.structure import way
 from core.rootcause.cause_type import Settings, Shift, Verdict, day, judge, told
 from core.rootcause.deviation import FUNNEL, Deviations, Rows, deviations
-from core.rootcause.likelihood import Estimate, World, log_ratio
+from core.rootcause.likelihood import LEAST, Estimate, World, log_ratio
 
 CHANNELS = tuple(channel.name for channel in FUNNEL)
 Judge = Callable[[int, Sequence[Shift]], Verdict]
 DOUBT = 10.0  # score at which half of the belief stays with what no candidate stands for
+PARTLY, LOUD = 0.3, 0.15  # least deviation of a single day: part of the change, and at all
+OLD = 2  # periods at the start of the window whose changes may be older than it
 PLAUSIBLE = 5.0  # most log odds that the vocabulary may give a candidate or take from it
 
 
@@ -44,7 +46,7 @@ class TreeScanParams(Params):
         14, help="How far back an onset is looked for", low=1, high=60, unit="periods"
     )
     threshold: float = param(
-        12.0, help="Score from which a change counts as a cause", low=0.0, high=1000.0
+        10.0, help="Score from which a change counts as a cause", low=0.0, high=1000.0
     )
     penalty: float = param(
         3.0, help="Log likelihood that each changed channel must earn", low=0.0, high=100.0
@@ -239,8 +241,8 @@ def _candidates(
     """The strongest change and its rivals for the same deviation, best first; empty below the threshold."""
     gain = np.maximum(estimate.gain - params.penalty, 0.0).sum(axis=2)
     length = gain.argmax(axis=1)
-    # what is best seen over the whole window is older than it: no news, and often just a poor expectation
-    news = (length < gain.shape[1] - 1) | (gain.shape[1] == 1)
+    # what is best seen over all of the window, or nearly, is older than it: no news, and often a poor expectation
+    news = length < max(gain.shape[1] - OLD, 1)
     best = np.where(news, gain.max(axis=1), 0.0)
     heat = _temperature(float(best.max()))
 
@@ -294,19 +296,21 @@ def _candidate(
 
 
 def _start(candidate: Candidate, world: World) -> int:
-    """First period of the change: where it splits the window best, or one before if that shows it in part."""
-    gap, information = world.at_node(candidate.row)
+    """First period of the change: where it splits the window best, and before that as long as days stand out alone.
+
+    A first day is often hit only in part; and a fault may show the other way round where figures were corrected since,
+    as clicks do once invalid ones are taken off.
+    """
     columns = [CHANNELS.index(shift.channel) for shift in candidate.shifts]
-    gap, information = gap[:, columns], np.maximum(information[:, columns], 1e-12)
-    change = np.maximum(gap / information, -1.0)
-    length = int(log_ratio(change, 1.0 / information).sum(axis=1).argmax()) + 1
-    if length < len(gap):
-        day_gap = gap[length] - gap[length - 1]
-        day_information = np.maximum(information[length] - information[length - 1], 1e-12)
-        alike = np.sign(day_gap) == np.sign(change[length - 1])
-        partly = np.abs(day_gap) / day_information > 0.2 * np.abs(change[length - 1])
-        if np.any(alike & partly & (np.abs(day_gap) > 3.0 * np.sqrt(day_information))):
-            length += 1
+    gap, information = (side[:, columns] for side in world.at_node(candidate.row))
+    change = np.maximum(gap / np.maximum(information, LEAST), -1.0)
+    length = int((log_ratio(change, 1.0) * information).sum(axis=1).argmax()) + 1
+    daily = np.maximum(np.diff(information, axis=0, prepend=0.0), LEAST)
+    alone = np.abs(np.diff(gap, axis=0, prepend=0.0)) / daily
+    enough = np.maximum(PARTLY * np.abs(change[length - 1]), LOUD)
+    stands_out = ((alone > enough) & (alone * np.sqrt(daily) > 3.0)).any(axis=1)
+    while length < len(stands_out) and stands_out[length]:
+        length += 1
     return world.time - length
 
 
