@@ -46,7 +46,7 @@ class TreeScanParams(Params):
         14, help="How far back an onset is looked for", low=1, high=60, unit="periods"
     )
     threshold: float = param(
-        10.0, help="Score from which a change counts as a cause", low=0.0, high=1000.0
+        11.0, help="Score from which a change counts as a cause", low=0.0, high=1000.0
     )
     penalty: float = param(
         3.0, help="Log likelihood that each changed channel must earn", low=0.0, high=100.0
