@@ -128,6 +128,10 @@ def nothing(last_day: date | None, standing: Standing) -> bool:
     if last_day is None:
         frame.empty("No data yet. Import report files to begin.", state.DATA, "Go to data")
         return True
+    if standing.last_error:
+        st.warning(
+            f"The last detection run failed: {standing.last_error}", icon=":material/warning:"
+        )
     if standing.last_run is None:
         frame.empty(
             f"Data up to {words.day(last_day, year=True)} is here, nothing was checked yet."

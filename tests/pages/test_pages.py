@@ -12,8 +12,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.errors import SignatureError
+from data import run_store
 from tests.workbench import small_account
-from tests.workbench.small_account import BROKEN, TENANT
+from tests.workbench.small_account import BROKEN, NOW, TENANT
 from workbench.context import Context
 from workbench.services import alerts, incidents, tokens
 from workbench.ui import frame, runs, verbs
@@ -96,6 +97,22 @@ def test_triage_before_the_first_run_offers_detection(imported: Context) -> None
     test = visit("triage")
     assert "nothing was checked yet" in words(test)
     assert [button.label for button in test.button] == ["Run detection"]
+
+
+def test_a_failed_run_is_told_where_people_look_first(imported: Context) -> None:
+    def fail(session: Any) -> None:
+        about: dict[str, Any] = {"tenant": TENANT, "now": NOW}
+        run = run_store.start(
+            session, **about, domain="ads", detector="ensemble", at=NOW, actor="scheduler"
+        )
+        run_store.fail(session, **about, run_id=run.id, error="detect: too little to learn from.")
+
+    imported.records.write(TENANT, fail)
+    test = visit("triage")
+    assert test.warning[0].value == (
+        "The last detection run failed: detect: too little to learn from."
+    )
+    assert "nothing was checked yet" in words(test)
 
 
 @pytest.mark.parametrize("given", ["999", "", "-1", "1e3", "٣", "1; drop table alert", "9" * 40])
