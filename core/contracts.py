@@ -444,32 +444,35 @@ class Detector(Algorithm):
     kind = "detector"
 
     @final
-    def score(self, panel: Panel) -> Floats:
-        """(n_entity, n_time) float64, finite."""
-        return self._guarded(panel, "score", self._score, (len(panel.entities), len(panel.periods)))
+    def score(self, panel: Panel, last: int | None = None) -> Floats:
+        """(n_entity, n_time) float64, finite; only the newest `last` columns of it where that is given."""
+        n_time = len(panel.periods)
+        if last is not None and not 1 <= last <= n_time:
+            raise InvalidInputError.of(self.name, "last", f"in [1, {n_time}]", last)
+        shape = (len(panel.entities), n_time if last is None else last)
+        self._check_metrics(panel)
+        with lifecycle.operation(self.name, self.model_id, "score", len(panel.entities)):
+            if last is None:
+                scores = self._score(self.scorer, panel)
+            else:
+                scores = self._score_last(self.scorer, panel, last)
+            if scores.shape != shape or not np.isfinite(scores).all():
+                rule = f"finite and of shape {shape}"
+                raise PredictionError.of(self.name, "scores", rule, scores.shape)
+        return scores
 
     @final
     def score_last(self, panel: Panel) -> Floats:
         """(n_entity,) scores of the last period."""
-        return self._guarded(panel, "score", self._score_last, (len(panel.entities),))
+        return self.score(panel, last=1)[:, 0]
 
     @abstractmethod
     def _score(self, scorer: Any, panel: Panel) -> Floats:
         """Pure function of params, scorer and panel."""
 
-    def _score_last(self, scorer: Any, panel: Panel) -> Floats:
-        return self._score(scorer, panel)[:, -1]
-
-    def _guarded(
-        self, panel: Panel, verb: str, score: Callable[[Any, Panel], Floats], shape: tuple[int, ...]
-    ) -> Floats:
-        self._check_metrics(panel)
-        with lifecycle.operation(self.name, self.model_id, verb, len(panel.entities)):
-            scores = score(self.scorer, panel)
-            if scores.shape != shape or not np.isfinite(scores).all():
-                rule = f"finite and of shape {shape}"
-                raise PredictionError.of(self.name, "scores", rule, scores.shape)
-        return scores
+    def _score_last(self, scorer: Any, panel: Panel, last: int) -> Floats:
+        """The newest `last` columns of `_score`; overridden where they can be had for less."""
+        return self._score(scorer, panel)[:, -last:]
 
 
 class StreamingDetector(Detector):

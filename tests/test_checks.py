@@ -378,8 +378,8 @@ class OnlySpikes(Sound):
 
 @breaks("last_is_last")
 class LastIsFirst(Sound):
-    def _score_last(self, scorer, panel):
-        return self._score(scorer, panel)[:, 0]
+    def _score_last(self, scorer, panel, last):
+        return self._score(scorer, panel)[:, :last]
 
 
 @breaks("spike_on_top", "gaps", "offset_and_scale")

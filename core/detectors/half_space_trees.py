@@ -108,7 +108,7 @@ class HalfSpaceTrees(StreamingDetector):
         level = np.zeros((len(panel.entities), len(panel.metrics)))
         for time in range(len(panel.periods)):
             level, features = self._features(scale, level, panel.values[:, time])
-            forest.learn(features, observed(panel.values[:, time]))
+            forest.learn(forest.leaves(features), observed(panel.values[:, time]))
         # the training panel is one long window: its whole mass is the first reference
         forest.fold(memory=0.0)
         return {**grown, **forest.running}
@@ -117,10 +117,24 @@ class HalfSpaceTrees(StreamingDetector):
         return state
 
     def _score(self, scorer: Any, panel: Panel) -> Floats:
-        running = self.begin(panel.entities)
-        scores = np.empty((len(panel.entities), len(panel.periods)))
-        for time in range(len(panel.periods)):
-            running, scores[:, time] = self.update(running, panel.values[:, time])
+        return self._score_last(scorer, panel, len(panel.periods))
+
+    def _score_last(self, scorer: Any, panel: Panel, last: int) -> Floats:
+        n_entity, n_time, n_metric = panel.values.shape
+        forest, scale, level = Forest.of(scorer), Scale.of(scorer), np.zeros((n_entity, n_metric))
+        # masses that the window cannot take in until the end would judge nothing
+        learns = forest.seen[0] + n_entity * n_time >= self.params.window
+        scores = np.empty((n_entity, last))
+        for time in range(n_time):
+            points = panel.values[:, time]
+            level, features = self._features(scale, level, points)
+            judged = time >= n_time - last
+            if judged or learns:
+                leaves = forest.leaves(features)
+            if judged:
+                scores[:, time - n_time] = forest.score(leaves)
+            if learns:
+                self._learn(forest, leaves, points)
         return scores
 
     @property
@@ -160,11 +174,15 @@ class HalfSpaceTrees(StreamingDetector):
             raise InvalidInputError.of(self.name, "points", rule, points.shape)
         level, features = self._features(Scale.of(self.state), level, points)
         forest = Forest.of({**self.state, **running})
-        scores = forest.score(features)
-        forest.learn(features, observed(points))
+        leaves = forest.leaves(features)
+        scores = forest.score(leaves)
+        self._learn(forest, leaves, points)
+        return {"entities": running["entities"], "level": level, **forest.running}, scores
+
+    def _learn(self, forest: Forest, leaves: NDArray[np.intp], points: Floats) -> None:
+        forest.learn(leaves, observed(points))
         if forest.seen[0] >= self.params.window:
             forest.fold(self.params.memory)
-        return {"entities": running["entities"], "level": level, **forest.running}, scores
 
     def _features(self, scale: Scale, level: Floats, points: Floats) -> tuple[Floats, Floats]:
         """New running level, and (n_entity, 2 · n_metric) in 0…1: today and the level."""
@@ -207,10 +225,10 @@ class Forest:
     """The trees with their masses; `learn` and `fold` change the masses, which are this forest's own.
 
     Nodes of one tree lie in heap order. Masses are shares of the points of their window, so windows of
-    different sizes compare.
+    different sizes compare. Points are known by the leaves (n_tree, n_point) in which they end.
     """
 
-    feature: NDArray[np.int32]
+    feature: NDArray[np.uint32]
     threshold: Floats
     reference: Floats
     latest: Floats
@@ -219,7 +237,10 @@ class Forest:
 
     @classmethod
     def of(cls, state: State) -> Forest:
-        return cls(*(np.array(state[name]) for name in cls.__dataclass_fields__))
+        # unsigned, as an index that could be negative would be checked at every step
+        feature = np.array(state["feature"], dtype=np.uint32)
+        names = tuple(cls.__dataclass_fields__)[1:]
+        return cls(feature, *(np.array(state[name], dtype=np.float64) for name in names))
 
     @property
     def running(self) -> dict[str, Floats]:
@@ -230,12 +251,20 @@ class Forest:
             "points": self.points,
         }
 
-    def score(self, features: Floats) -> Floats:
-        density = _kernels()[0](features, self.feature, self.threshold, self.reference)
-        return np.asarray(-np.log2(density / len(self.feature)))
+    def leaves(self, features: Floats) -> NDArray[np.intp]:
+        """(n_point, n_feature) → the leaf of every tree, counted from the left, (n_tree, n_point)."""
+        found: NDArray[np.intp] = _walker()(features, self.feature, self.threshold)
+        return found
 
-    def learn(self, features: Floats, known: Bools) -> None:
-        _kernels()[1](features, known, self.feature, self.threshold, self.latest)
+    def score(self, leaves: NDArray[np.intp]) -> Floats:
+        density = np.full(leaves.shape[1], EMPTY)
+        # tree by tree, so that a point's sum is the same whoever else is judged
+        for dense, leaf in zip(_densities(self._by_tree(self.reference)), leaves, strict=True):
+            density += dense[leaf]
+        return np.asarray(-np.log2(density / len(leaves)))
+
+    def learn(self, leaves: NDArray[np.intp], known: Bools) -> None:
+        _count(self._by_tree(self.latest), leaves[:, known])
         self.seen[0] += known.sum()
         self.points[0] += known.sum()
 
@@ -247,53 +276,66 @@ class Forest:
         self.latest[:] = 0.0
         self.seen[0] = 0.0
 
+    def _by_tree(self, masses: Floats) -> Floats:
+        return masses.reshape(len(self.feature), -1)
+
 
 THIN = 0.1
 """Share of a window below which a node is not asked further (Tan et al., section 4.2: sizeLimit)."""
 EMPTY = 2.0**-20
 """Density of a place that nobody was ever seen in."""
+SIDE_BY_SIDE = 32
+"""Points that walk a tree together: a core then waits for many steps at once, not for each in turn."""
 
 
-def _density(
-    features: Floats, feature: NDArray[np.int32], threshold: Floats, reference: Floats
-) -> Floats:
+def _levels(nodes: int) -> list[slice]:
+    """Where each depth of a heap of so many nodes lies, the root first."""
+    return [slice(2**depth - 1, 2 ** (depth + 1) - 1) for depth in range(nodes.bit_length())]
+
+
+def _densities(reference: Floats) -> Floats:
+    """(n_tree, n_node) masses → (n_tree, n_leaf): mass · 2^depth of the first thin node on the way to each leaf."""
+    dense, asked = reference[:, :1], reference[:, :1] > THIN
+    for depth, level in enumerate(_levels(reference.shape[1])[1:], start=1):
+        mass = reference[:, level]
+        dense, asked = np.repeat(dense, 2, axis=1), np.repeat(asked, 2, axis=1)
+        dense = np.where(asked, mass * 2.0**depth, dense)
+        asked &= mass > THIN
+    return dense
+
+
+def _count(masses: Floats, leaves: NDArray[np.intp]) -> None:
+    """Add one to every node (n_tree, n_node) on the way of each point to its leaf (n_tree, n_point)."""
+    trees, width = len(masses), masses.shape[1] // 2 + 1
+    cells = leaves + width * np.arange(trees)[:, None]
+    counts = np.bincount(cells.ravel(), minlength=trees * width).reshape(trees, width)
+    for level in _levels(masses.shape[1]):
+        masses[:, level] += counts.reshape(trees, level.stop - level.start, -1).sum(axis=2)
+
+
+def _walk(features: Floats, feature: NDArray[np.uint32], threshold: Floats) -> NDArray[np.intp]:
     trees, inner = feature.shape
-    nodes = 2 * inner + 1
-    density = np.full(len(features), EMPTY)
+    leaves = np.empty((trees, len(features)), dtype=np.intp)
+    node = np.empty(SIDE_BY_SIDE, dtype=np.uint32)
     for tree in range(trees):
-        for row in range(len(features)):
-            node, weight = 0, 1.0
-            while node < inner and reference[tree * nodes + node] > THIN:
-                right = features[row, feature[tree, node]] > threshold[tree, node]
-                node = 2 * node + 1 + right
-                weight *= 2.0
-            density[row] += reference[tree * nodes + node] * weight
-    return density
-
-
-def _learn(
-    features: Floats,
-    known: Bools,
-    feature: NDArray[np.int32],
-    threshold: Floats,
-    latest: Floats,
-) -> None:
-    trees, inner = feature.shape
-    nodes = 2 * inner + 1
-    for tree in range(trees):
-        for row in range(len(features)):
-            if known[row]:
-                node = 0
-                latest[tree * nodes] += 1.0
-                while node < inner:
-                    right = features[row, feature[tree, node]] > threshold[tree, node]
-                    node = 2 * node + 1 + right
-                    latest[tree * nodes + node] += 1.0
+        for start in range(0, len(features), SIDE_BY_SIDE):
+            size = min(SIDE_BY_SIDE, len(features) - start)
+            node[:] = 0
+            reached = 0
+            while reached < inner:
+                for row in range(size):
+                    at = node[row]
+                    right = features[start + row, feature[tree, at]] > threshold[tree, at]
+                    node[row] = 2 * at + 1 + right
+                reached = 2 * reached + 1
+            for row in range(size):
+                leaves[tree, start + row] = node[row] - inner
+    return leaves
 
 
 @functools.cache
-def _kernels() -> tuple[Callable[..., Floats], Callable[..., None]]:
+def _walker() -> Callable[..., NDArray[np.intp]]:
     import numba
 
-    compiled = numba.njit(cache=True, nogil=True)
-    return compiled(_density), compiled(_learn)
+    compiled: Callable[..., NDArray[np.intp]] = numba.njit(cache=True, nogil=True)(_walk)
+    return compiled

@@ -76,8 +76,12 @@ class IsolationForest(Detector):
         return Scale.of(state), Trees.of(state)
 
     def _score(self, scorer: Any, panel: Panel) -> Floats:
+        return self._score_last(scorer, panel, len(panel.periods))
+
+    def _score_last(self, scorer: Any, panel: Panel, last: int) -> Floats:
         scale, trees = scorer
-        rows = day_features(scale.apply(panel.values, REACH))
+        values = panel.values[:, -(last + SPANS[-1] - 1) :]
+        rows = day_features(scale.apply(values, REACH))[:, -last:]
         scores: Floats = trees.score(rows.reshape(-1, rows.shape[-1]))
         return scores.reshape(rows.shape[:2])
 
@@ -160,20 +164,40 @@ def _mean_path(samples: NDArray[Any]) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Trees:
-    """The arrays of `flatten`, ready to walk."""
+    """The arrays of `flatten`, ready to walk: a leaf leads to itself, so every walk of a tree is equally long.
 
-    feature: NDArray[np.int32]
-    threshold: Floats
-    left: NDArray[np.int32]
-    right: NDArray[np.int32]
+    feature, threshold, depth : (n_node,)
+    child  : (n_node, 2), where a value up to the threshold goes, and where one above
+    roots, heights : (n_tree,)
+    """
+
+    feature: NDArray[np.uint32]
+    threshold: NDArray[np.float32]
+    child: NDArray[np.uint32]
     depth: Floats
-    roots: NDArray[np.int32]
+    roots: NDArray[np.uint32]
+    heights: NDArray[np.int32]
     unit: Floats
 
     @classmethod
     def of(cls, state: State) -> Trees:
-        # writable copies: numba compiles once per layout, and a loaded array is read-only
-        return cls(*(np.array(state[name]) for name in cls.__dataclass_fields__))
+        # writable copies, as numba compiles once per layout and a loaded array is read-only; unsigned, as
+        # an index that could be negative would be checked at every step
+        feature, threshold, left, right, depth, roots, unit = (
+            np.array(state[role])
+            for role in ("feature", "threshold", "left", "right", "depth", "roots", "unit")
+        )
+        leaf = np.where(feature < 0, np.arange(len(feature)), -1)
+        child = np.stack([np.maximum(left, leaf), np.maximum(right, leaf)], axis=1)
+        return cls(
+            np.maximum(feature, 0).astype(np.uint32),
+            _rounded_down(threshold),
+            child.astype(np.uint32),
+            depth,
+            roots.astype(np.uint32),
+            _heights(child, roots),
+            unit,
+        )
 
     def score(self, rows: NDArray[np.float32]) -> Floats:
         """(n_row, n_feature) → (n_row,), each row by itself."""
@@ -181,34 +205,59 @@ class Trees:
             np.ascontiguousarray(rows),
             self.feature,
             self.threshold,
-            self.left,
-            self.right,
+            self.child,
             self.depth,
             self.roots,
+            self.heights,
         )
         return np.asarray(2.0 ** (-depths / self.unit))
 
 
+def _rounded_down(threshold: Floats) -> NDArray[np.float32]:
+    """The largest float32 up to each threshold: a float32 value compares with it as with the threshold."""
+    nearest = threshold.astype(np.float32)
+    return np.where(nearest > threshold, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+
+
+def _heights(child: NDArray[Any], roots: NDArray[Any]) -> NDArray[np.int32]:
+    """(n_tree,) edges from each root to its deepest leaf."""
+    heights = np.zeros(len(roots), dtype=np.int32)
+    tree, reached = np.arange(len(roots)), roots
+    while len(reached):
+        below = child[reached]
+        inner = below[:, 0] != reached
+        tree, reached = np.repeat(tree[inner], 2), below[inner].ravel()
+        heights[np.unique(tree)] += 1
+    return heights
+
+
+SIDE_BY_SIDE = 32
+"""Rows that walk a tree together: a core then waits for many steps at once, not for each in turn."""
+
+
 def _walk(
     rows: NDArray[np.float32],
-    feature: NDArray[np.int32],
-    threshold: Floats,
-    left: NDArray[np.int32],
-    right: NDArray[np.int32],
+    feature: NDArray[np.uint32],
+    threshold: NDArray[np.float32],
+    child: NDArray[np.uint32],
     depth: Floats,
-    roots: NDArray[np.int32],
+    roots: NDArray[np.uint32],
+    heights: NDArray[np.int32],
 ) -> Floats:
     total = np.zeros(len(rows))
+    node = np.empty(SIDE_BY_SIDE, dtype=np.uint32)
     # trees outside, rows inside: one tree stays in the cache while all rows pass
-    for root in roots:
-        for row in range(len(rows)):
-            node = root
-            while feature[node] >= 0:
-                if rows[row, feature[node]] <= threshold[node]:
-                    node = left[node]
-                else:
-                    node = right[node]
-            total[row] += depth[node]
+    for tree in range(len(roots)):
+        for start in range(0, len(rows), SIDE_BY_SIDE):
+            size = min(SIDE_BY_SIDE, len(rows) - start)
+            node[:] = roots[tree]
+            for _ in range(heights[tree]):
+                for row in range(size):
+                    at = node[row]
+                    above = rows[start + row, feature[at]] > threshold[at]
+                    node[row] = child[at, np.uint32(above)]
+            for row in range(size):
+                total[start + row] += depth[node[row]]
     return total
 
 

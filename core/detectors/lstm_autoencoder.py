@@ -14,7 +14,7 @@ from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State
 from core.errors import NotEnoughDataError
 from core.features.scaling import Scale
 from core.features.windows import windows
-from core.training import CHUNK, Schedule, train
+from core.training import CHUNK, Schedule, one_thread, train
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +109,8 @@ class LstmAutoencoder(Detector):
             self.params.patience,
             self.params.seed,
         )
-        history = train(net, _loss, parts[0], parts[1], schedule, on_step)
+        with one_thread():
+            history = train(net, _loss, parts[0], parts[1], schedule, on_step)
         weights = {PREFIX + name: value.numpy() for name, value in net.state_dict().items()}
         return {**scale.state, **weights, "history": json.dumps(asdict(history))}
 
@@ -129,12 +130,9 @@ class LstmAutoencoder(Detector):
         return scale, net.eval().requires_grad_(False)
 
     def _score(self, scorer: Any, panel: Panel) -> Floats:
-        return self._errors_of_last(scorer, panel, len(panel.periods))
+        return self._score_last(scorer, panel, len(panel.periods))
 
-    def _score_last(self, scorer: Any, panel: Panel) -> Floats:
-        return self._errors_of_last(scorer, panel, 1)[:, -1]
-
-    def _errors_of_last(self, scorer: Any, panel: Panel, last: int) -> Floats:
+    def _score_last(self, scorer: Any, panel: Panel, last: int) -> Floats:
         scale, net = scorer
         values, padded = _windows(scale, panel, last)
         scores = np.empty(values.shape[:2])
@@ -175,7 +173,7 @@ def _errors(net: torch.nn.ModuleDict, values: Floats, padded: Bools) -> Floats:
     cells = _tensor(values.reshape(-1, *shape[-2:]))
     counted = _tensor(known.reshape(-1, *shape[-2:]))
     board = torch.from_numpy(np.indices(shape[-2:]).sum(axis=0) % 2).float()
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         black = _rebuild(net, cells, counted * (1 - board))
         white = _rebuild(net, cells, counted * board)
         squared = torch.where(board > 0, black, white).sub_(cells).square_().numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -65,15 +66,17 @@ class Votes:
     threshold: Threshold
     combine: Combination
 
-    def part_p(self, panel: Panel) -> Floats:
-        """(n_part, n_entity, n_time); 1 where nothing was observed."""
-        seen = np.isfinite(panel.values).any(axis=2)
-        return np.array(
-            [
-                np.where(seen, self.thresholds[name].p_values(member.score(panel)), 1.0)
-                for name, member in self.members.items()
-            ]
-        )
+    def part_p(self, panel: Panel, last: int) -> Floats:
+        """p-values of the newest periods, (n_part, n_entity, last); 1 where nothing was observed."""
+        seen = np.isfinite(panel.values[:, -last:]).any(axis=2)
+
+        def heard(name: str) -> Floats:
+            scores = self.members[name].score(panel, last=last)
+            return np.where(seen, self.thresholds[name].p_values(scores), 1.0)
+
+        # compiled loops and torch leave the interpreter's lock alone, so the parts share the cores
+        with ThreadPoolExecutor(len(self.members)) as pool:
+            return np.array(list(pool.map(heard, self.members)))
 
     def p(self, part_p: Floats) -> Floats:
         """The ensemble's p-value from those of its parts; all 1 gives 1."""
@@ -166,7 +169,7 @@ class CalibratedEnsemble(Detector):
         part_p = np.ones((len(votes.members), len(panel.entities), n_time))
         late = panel.select(times=slice(max(0, start - CONTEXT), None))
         with lifecycle.operation(self.name, self.model_id, "score", len(panel.entities)):
-            part_p[:, :, start:] = votes.part_p(late)[:, :, start - n_time :]
+            part_p[:, :, start:] = votes.part_p(late, n_time - start)
         return votes.p(part_p), dict(zip(votes.members, part_p, strict=True))
 
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
@@ -197,8 +200,7 @@ class CalibratedEnsemble(Detector):
                 if warm < 1.0:
                     left_out[name] = f"{name}: not warm, {warm:.0%} of its first window is filled"
                     continue
-                scores = part.score(late)[:, -seen.shape[1] :]
-                thresholds[name] = Threshold.fit(scores[seen])
+                thresholds[name] = Threshold.fit(part.score(late, last=seen.shape[1])[seen])
             except NotEnoughDataError as error:
                 left_out[name] = error.message
                 continue
@@ -210,7 +212,7 @@ class CalibratedEnsemble(Detector):
         share = _shares([weights[name] for name in members])
         combine = COMBINATIONS[self.params.combination]
         unscaled = Votes(members, share, thresholds, next(iter(thresholds.values())), combine)
-        together = combine(unscaled.part_p(late)[:, :, -seen.shape[1] :], share)
+        together = combine(unscaled.part_p(late, seen.shape[1]), share)
         votes = dataclasses.replace(unscaled, threshold=Threshold.fit(together[seen]))
         return _closed(votes, left_out)
 
@@ -218,8 +220,11 @@ class CalibratedEnsemble(Detector):
         return _opened(state, COMBINATIONS[self.params.combination])
 
     def _score(self, scorer: Any, panel: Panel) -> Floats:
+        return self._score_last(scorer, panel, len(panel.periods))
+
+    def _score_last(self, scorer: Any, panel: Panel, last: int) -> Floats:
         # + 0.0 turns the −0.0 of p = 1 into 0
-        return np.asarray(-np.log10(scorer.p(scorer.part_p(panel))) + 0.0)
+        return np.asarray(-np.log10(scorer.p(scorer.part_p(panel, last))) + 0.0)
 
     def _part(self, name: str) -> Detector:
         chosen = {"seed": str(self.params.seed)}

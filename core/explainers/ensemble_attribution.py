@@ -19,7 +19,7 @@ from core.contracts import (
     StreamingDetector,
     Times,
 )
-from core.ensembles.calibrated import CONTEXT, CalibratedEnsemble, Votes
+from core.ensembles.calibrated import CalibratedEnsemble, Votes
 from core.errors import InvalidInputError
 from core.features.windows import windows
 
@@ -30,6 +30,8 @@ CELLS = 12
 MOST_METRICS = 10
 """Exact Shapley values need 2^metrics rescorings."""
 TOTAL = ""
+Judgement = tuple[Floats, Mapping[str, Floats]]
+"""p-values (n_entity, n_time) of an ensemble and of its parts."""
 NEVER = 10_000_000
 """Points in a window that never fills."""
 
@@ -47,15 +49,23 @@ class EnsembleAttribution:
     gap  : what a window of 14 days does not show: older days, and what a streaming part learned since
            it was fitted (it is asked as a frozen copy: explaining never teaches)
 
-    Any other detector is explained in its own score. Cost: 2^d + 12 rescorings of one window per alarm.
+    Any other detector is explained in its own score. Cost: 2^d + 12 rescorings of one window per alarm, of
+    its last day alone.
 
     Source: Shapley, A Value for n-Person Games (1953); Strumbelj & Kononenko (JMLR 2010) for its use here.
     """
 
     def explain(
-        self, detector: Detector, panel: Panel, at: Sequence[tuple[str, int]]
+        self,
+        detector: Detector,
+        panel: Panel,
+        at: Sequence[tuple[str, int]],
+        judged: Judgement | None = None,
     ) -> list[Attribution]:
-        """One attribution per (entity, time index) of `at`; shares.sum() + base + gap == score."""
+        """One attribution per (entity, time index) of `at`; shares.sum() + base + gap == score.
+
+        judged : what `judge` of the ensemble said of this panel; it is asked again where this is absent
+        """
         if not at:
             return []
         if len(panel.metrics) > MOST_METRICS:
@@ -73,7 +83,7 @@ class EnsembleAttribution:
         plays = _coalitions(len(panel.metrics))
         asked, where = _questions(cells, plays)
         answers = _answers(detector, panel, asked)
-        scores = _scores(detector, panel, rows, times)
+        scores = _scores(detector, panel, rows, times, judged)
         days = [
             panel.periods.labels[time] + panel.periods.step * np.arange(1 - LENGTH, 1)
             for time in times
@@ -122,44 +132,29 @@ def _answers(detector: Detector, panel: Panel, asked: Floats) -> Mapping[str, Fl
     if not isinstance(detector, CalibratedEnsemble):
         return {TOTAL: _frozen(detector).score_last(worlds).reshape(n, questions)}
     votes: Votes = detector.scorer
-    part_p = np.array(
-        [
-            votes.thresholds[name].p_values(_frozen(member).score_last(worlds))
-            for name, member in votes.members.items()
-        ]
-    )
-    return {name: s.reshape(n, questions) for name, s in _by_name(votes, part_p).items()}
+    members = {name: _frozen(member) for name, member in votes.members.items()}
+    part_p = dataclasses.replace(votes, members=members).part_p(worlds, 1)
+    p_values = {**dict(zip(members, part_p, strict=True)), TOTAL: votes.p(part_p)}
+    return {name: _surprise(p).reshape(n, questions) for name, p in p_values.items()}
 
 
 def _scores(
-    detector: Detector, panel: Panel, rows: NDArray[np.intp], times: NDArray[np.intp]
+    detector: Detector,
+    panel: Panel,
+    rows: NDArray[np.intp],
+    times: NDArray[np.intp],
+    judged: Judgement | None,
 ) -> Mapping[str, Floats]:
-    """The scores that were really given, (n,), of every part and of the whole, as `judge` gives them."""
-    start = max(0, int(times.min()) - CONTEXT)
-    panel, times = panel.select(times=slice(start, int(times.max()) + 1)), times - start
+    """The scores that were really given, (n,), of every part and of the whole."""
+    last = len(panel.periods) - int(times.min())
     if not isinstance(detector, CalibratedEnsemble):
-        return {TOTAL: detector.score(panel)[rows, times]}
-    votes: Votes = detector.scorer
-    chosen, row = np.unique(rows, return_inverse=True)
-    few = panel.select(entities=[panel.entities[index] for index in chosen])
-    part_p = np.array(
-        [
-            votes.thresholds[name].p_values(
-                # a streaming part learns from all entities, the others judge each alone
-                member.score(panel)[rows, times]
-                if isinstance(member, StreamingDetector)
-                else member.score(few)[row, times]
-            )
-            for name, member in votes.members.items()
-        ]
-    )
-    seen = np.isfinite(panel.values[rows, times]).any(axis=1)
-    return _by_name(votes, np.where(seen, part_p, 1.0))
+        return {TOTAL: detector.score(panel, last=last)[rows, times - len(panel.periods)]}
+    whole, parts = judged or detector.judge(panel, last=last)
+    return {name: _surprise(p[rows, times]) for name, p in {**parts, TOTAL: whole}.items()}
 
 
-def _by_name(votes: Votes, part_p: Floats) -> dict[str, Floats]:
-    scores = dict(zip(votes.members, -np.log10(part_p) + 0.0, strict=True))
-    return {**scores, TOTAL: np.asarray(-np.log10(votes.p(part_p)) + 0.0)}
+def _surprise(p_values: Floats) -> Floats:
+    return np.asarray(-np.log10(p_values) + 0.0)
 
 
 def _frozen(detector: Detector) -> Detector:

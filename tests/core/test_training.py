@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.errors import CancelledError, TrainingError
-from core.training import Schedule, mean_loss, train
+from core.training import Schedule, mean_loss, one_thread, train
 
 
 def line(slope=2.0, n=64, seed=0):
@@ -76,3 +76,15 @@ def test_the_same_seed_learns_the_same_weights():
     for model in models:
         train(model, squared, line(), line(seed=1), SCHEDULE)
     assert models[0].weight.item() == models[1].weight.item()
+
+
+def test_torch_keeps_to_one_thread_and_gets_its_threads_back_even_after_an_error():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(TrainingError), one_thread():
+            assert torch.get_num_threads() == 1
+            raise TrainingError.of("test", "this", "raised", None)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

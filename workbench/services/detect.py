@@ -136,7 +136,7 @@ class _Run:
                 groups, causes = located(scene, judged, sightings, stakes)
         if explain:
             with self._stage("explain", 0.8):
-                told = explained(scene, ensemble, sightings)
+                told = explained(scene, judged, ensemble, sightings)
         with self._stage("save", 0.9):
             notes = [f"{name} was left out: {why}" for name, why in ensemble.left_out.items()]
             if served.notice:

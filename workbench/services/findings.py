@@ -152,9 +152,12 @@ def located(
     return group(noticed, scene.graph, scene.domain), causes
 
 
-def explained(scene: Scene, ensemble: Any, sightings: Sequence[Sighting]) -> list[Attribution]:
+def explained(
+    scene: Scene, judged: Judged, ensemble: Any, sightings: Sequence[Sighting]
+) -> list[Attribution]:
     at = [(seen.entity, seen.worst) for seen in sightings]
-    return EnsembleAttribution().explain(ensemble, scene.residual, at)
+    said = (judged.p_values, judged.parts)
+    return EnsembleAttribution().explain(ensemble, scene.residual, at, said)
 
 
 # ── What is saved ────────────────────────────────────────────────────────────────────────────────

@@ -5,48 +5,54 @@ import pytest
 
 from core.artifact import pack, unpack
 from core.detectors.half_space_trees import (
-    EMPTY,
     HalfSpaceTrees,
     HalfSpaceTreesParams,
-    _density,
-    _kernels,
-    _learn,
+    _count,
+    _densities,
+    _walk,
+    _walker,
 )
 from core.errors import InvalidInputError
 from core.samples import sample, spiked
 
 
 def test_density_worked_by_hand():
-    # one tree of height 2 over one feature: cut at 0.5, then at 0.25 and 0.75
-    feature = np.zeros((1, 3), dtype=np.int32)
-    threshold = np.array([[0.5, 0.25, 0.75]])
-    reference = np.array([1.0, 0.96, 0.04, 0.9, 0.06, 0.04, 0.0])
-    rows = np.array([[0.1], [0.3], [0.6], [0.9]])
+    # one tree of height 2: masses of the root, of its two halves, of the four quarters
+    reference = np.array([[1.0, 0.96, 0.04, 0.9, 0.06, 0.04, 0.0]])
     # mass · 2^depth; the right half is too thin (≤ 0.1) to be asked further
-    expected = [0.9 * 4, 0.06 * 4, 0.04 * 2, 0.04 * 2]
-    assert _density(rows, feature, threshold, reference) == pytest.approx(np.add(expected, EMPTY))
+    assert _densities(reference).tolist() == [[0.9 * 4, 0.06 * 4, 0.04 * 2, 0.04 * 2]]
+
+
+def test_points_end_in_the_leaf_that_their_cuts_lead_to():
+    # cut at 0.5, then at 0.25 and 0.75; a value on the cut goes left
+    feature = np.zeros((1, 3), dtype=np.uint32)
+    threshold = np.array([[0.5, 0.25, 0.75]])
+    rows = np.array([[0.1], [0.25], [0.3], [0.6], [0.9]])
+    assert _walk(rows, feature, threshold).tolist() == [[0, 0, 1, 2, 3]]
 
 
 def test_learning_counts_every_node_on_the_way():
-    latest = np.zeros(7)
-    feature = np.zeros((1, 3), dtype=np.int32)
-    threshold = np.array([[0.5, 0.25, 0.75]])
-    rows = np.array([[0.1], [0.3], [0.9], [0.6]])
-    _learn(rows, np.array([True, True, True, False]), feature, threshold, latest)
-    assert latest.tolist() == [3, 2, 1, 1, 1, 0, 1]
+    latest = np.zeros((1, 7))
+    _count(latest, np.array([[0, 1, 3]]))
+    assert latest.tolist() == [[3, 2, 1, 1, 1, 0, 1]]
 
 
-def test_compiled_kernels_do_what_their_source_says():
+def test_the_compiled_walk_does_what_its_source_says():
     rng = np.random.default_rng(0)
-    feature = rng.integers(4, size=(3, 15), dtype=np.int32)
+    feature = rng.integers(4, size=(3, 15), dtype=np.uint32)
     threshold, rows = rng.random((3, 15)), rng.random((50, 4))
-    plain, compiled = np.zeros(3 * 31), np.zeros(3 * 31)
-    known = rng.random(50) < 0.8
-    _learn(rows, known, feature, threshold, plain)
-    _kernels()[1](rows, known, feature, threshold, compiled)
-    assert np.array_equal(plain, compiled)
-    density = _kernels()[0](rows, feature, threshold, plain / 50)
-    assert np.array_equal(_density(rows, feature, threshold, plain / 50), density)
+    assert np.array_equal(_walk(rows, feature, threshold), _walker()(rows, feature, threshold))
+
+
+def test_the_newest_days_are_judged_as_they_are_among_all():
+    fitted = HalfSpaceTrees().fit(sample())
+    assert np.array_equal(fitted.score(spiked(), last=3), fitted.score(spiked())[:, -3:])
+    # a window that cannot fill within the panel never changes the reference
+    patient = HalfSpaceTrees(HalfSpaceTreesParams(window=10**6), state=fitted.state)
+    running = patient.begin(spiked().entities)
+    for points in spiked().values.swapaxes(0, 1):
+        running, scores = patient.update(running, points)
+    assert np.array_equal(patient.score_last(spiked()), scores)
 
 
 def test_fourteen_days_of_one_entity_are_not_warm_but_those_of_many_are():

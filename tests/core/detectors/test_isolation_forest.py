@@ -14,8 +14,8 @@ from core.detectors.isolation_forest import (
     drawn,
     flatten,
 )
-from core.errors import NotEnoughDataError
-from core.samples import sample
+from core.errors import InvalidInputError, NotEnoughDataError
+from core.samples import sample, spiked
 
 
 @pytest.mark.parametrize(("rows", "subsample"), [(2_000, 256), (300, 300), (50, 2)])
@@ -91,3 +91,10 @@ def test_the_trees_draw_from_at_most_the_pool():
     few = IsolationForest(IsolationForestParams(trees=5, pool=64, sample=256)).fit(panel)
     # 64 rows in the pool: c(64) per tree
     assert few.state["unit"] == pytest.approx(5 * _mean_path(np.array([64])))
+
+
+def test_the_newest_days_are_judged_as_they_are_among_all():
+    fitted = IsolationForest(IsolationForestParams(trees=20)).fit(sample())
+    assert np.array_equal(fitted.score(spiked(), last=2), fitted.score(spiked())[:, -2:])
+    with pytest.raises(InvalidInputError, match=r"last must be in \[1, "):
+        fitted.score(spiked(), last=0)
