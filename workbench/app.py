@@ -9,8 +9,9 @@ import streamlit as st
 from workbench.ui import frame, gate, state
 
 # a file of our own: a named icon would be fetched from another host
-ICON = Path(__file__).with_name("ui") / "headwater.svg"
-st.set_page_config(page_title="Headwater", page_icon=ICON, layout="wide")
+UI = Path(__file__).with_name("ui")
+st.set_page_config(page_title="Headwater", page_icon=UI / "headwater.svg", layout="wide")
+st.logo(UI / "wordmark.svg", size="large")
 
 
 def home() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 import webbrowser
@@ -34,10 +35,12 @@ def build(settings: Settings, *, pages: bool = True, chores: bool = True) -> Fas
             opened.append(context)
             stack.callback(opened.clear)
             if chores:
-                running = scheduler.start(context)
-                stack.callback(running.shutdown, wait=True)
+                stack.enter_context(scheduler.running(context))
             if streamlit_app is not None:
                 await stack.enter_async_context(streamlit_app.lifespan()(app))
+                # Streamlit turns uvicorn's talk on again when it starts
+                logging.getLogger("uvicorn.access").disabled = True
+                logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
             yield
 
     app = FastAPI(

@@ -18,7 +18,7 @@ class Noticed:
     """One alert: an entity's anomalous episode, and the causes found for it, best first.
 
     severity      : index, higher is worse
-    spend_at_risk : money per day
+    spend_at_risk : money over the episode
     """
 
     entity: str
@@ -38,7 +38,7 @@ class Found:
     entities      : those alerted, the leading one first: the root itself, or else the surest
     muted         : all but the leading one
     severity      : the worst of the alerts'
-    spend_at_risk : money per day, of the alerts at the level that shows most (levels repeat each other's money)
+    spend_at_risk : money over the episodes, of the alerts at the level that shows most (levels repeat each other's money)
     """
 
     root: str

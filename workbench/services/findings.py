@@ -142,7 +142,7 @@ def located(
             last=labels[seen.last],
             p_value=float(judged.p_values[seen.row, seen.worst]),
             causes=found,
-            spend_at_risk=float(money),
+            spend_at_risk=float(money) * (seen.last - seen.first + 1),
             severity=int(rank),
         )
         for seen, found, money, rank in zip(
