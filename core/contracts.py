@@ -188,6 +188,8 @@ def _reach(neighbours: Mapping[str, Iterable[str]], start: str, hops: int) -> di
             if found.setdefault(node, distance) == distance and node != start
         ]
         frontier = list(dict.fromkeys(frontier))
+        if not frontier:
+            break
     del found[start]
     return found
 

@@ -81,7 +81,7 @@ def build_advertiser(size: Size, seed: int, world: World, end: date) -> Advertis
 def simulate_ads(
     out: Path,
     *,
-    size: str = "S",
+    size: str | Size = "S",
     seed: int = 7,
     world: str = "A",
     end: date | None = None,
@@ -89,19 +89,22 @@ def simulate_ads(
 ) -> dict[str, int]:
     """Write a simulated advertiser into the new or empty folder `out`; return what was written.
 
-    The same arguments give the same bytes. `end` is the day of the last download (2026-03-15
+    `size` is a name of `SIZES` or a size of one's own. The same arguments give the same bytes. `end` is the day of the last download (2026-03-15
     unless given), so the newest report day is the one before. `on_step` hears what was done and
     the share of the whole, 0 to 1. Raises InvalidInputError for an unknown size or world and for a
     folder that holds anything.
     """
-    for thing, value, table in (("size", size, SIZES), ("world", world, WORLDS)):
-        if value not in table:
-            raise InvalidInputError.of("simulate ads", thing, f"one of {', '.join(table)}", value)
+    known = {"size": SIZES, "world": WORLDS}
+    for thing, value in (("size", size), ("world", world)):
+        if isinstance(value, str) and value not in known[thing]:
+            rule = f"one of {', '.join(known[thing])}"
+            raise InvalidInputError.of("simulate ads", thing, rule, value)
+    shape = SIZES[size] if isinstance(size, str) else size
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         hint = "choose another folder, or empty this one"
         raise InvalidInputError.of("simulate ads", "output folder", "new or empty", str(out), hint)
-    advertiser = build_advertiser(SIZES[size], seed, WORLDS[world], end or END)
+    advertiser = build_advertiser(shape, seed, WORLDS[world], end or END)
     told = on_step or (lambda _step, _share: None)
     summary = {"files": 0, "rows": 0}
 
@@ -145,7 +148,7 @@ def simulate_ads(
     return {
         "profiles": len(advertiser.accounts),
         "keywords": sum(len(a.keywords) for a in advertiser.accounts),
-        "days": SIZES[size].days,
+        "days": shape.days,
         **summary,
         "incidents": len(incidents),
     }
