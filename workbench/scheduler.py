@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.date import DateTrigger
-from apscheduler.triggers.interval import IntervalTrigger
-
+from core.contracts import OnStep
+from core.errors import CancelledError, HeadwaterError, StoreError
 from workbench.context import Context
 from workbench.services import alerts, detect, schedule
 
 log = logging.getLogger(__name__)
 
+RETRY = timedelta(minutes=10)
+LOOK = 30.0
+"""Seconds between two looks at the clock: a wait until the next chore would not notice that the machine slept."""
+
 
 @dataclass(frozen=True)
 class Chore:
-    """A named piece of regular work."""
+    """A named piece of regular work; it stops where `on_step` answers False."""
 
     name: str
     every: timedelta
-    run: Callable[[Context], None]
+    run: Callable[[Context, OnStep], None]
 
 
-def _detect_all(context: Context) -> None:
+def _detect_all(context: Context, on_step: OnStep) -> None:
+    failed = []
     for tenant, domain in context.metrics.holdings():
-        detect.detect(context, tenant, domain=domain, actor="scheduler")
+        try:
+            detect.detect(context, tenant, domain=domain, actor="scheduler", on_step=on_step)
+        except CancelledError:
+            raise
+        except HeadwaterError as error:  # the other tenants still want theirs
+            failed.append(f"{tenant}: {error}")
+    if failed:
+        raise StoreError.of("scheduler", "every tenant", "checked", "; ".join(failed))
 
 
-def _archive_all(context: Context) -> None:
+def _archive_all(context: Context, _: OnStep) -> None:
     for tenant in {tenant for tenant, _ in context.metrics.holdings()}:
         moved = alerts.archive(context, tenant, days=context.settings.retention_days)
         log.info("Moved %d resolved alerts of tenant %s to history", moved, tenant)
@@ -43,39 +55,47 @@ CHORES = (
 )
 
 
-def start(context: Context, chores: tuple[Chore, ...] = CHORES) -> BackgroundScheduler:
-    """Start the chores; those whose last run is older than their interval run now, once."""
-    scheduler = BackgroundScheduler(timezone="UTC")
-    for chore in chores:
-        now = context.clock()
-        due = next_due(schedule.last_finished(context, chore.name), chore.every, now)
-        if due <= now:
-            scheduler.add_job(_run, DateTrigger(now), [context, chore], id=f"{chore.name} now")
-            due = now + chore.every
-        scheduler.add_job(
-            _run,
-            IntervalTrigger(seconds=int(chore.every.total_seconds()), start_date=due),
-            [context, chore],
-            id=chore.name,
-            coalesce=True,
-            max_instances=1,
-            misfire_grace_time=None,
-        )
-    scheduler.start()
-    return scheduler
+@contextmanager
+def running(context: Context, chores: tuple[Chore, ...] = CHORES) -> Iterator[None]:
+    """Run what is due for as long as the block lasts; a chore under way at its end is asked to stop."""
+    ending = threading.Event()
+    thread = threading.Thread(target=_keep, args=(context, chores, ending), name="scheduler")
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()
 
 
-def next_due(last: datetime | None, every: timedelta, now: datetime) -> datetime:
-    """When a chore is due: one interval after it last finished; a chore that never ran, now."""
-    return now if last is None else last + every
+def _keep(context: Context, chores: tuple[Chore, ...], ending: threading.Event) -> None:
+    while not ending.is_set():
+        try:
+            run_due(context, chores, lambda *_: not ending.is_set())
+        except HeadwaterError:
+            log.exception("The scheduler could not reach its records; it tries again")
+        ending.wait(LOOK)
 
 
-def _run(context: Context, chore: Chore) -> None:
-    """One run, between two marks in the records; a failure is logged and tried again when next due."""
+def run_due(
+    context: Context, chores: tuple[Chore, ...] = CHORES, on_step: OnStep = lambda *_: True
+) -> list[str]:
+    """Run each chore that is due once, however often it was missed; returns their names."""
+    late = [chore for chore in chores if schedule.due(context, chore.name) <= context.clock()]
+    for chore in late:
+        _run(context, chore, on_step)
+    return [chore.name for chore in late]
+
+
+def _run(context: Context, chore: Chore, on_step: OnStep) -> None:
+    """One run between two marks in the records; a failure is logged, kept, and tried again soon."""
     schedule.mark_started(context, chore.name)
     try:
-        chore.run(context)
-    except Exception:
-        log.exception("The chore %s failed; it is tried again in %s", chore.name, chore.every)
-        return
-    schedule.mark_finished(context, chore.name)
+        chore.run(context, on_step)
+    except CancelledError:
+        log.info("The chore %s was stopped; it stays due", chore.name)
+    except Exception as error:
+        log.exception("The chore %s failed; it is tried again in %s", chore.name, RETRY)
+        schedule.mark_failed(context, chore.name, str(error), context.clock() + RETRY)
+    else:
+        schedule.mark_finished(context, chore.name, context.clock() + chore.every)

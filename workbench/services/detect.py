@@ -14,7 +14,7 @@ from typing import Any
 from core import catalog
 from core.contracts import Attribution, Cause, OnStep
 from core.domains import DOMAINS
-from core.errors import UnknownNameError
+from core.errors import CancelledError, UnknownNameError
 from core.rootcause.grouping import Found
 from core.severity import SEVERITIES
 from data import alert_store, incident_store, run_store
@@ -72,7 +72,7 @@ def detect(
 
     A first run fits the model. A re-run doubles nothing. One run of a tenant at a time; a second one waits.
     Raises UnknownNameError for a domain, level, profile or detector that does not exist, NotEnoughDataError
-    when there is too little to learn from.
+    when there is too little to learn from, CancelledError when `on_step` answers False: no alert is kept then.
     """
     if domain not in DOMAINS:
         raise UnknownNameError.of("detect", "the domain", f"one of {', '.join(DOMAINS)}", domain)
@@ -164,8 +164,8 @@ class _Run:
 
     @contextmanager
     def _stage(self, name: str, share: float) -> Iterator[None]:
-        if self.on_step is not None:
-            self.on_step(name, share, {})
+        if self.on_step is not None and self.on_step(name, share, {}) is False:
+            raise CancelledError.of("detect", "the run", "allowed to go on", f"a stop at {name}")
         began = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""When the scheduler's chores last ran; kept in the records, so that a missed run is caught up after a restart."""
+"""When the scheduler's chores ran and are due; kept in the records, so that a missed run is caught up after a restart."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ def beats(ctx: Context) -> dict[str, SchedulerBeat]:
     return ctx.records.read(SYSTEM, lambda session: run_store.beats(session, tenant=SYSTEM))
 
 
-def last_finished(ctx: Context, name: str) -> datetime | None:
-    """When the chore last ended well, or None."""
+def due(ctx: Context, name: str) -> datetime:
+    """When the chore is due; one that never ran is due now."""
     beat = beats(ctx).get(name)
-    return beat.last_finished if beat else None
+    return beat.due if beat else ctx.clock()
 
 
 def mark_started(ctx: Context, name: str) -> None:
-    """The chore starts now."""
-    _mark(ctx, name, last_started=ctx.clock())
+    """The chore starts now; until it ends it stays due, so that a killed one is run again."""
+    _mark(ctx, name, due(ctx, name), last_started=ctx.clock())
 
 
-def mark_finished(ctx: Context, name: str) -> None:
+def mark_finished(ctx: Context, name: str, next_due: datetime) -> None:
     """The chore ended well now."""
-    _mark(ctx, name, last_finished=ctx.clock(), error="")
+    _mark(ctx, name, next_due, last_finished=ctx.clock(), error="")
 
 
-def mark_failed(ctx: Context, name: str, error: str) -> None:
-    """The chore ended badly; it stays due."""
-    _mark(ctx, name, error=error)
+def mark_failed(ctx: Context, name: str, error: str, next_due: datetime) -> None:
+    """The chore ended badly."""
+    _mark(ctx, name, next_due, error=error)
 
 
-def _mark(ctx: Context, name: str, **fields: Any) -> None:
-    now = ctx.clock()
+def _mark(ctx: Context, name: str, next_due: datetime, **fields: Any) -> None:
     ctx.records.write(
         SYSTEM,
-        lambda session: run_store.beat(session, tenant=SYSTEM, name=name, due=now, **fields),
+        lambda session: run_store.beat(session, tenant=SYSTEM, name=name, due=next_due, **fields),
     )

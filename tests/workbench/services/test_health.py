@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 
 from core.errors import StoreError
 from tests.workbench.conftest import Clock
@@ -49,17 +50,19 @@ def test_a_scheduler_that_stopped_is_noticed_where_there_should_be_one(
         assert health.check(ctx).ok
 
 
-def test_chores_remember_their_last_good_run(ctx: Context, clock: Clock) -> None:
-    assert schedule.last_finished(ctx, "detection") is None
+def test_chores_remember_when_they_ended_and_are_due(ctx: Context, clock: Clock) -> None:
+    assert schedule.due(ctx, "detection") == clock.now
     schedule.mark_started(ctx, "detection")
-    assert schedule.last_finished(ctx, "detection") is None
+    assert schedule.due(ctx, "detection") == clock.now
     done = clock.advance(minutes=1)
-    schedule.mark_finished(ctx, "detection")
+    schedule.mark_finished(ctx, "detection", done + timedelta(hours=1))
     clock.advance(hours=1)
     schedule.mark_started(ctx, "detection")
-    schedule.mark_failed(ctx, "detection", "no data")
-    assert schedule.last_finished(ctx, "detection") == done
-    assert schedule.beats(ctx)["detection"].error == "no data"
+    assert schedule.due(ctx, "detection") == done + timedelta(hours=1)
+    schedule.mark_failed(ctx, "detection", "no data", clock.now + timedelta(minutes=10))
+    beat = schedule.beats(ctx)["detection"]
+    assert (beat.last_finished, beat.error) == (done, "no data")
+    assert beat.due == clock.now + timedelta(minutes=10)
 
 
 def test_the_listing_is_the_catalogue() -> None:

@@ -1,0 +1,157 @@
+"""The workbench as an analyst meets it: from an empty page to a named root cause, in a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.server import Server, serving
+
+pytestmark = pytest.mark.browser
+OpenPage = Callable[..., Page]
+LONG = 120_000.0  # milliseconds; a first detection trains
+
+
+def bring(page: Page, files: Sequence[Path], downloaded: str) -> None:
+    """Upload files on the Data page and import them."""
+    page.get_by_text("Where the files do not say it").click()
+    page.locator("input[type=file]").first.set_input_files(files)
+    page.get_by_test_id("stDateInput").get_by_role("spinbutton").first.click()
+    page.keyboard.type(downloaded.replace("-", ""))
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")  # the calendar
+    page.get_by_role("button", name="Import", exact=True).click()
+
+
+def incident_of(server: Server, number: int) -> dict[str, Any]:
+    """The incident as the REST API of the same server tells it."""
+    found: dict[str, Any] = server.ask(f"/api/incidents/{number}")["incident"]
+    return found
+
+
+def status(server: Server, kind: str, number: int) -> str:
+    """The state that an alert or incident is in."""
+    path = f"/api/incidents/{number}" if kind == "incident" else f"/api/anomaly/alerts/{number}"
+    return str(server.ask(path)[kind]["status"])
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Server]:
+    """A server of a home in which nothing is yet."""
+    with serving(tmp_path / "home") as server:
+        yield server
+
+
+def test_from_report_files_to_the_planted_root_and_back(
+    fresh: Server, world: Path, truth: list[dict[str, Any]], new_page: OpenPage
+) -> None:
+    page = new_page()
+    page.goto(f"{fresh.address}/triage")
+    expect(page.get_by_text("No data yet. Import report files to begin.")).to_be_visible()
+    page.get_by_role("link", name="Go to data").click()
+    history = sorted((world / "history").rglob("sp[!S]*.gz"))
+    bring(page, [world / "profiles.json", *history], "2026-03-01")
+    expect(page.get_by_text("Import: 7 files, 9,211 new rows stored, 0 refused")).to_be_visible()
+    page.reload()
+    bring(page, sorted((world / "2026-03-15").glob("sp[!S]*.gz")), "2026-03-15")
+    expect(page.get_by_text("Import: 3 files, 2,114 new rows stored, 0 refused")).to_be_visible()
+    expect(page.get_by_text("data to 14 Mar 2026")).to_be_visible()
+
+    page.get_by_role("button", name="Run detection").click()
+    expect(page.get_by_text("last run")).to_be_visible(timeout=LONG)
+    page.get_by_role("link", name="Triage").click()
+    top = fresh.ask("/api/incidents")["incidents"][0]
+    expect(page.get_by_text(top["title"])).to_be_visible()
+    page.get_by_role("button", name="Open").first.click()
+
+    expect(page).to_have_url(re.compile(r"/cause\?alert=\d+$"))
+    expect(page.get_by_text(top["title"])).to_be_visible()
+    expect(page.get_by_text(f"at campaign {top['root_name']}")).to_be_visible()
+    planted = {f"{row['level']}:{row['root_id']}": row["cause_type"] for row in truth}
+    assert planted[top["root_entity"]] == top["cause_type"]
+
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.get_by_text(f"Acknowledged incident {top['id']}.")).to_be_visible()
+    assert status(fresh, "incident", top["id"]) == "acknowledged"
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Undid your last action.")).to_be_visible()
+    assert status(fresh, "incident", top["id"]) == "open"
+
+
+@pytest.fixture(scope="module")
+def running(detected: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of an account that was checked."""
+    home = shutil.copytree(detected, tmp_path_factory.mktemp("running") / "home")
+    with serving(home) as server:
+        yield server
+
+
+def test_keys_choose_acknowledge_and_undo(running: Server, new_page: OpenPage) -> None:
+    page = new_page()
+    page.goto(f"{running.address}/triage")
+    first, second = running.ask("/api/anomaly/alerts/active?limit=2")["alerts"]
+    assert shown(page, first)
+    page.keyboard.press("j")
+    assert shown(page, second)
+    page.keyboard.press("k")
+    assert shown(page, first)
+    page.keyboard.press("a")
+    expect(page.get_by_text(f"Acknowledged alert {first['id']}.")).to_be_visible()
+    assert status(running, "alert", first["id"]) == "acknowledged"
+    page.keyboard.press("u")
+    expect(page.get_by_text("Undid your last action.")).to_be_visible()
+    assert status(running, "alert", first["id"]) == "open"
+
+
+def shown(page: Page, alert: dict[str, Any]) -> Locator:
+    """The preview, once it is that of the alert."""
+    preview = page.get_by_text(alert["sentence"], exact=True)
+    expect(preview).to_be_visible()
+    return preview
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_opens_in_light_and_dark(
+    running: Server, new_page: OpenPage, scheme: str
+) -> None:
+    page = new_page(scheme)
+    alert = running.ask("/api/anomaly/alerts/active?limit=1")["alerts"][0]["id"]
+    for path, heading in (
+        ("/triage", "When it broke"),
+        (f"/alert?id={alert}", "What the score rests on"),
+        (f"/cause?alert={alert}", "Candidates, best first"),
+        ("/data", "What has arrived"),
+    ):
+        page.goto(running.address + path)
+        expect(page.get_by_text(heading)).to_be_visible()
+        expect(page.get_by_test_id("stAlert")).to_have_count(0)
+        background = page.get_by_test_id("stApp").evaluate(
+            "e => getComputedStyle(e).backgroundColor"
+        )
+        assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 20, 23)"}[scheme]
+
+
+FIRST_REQUESTS = (
+    ("/triage", "No data yet. Import report files to begin."),
+    ("/alert?id=999", "Alert 999 not found."),
+    ("/cause?alert=x", "Alert x not found."),
+    ("/data", "No data yet. Upload report files on the right"),
+)
+
+
+@pytest.mark.parametrize(("path", "told"), FIRST_REQUESTS, ids=[path for path, _ in FIRST_REQUESTS])
+def test_the_first_request_of_a_server_may_be_any_page(
+    fresh: Server, new_page: OpenPage, path: str, told: str
+) -> None:
+    page = new_page()
+    page.goto(fresh.address + path)
+    expect(page.get_by_text(told)).to_be_visible()
+    # the frame is around it: navigation and header
+    expect(page.get_by_test_id("stTopNavLink").first).to_have_text(re.compile("Triage"))
+    expect(page.get_by_text("search never run")).to_be_visible()
