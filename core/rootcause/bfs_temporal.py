@@ -7,12 +7,13 @@ changes at the node would do below it, so a common parent of two incidents easil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from core.contracts import Bools, Case, Cause, Domain, Floats, Localizer, Panel, Params, Tags, param
+from core.contracts import Bools, Case, Cause, Domain, Localizer, Panel, Params, Tags, param
 from core.domains import DOMAINS
 from core.errors import InvalidInputError
 from core.hierarchy.structure import way
@@ -87,7 +88,7 @@ class BfsTemporal(Localizer):
                 "lead": p.lead * min(max(alarm_onset - onset, 0) / 3.0, 1.0),
                 "recency": p.recency * (1.0 - (now - onset) / p.window),
                 "level": p.level * _height(case, DOMAINS[p.domain], node),
-                "severity": p.severity * min(-np.log10(max(worst, 1e-300)) / 10.0, 1.0),
+                "severity": p.severity * min(-math.log10(max(worst, 1e-300)) / 10.0, 1.0),
                 "coverage": p.coverage * float(np.mean([step in onsets for step in path])),
             }
             found.append((node, onset, path, worst, terms))
@@ -176,7 +177,7 @@ def _shifts(
     ]
 
 
-def _belief(scores: list[float], null: float = 0.3, heat: float = 0.1) -> Floats:
+def _belief(scores: list[float], null: float = 0.3, heat: float = 0.1) -> list[float]:
     """Softmax over the candidates and "no cause", which is as good as a weak candidate."""
     against = np.exp((np.array([*scores, null]) - max([*scores, null])) / heat)
-    return np.asarray(against / against.sum())[: len(scores)]
+    return [float(share) for share in against / against.sum()][: len(scores)]
