@@ -169,6 +169,9 @@ def _profile(
             told = fitting[0]
         elif not known.profiles:
             told = f"console-{currencies.pop()}" if len(currencies) == 1 else "console"
+    if not campaigns:
+        # an export without a row says nothing of anybody
+        return told or "console", 0
     if not told:
         raise InvalidInputError.of(
             source.name,

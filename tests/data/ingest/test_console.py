@@ -163,6 +163,14 @@ def test_a_profile_that_is_not_clear_is_asked_for(tmp_path: Path) -> None:
     assert set(told.entities.column("owner").to_pylist()) == {"profile:2"}
 
 
+def test_an_export_without_a_row_says_nothing_of_anybody(tmp_path: Path) -> None:
+    file = tmp_path / "empty.csv"
+    file.write_text(",".join(SELLER) + "\n", encoding="utf-8")
+    two = {"1": ("EUR", "DE"), "2": ("USD", "US")}
+    batch = read(file, domain=ADS, known=lambda: Known(profiles=two))
+    assert (batch.observations.num_rows, batch.refused, batch.entities.num_rows) == (0, (), 0)
+
+
 def test_a_workbook_that_unpacks_too_far_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bomb.xlsx"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
