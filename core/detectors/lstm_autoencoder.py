@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -137,9 +139,14 @@ class LstmAutoencoder(Detector):
         values, padded = _windows(scale, panel, last)
         scores = np.empty(values.shape[:2])
         step = max(1, CHUNK // last)
-        for start in range(0, len(values), step):
+
+        def fill(start: int) -> None:
             rows = slice(start, start + step)
             scores[rows] = _errors(net, values[rows], padded[rows]).sum(axis=(-2, -1))
+
+        # the cores share the chunks, not each of them: none waits for another
+        with one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(fill, range(0, len(values), step)))
         return scores
 
     def cell_errors(self, panel: Panel, rows: Sequence[int], at: Sequence[int]) -> Floats:
@@ -151,7 +158,8 @@ class LstmAutoencoder(Detector):
         self._check_metrics(panel)
         values, padded = _windows(scale, panel)
         pairs = (np.asarray(rows, dtype=np.intp), np.asarray(at, dtype=np.intp))
-        return _errors(net, values[pairs], padded[pairs])
+        with one_thread():
+            return _errors(net, values[pairs], padded[pairs])
 
 
 def _windows(scale: Scale, panel: Panel, last: int | None = None) -> tuple[Floats, Bools]:
@@ -173,7 +181,7 @@ def _errors(net: torch.nn.ModuleDict, values: Floats, padded: Bools) -> Floats:
     cells = _tensor(values.reshape(-1, *shape[-2:]))
     counted = _tensor(known.reshape(-1, *shape[-2:]))
     board = torch.from_numpy(np.indices(shape[-2:]).sum(axis=0) % 2).float()
-    with torch.inference_mode(), one_thread():
+    with torch.inference_mode():
         black = _rebuild(net, cells, counted * (1 - board))
         white = _rebuild(net, cells, counted * board)
         squared = torch.where(board > 0, black, white).sub_(cells).square_().numpy()

@@ -78,8 +78,7 @@ class _Window:
     ) -> None:
         self.days, self.day, self.domain = attribution.days, day, domain
         self.ratios = {ratio.name: ratio for ratio in domain.ratios}
-        seen = observed.select(metrics=expected.metrics)
-        self.observed = self._cut(seen, seen.values, attribution.entity)
+        self.observed = self._cut(observed, observed.values, attribution.entity)
         self.expected = self._cut(expected, expected.values, attribution.entity)
         self.spread = self._cut(expected, spread, attribution.entity)
 
