@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Condition
 from typing import Any
 
 from core.contracts import Domain
-from core.errors import HeadwaterError, InvalidInputError
+from core.errors import CancelledError, HeadwaterError, InvalidInputError
 from data.duck import Cursor
 from data.ingest import amazon_v3, calendar, console, profiles, sheet, table
 from data.ingest.batch import Batch, Known, KnownSource, Refusal
@@ -20,6 +25,8 @@ from data.ingest.source import Source, downloaded, open_source
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".gz", ".json", ".csv", ".tsv", ".xlsx", ".parquet")
+READERS = 2
+"""Files read at a time: parsing one file keeps one core busy, loading another."""
 # What a simulated world brings beside the reports; the answers are not for the one who is asked.
 IGNORED_FOLDERS = ("truth",)
 IGNORED_FILES = ("change_log.json", "mapping.json")
@@ -97,30 +104,86 @@ def read_many(
     known: KnownSource = Known,
     loaded: Collection[str] = (),
 ) -> Iterator[Batch]:
-    """Batches in the order of `plan`; load each before taking the next, so that `known` can answer.
+    """Batches in the order of `plan`, read a few files ahead; load each before taking the next.
 
-    A file whose SHA-256 is among `loaded` is not read again: its batch is empty, of format "loaded".
-    A file that cannot be read becomes a batch of one refusal; the others still come.
+    `known` is asked only when all files before have been loaded. A file whose SHA-256 is among `loaded` is
+    not read again: its batch is empty, of format "loaded". A file that cannot be read becomes a batch of
+    one refusal; the others still come.
     """
-    with workspace() as cursor:
-        for path, root in plan(paths, as_of=as_of).files:
-            source = open_source(path, as_of=as_of, profile=profile, mapping=mapping, root=root)
-            if source.sha256 in loaded:
-                yield source.batch("loaded")
-                continue
-            try:
-                yield _read(cursor, source, domain, known)
-            except HeadwaterError as error:
-                log.warning("%s was refused: %s", source.name, error)
-                facts = error.context
-                refusal = Refusal(
-                    source.name,
-                    0,
-                    str(facts.get("thing", "")),
-                    str(facts.get("value", ""))[:200],
-                    f"{facts.get('rule', error.message)}. {error.hint}".strip(),
-                )
-                yield replace(source.batch("unknown"), refused=(refusal,))
+    turns = _Turns()
+    spare: SimpleQueue[Cursor] = SimpleQueue()
+
+    def read_one(turn: int, path: Path, root: Path) -> Batch:
+        source = open_source(path, as_of=as_of, profile=profile, mapping=mapping, root=root)
+        if source.sha256 in loaded:
+            return source.batch("loaded")
+        cursor = spare.get()
+        try:
+            return _read_or_refuse(
+                cursor, source, domain, lambda: known() if turns.wait(turn) else Known()
+            )
+        finally:
+            spare.put(cursor)
+
+    with ExitStack() as stack:
+        for _ in range(READERS):
+            spare.put(stack.enter_context(workspace()))
+        pool = stack.enter_context(ThreadPoolExecutor(READERS))
+        stack.callback(turns.stop)
+        waiting: deque[Future[Batch]] = deque()
+        for turn, (path, root) in enumerate(plan(paths, as_of=as_of).files):
+            waiting.append(pool.submit(read_one, turn, path, root))
+            if len(waiting) > READERS:
+                yield waiting.popleft().result()
+                turns.next()
+        while waiting:
+            yield waiting.popleft().result()
+            turns.next()
+
+
+class _Turns:
+    """How many batches were loaded; who reads ahead may wait until it is his turn."""
+
+    def __init__(self) -> None:
+        self._done = 0
+        self._stopped = False
+        self._change = Condition()
+
+    def next(self) -> None:
+        with self._change:
+            self._done += 1
+            self._change.notify_all()
+
+    def stop(self) -> None:
+        with self._change:
+            self._stopped = True
+            self._change.notify_all()
+
+    def wait(self, turn: int) -> bool:
+        """True once `turn` batches are loaded; raises CancelledError when reading was given up."""
+        with self._change:
+            self._change.wait_for(lambda: self._done >= turn or self._stopped)
+            if self._done < turn:
+                raise CancelledError.of("import", "reading", "allowed to go on", "a stop")
+        return True
+
+
+def _read_or_refuse(cursor: Cursor, source: Source, domain: Domain, known: KnownSource) -> Batch:
+    try:
+        return _read(cursor, source, domain, known)
+    except CancelledError:
+        raise
+    except HeadwaterError as error:
+        log.warning("%s was refused: %s", source.name, error)
+        facts = error.context
+        refusal = Refusal(
+            source.name,
+            0,
+            str(facts.get("thing", "")),
+            str(facts.get("value", ""))[:200],
+            f"{facts.get('rule', error.message)}. {error.hint}".strip(),
+        )
+        return replace(source.batch("unknown"), refused=(refusal,))
 
 
 def _read(cursor: Cursor, source: Source, domain: Domain, known: KnownSource) -> Batch:
