@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from core import catalog
-from core.contracts import Attribution, Cause, OnStep
+from core.contracts import Attribution, Cause, Detector, OnStep
 from core.domains import DOMAINS
 from core.errors import CancelledError, UnknownNameError
 from core.rootcause.grouping import Found
@@ -79,7 +79,9 @@ def detect(
     known = DOMAINS[domain].levels
     if level is not None and level not in known:
         raise UnknownNameError.of("detect", "the level", f"one of {', '.join(known)}", level)
-    catalog.get(scorer.SPOKEN.get(detector, detector))
+    if not issubclass(catalog.get(scorer.SPOKEN.get(detector, detector)), Detector):
+        judges = [name for name, kind in catalog.entries() if issubclass(kind, Detector)]
+        raise UnknownNameError.of("detect", "the detector", f"one of {', '.join(judges)}", detector)
     with _turns[tenant]:
         run_id = _begin(context, tenant, domain, detector, at, actor)
         try:

@@ -12,7 +12,7 @@ import numpy as np
 from core import artifact, catalog
 from core.contracts import Detector, OnStep, Panel, State, StreamingDetector
 from core.ensembles.calibrated import CalibratedEnsemble
-from core.errors import NotFoundError
+from core.errors import NotFoundError, PersistenceError
 from data import run_store
 from models import train as training
 from models.ports import VersionRow
@@ -27,6 +27,7 @@ SPOKEN = {
     "isolation_forest": "isolation-forest",
 }
 """The specification's words for detectors of the catalogue."""
+CURE = "Restore the registry from a backup, or run with another detector: --detector vote-50-30-20"
 LEAST_TRAINING = 35
 """Days with an expectation below which the newest window must teach too."""
 
@@ -41,10 +42,11 @@ def serve(
     actor: str,
     on_step: OnStep | None = None,
 ) -> Served:
-    """The champion, or the newest version of the named detector; fitted now when there is none.
+    """The champion, or the newest sound version of the named detector; fitted now when there is none.
 
     A detector that is no ensemble votes alone, under the same calibration. Raises UnknownNameError for a
-    name that the catalogue lacks, MissingExtraError, NotEnoughDataError.
+    name that the catalogue lacks, MissingExtraError, NotEnoughDataError, and the PersistenceError of a champion
+    that nothing can stand in for.
     """
     name = SPOKEN.get(detector, detector)
     kind = catalog.get(name)
@@ -54,6 +56,8 @@ def serve(
     if name == scene.domain.defaults["detector"]:
         try:
             return context.serve.champion(tenant, domain)
+        except PersistenceError as broken:
+            raise type(broken)(broken.message, hint=CURE, **broken.context) from broken
         except NotFoundError:
             fit_champion(
                 context,
@@ -66,13 +70,16 @@ def serve(
                 on_step=on_step,
             )
             return context.serve.champion(tenant, domain)
-    wanted = dataclasses.asdict(catalog.get(ensemble).Params.of(params))
+    wanted, notice = dataclasses.asdict(catalog.get(ensemble).Params.of(params)), ""
     for version in context.registry.store.versions(tenant, domain, ensemble):
         if version.params == wanted:
-            return Served(version, context.serve.load(version))
+            try:
+                return Served(version, context.serve.load(version), notice)
+            except PersistenceError as broken:
+                notice = f"Version {version.id} was refused: {broken.message}"
     trained = training.train(history, name=ensemble, params=params, on_step=on_step)
     version = training.publish(context.registry, tenant, domain, trained, history, actor=actor)
-    return Served(version, context.serve.load(version))
+    return Served(version, context.serve.load(version), notice)
 
 
 def training_part(residual: Panel, window: int) -> Panel:
