@@ -125,6 +125,50 @@ class World:
             gain[child[first]] = np.minimum(gain[child[first]], least)
         return Estimate(change, variance, gain)
 
+    def estimate_again(self, before: Estimate, row: int) -> Estimate:
+        """`estimate`, told from that `before` a change at `row` was taken out: what shares no traffic stays as it was."""
+        parent, child = self.found.edges.T
+        hit = self.found.design[[row]].sign().toarray().ravel()
+        reached = self.touch @ hit > 0
+        # a child is judged by what the rest of its parent shows
+        stale = reached.copy()
+        stale[child[reached[parent]]] = True
+        needed = stale.copy()
+        needed[parent[stale[child]]] = True
+        rows = np.flatnonzero(needed)
+        fresh, judged = self._among(rows).estimate(), stale[rows]
+
+        def renewed(old: Floats, new: Floats) -> Floats:
+            whole = old.copy()
+            whole[rows[judged]] = new[judged]
+            return whole
+
+        return Estimate(
+            renewed(before.change, fresh.change),
+            renewed(before.variance, fresh.variance),
+            renewed(before.gain, fresh.gain),
+        )
+
+    def _among(self, rows: Rows) -> World:
+        """The same world seen from some of its nodes, and the edges between them."""
+        place = np.full(len(self.found.nodes), -1, dtype=np.intp)
+        place[rows] = np.arange(len(rows))
+        edges = place[self.found.edges]
+        found = replace(
+            self.found,
+            nodes=tuple(self.found.nodes[row] for row in rows),
+            levels=tuple(self.found.levels[row] for row in rows),
+            design=self.found.design[rows],
+            edges=edges[(edges >= 0).all(axis=1)],
+        )
+        return replace(
+            self,
+            found=found,
+            square=self.square[rows],
+            touch=self.touch[rows],
+            node_drift=self.node_drift[rows],
+        )
+
     def at_node(self, row: int) -> tuple[Floats, Floats]:
         """Deviation and information of one node over the last 1…window periods, each (window, n_channel).
 

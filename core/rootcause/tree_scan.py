@@ -196,8 +196,8 @@ def scan(case: Case, params: TreeScanParams) -> Scan:
         return judge(domain, found.levels[row], shifts, settings(row))
 
     findings: list[Finding] = []
+    estimate = world.estimate()
     while len(findings) < params.causes:
-        estimate = world.estimate()
         candidates = _candidates(estimate, world, judged, params)
         if not candidates:
             break
@@ -206,6 +206,7 @@ def scan(case: Case, params: TreeScanParams) -> Scan:
         seen = shift**2 / estimate.variance[:, world.time - root.start - 1]
         shared = found.design @ found.design[[one.row for one in candidates]].sign().T
         findings.append(Finding(candidates, seen.sum(axis=1), shared.toarray() > 0))
+        estimate = world.estimate_again(estimate, root.row)
     return Scan(tuple(findings), domain, case.panel, settings)
 
 
