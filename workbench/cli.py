@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -180,6 +181,15 @@ def _line(row: Any) -> str:
     return ", ".join(f"{key} {_cell(key, item)}" for key, item in pairs if item not in (None, ""))
 
 
+def moment(text: str | None) -> datetime | None:
+    """A day or time of an option, as a UTC instant."""
+    try:
+        return ask_for.day(text)
+    except ValueError:
+        rule = "must be a day or a time such as 2026-03-10 or 2026-03-10T06:00"
+        raise typer.BadParameter(f"{rule}. Got {text!r}.") from None
+
+
 # ── Data ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -223,7 +233,7 @@ def import_(
         ask_for.Import(
             paths=[path.resolve() for path in paths],
             domain=domain,
-            as_of=ask_for.day(as_of),
+            as_of=moment(as_of),
             mapping=mapping and mapping.resolve(),
             profile=profile,
             dry_run=dry_run,
@@ -309,7 +319,7 @@ def detect(
             entity_type=level,
             profile_id=profile,
             detector_type=detector,
-            at=ask_for.day(at),
+            at=moment(at),
             include_explanation=explain,
             include_root_cause=cause,
         ),

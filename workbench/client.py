@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
 from core.contracts import OnStep
 from core.errors import HeadwaterError, StoreError
 from workbench.context import Context, open_context, server_address
-from workbench.operations import Caller, Operation
+from workbench.operations import TENANT_HEADER, USER_HEADER, Caller, Operation
 from workbench.settings import Settings
 
 TIMEOUT_SECONDS = 3600.0  # a first detection trains; the server answers when it is done
@@ -43,17 +44,24 @@ def ask(
     """The operation's plain answer."""
     address = server_address(settings)
     if address:
-        return _ask_server(operation, address)
+        return _ask_server(operation, address, _headers(settings, tenant))
     caller = Caller(tenant or settings.tenant, settings.user)
     with local_context(settings) as context:
         return operation.answer(context, caller, on_step)
 
 
-def _ask_server(operation: Operation, address: str) -> Any:
+def _headers(settings: Settings, tenant: str | None) -> dict[str, str]:
+    """Who asks for whom: a token says it by itself."""
+    token = os.environ.get("HEADWATER_TOKEN")
+    if token:
+        asked = {} if tenant is None else {TENANT_HEADER: quote(tenant)}
+        return {"authorization": f"Bearer {token}"} | asked
+    return {TENANT_HEADER: quote(tenant or settings.tenant), USER_HEADER: quote(settings.user)}
+
+
+def _ask_server(operation: Operation, address: str, headers: dict[str, str]) -> Any:
     arguments = operation.model_dump(mode="json", exclude_none=True)
     path = re.sub(r"{(\w+)}", lambda field: str(arguments.pop(field.group(1))), operation.path)
-    token = os.environ.get("HEADWATER_TOKEN")
-    headers = {"authorization": f"Bearer {token}"} if token else {}
     payload = {"params": arguments} if operation.method == "GET" else {"json": arguments}
     try:
         answer = httpx2.request(

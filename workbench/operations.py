@@ -22,6 +22,9 @@ from workbench.services import alerts, algorithms, detect, health, incidents, in
 Severity = Literal["low", "medium", "high", "critical"]
 Status = Literal["open", "acknowledged", "resolved"]
 
+TENANT_HEADER, USER_HEADER = "x-headwater-tenant", "x-headwater-user"
+"""By which a command on the server's own machine says for whom it asks; names are percent-encoded."""
+
 
 @dataclass(frozen=True)
 class Caller:

@@ -86,7 +86,7 @@ def _watched(browser: Browser) -> Iterator[Callable[..., Page]]:
         return pages[-1]
 
     yield open_page
-    for page in pages:
+    for page in (page for page in pages if not page.is_closed()):
         expect(page.get_by_test_id("stException")).to_have_count(0)
         page.context.close()
     assert faults.console == []

@@ -12,6 +12,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.server import Server, serving
+from workbench.context import open_context
+from workbench.services import tokens
+from workbench.settings import Settings
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -155,3 +158,35 @@ def test_the_first_request_of_a_server_may_be_any_page(
     # the frame is around it: navigation and header
     expect(page.get_by_test_id("stTopNavLink").first).to_have_text(re.compile("Triage"))
     expect(page.get_by_text("search never run")).to_be_visible()
+
+
+def test_where_others_can_reach_it_a_page_asks_for_a_token_first(
+    detected: Path, tmp_path: Path, new_page: OpenPage
+) -> None:
+    home = shutil.copytree(detected, tmp_path / "home")
+    with open_context(Settings(home=home, tenant="local", user="ana")) as context:
+        secret = tokens.create(context, "local", user="bob")
+    with serving(home, host="0.0.0.0") as server:
+        page = new_page()
+        page.goto(f"{server.address}/triage")
+        expect(page.get_by_label("Token", exact=True)).to_be_visible()
+        expect(page.get_by_text("Paused on campaign")).to_have_count(0)
+        sign_in(page, "hw.local.000000000000.guess")
+        expect(page.get_by_text("This token is unknown, expired or revoked.")).to_be_visible()
+        expect(page.get_by_text("Where it started")).to_have_count(0)
+        sign_in(page, secret)
+        expect(page.get_by_text("Where it started")).to_be_visible()
+        expect(page.get_by_text("bob", exact=False).first).to_be_visible()
+        # and a second visitor is asked again
+        stranger = new_page()
+        stranger.goto(f"{server.address}/cause?alert=1")
+        expect(stranger.get_by_label("Token", exact=True)).to_be_visible()
+        expect(stranger.get_by_text("Candidates, best first")).to_have_count(0)
+        stranger.close()
+        page.close()
+
+
+def sign_in(page: Page, secret: str) -> None:
+    """Give a token to the gate."""
+    page.get_by_label("Token", exact=True).fill(secret)
+    page.get_by_role("button", name="Sign in").click()

@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -26,7 +27,7 @@ from core.errors import (
     UnknownNameError,
 )
 from workbench.context import Context
-from workbench.operations import Caller, Operation, concrete
+from workbench.operations import TENANT_HEADER, USER_HEADER, Caller, Operation, concrete
 from workbench.services import tokens
 
 log = logging.getLogger(__name__)
@@ -153,15 +154,21 @@ def _anybody() -> Caller:
 
 def _caller(context: Callable[[], Context]) -> Callable[..., Caller]:
     def identify(request: Request) -> Caller:
-        """The bearer token's owner; on a loopback server without one, the local user."""
+        """The bearer token's owner; on a loopback server without one, the local user or whom they name."""
         ctx = context()
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         local = request.client is not None and _is_loopback(request.client.host)
+        tenant = unquote(request.headers.get(TENANT_HEADER, ""))
         if scheme.lower() == "bearer":
             owner = tokens.verify(ctx, secret)
+            if tenant not in ("", owner.tenant):
+                rule = f"the token's own, {owner.tenant}"
+                raise PermissionDeniedError.of("API", "the tenant", rule, tenant)
             return Caller(tenant=owner.tenant, actor=owner.user, local=local)
         if ctx.settings.on_loopback:
-            return Caller(tenant=ctx.settings.tenant, actor=ctx.settings.user, local=local)
+            settings = ctx.settings
+            actor = unquote(request.headers.get(USER_HEADER, "")) or settings.user
+            return Caller(tenant=tenant or settings.tenant, actor=actor, local=local)
         raise HTTPException(
             401,
             "API: the request must be sent with a bearer token. Got none.",

@@ -154,6 +154,14 @@ def test_only_this_machine_may_have_its_paths_read(api: TestClient) -> None:
     fails(api.post("/api/import", json={"paths": ["/etc"]}), 403, "loopback")
 
 
+def test_on_loopback_a_command_says_for_whom_it_asks(api: TestClient) -> None:
+    said = {operations.TENANT_HEADER: "globex"}
+    assert api.get("/api/anomaly/alerts/active", headers=said).json()["alerts"] == []
+    api.patch("/api/anomaly/alerts/1/acknowledge", headers={operations.USER_HEADER: "J%C3%BCrgen"})
+    history = api.get("/api/anomaly/alerts/1").json()["history"]
+    assert history[0]["actor"] == "Jürgen"
+
+
 def test_elsewhere_a_token_is_wanted(settings: Settings) -> None:
     away = Settings(home=settings.home, tenant="acme", user="ana", host="192.0.2.1")
     with open_context(settings) as context:
@@ -168,3 +176,5 @@ def test_elsewhere_a_token_is_wanted(settings: Settings) -> None:
         client.patch("/api/anomaly/alerts/1/acknowledge", headers=said)
         history = client.get("/api/anomaly/alerts/1", headers=said).json()["history"]
         assert history[0]["actor"] == "bob"
+        other = said | {operations.TENANT_HEADER: "globex"}
+        fails(client.get("/api/anomaly/alerts/active", headers=other), 403, "acme", "globex")
