@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +13,7 @@ from sqlalchemy.orm import Session
 from core.errors import ConflictError, InvalidInputError, NotFoundError, StoreError
 from data import audit_store
 from data.audit_store import Edit
+from data.finding_store import SAME_EPISODE, Kind, Upserted, fingerprint, store
 from data.records import (
     ACTIVE,
     SEVERITIES,
@@ -26,11 +24,8 @@ from data.records import (
     Comment,
     Incident,
     NewAlert,
-    canonical,
-    plain,
 )
 
-SAME_EPISODE = timedelta(days=3)
 FACTS = tuple(AlertFacts.model_fields)
 ARCHIVE_BATCH = 1000
 
@@ -42,17 +37,6 @@ TRANSITIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Upserted:
-    """What a run's findings became; `ids` and `rows` stand in the order of what was found."""
-
-    created: int
-    updated: int
-    unchanged: int
-    ids: tuple[int, ...]
-    rows: tuple[Any, ...] = field(default=(), compare=False, repr=False)
-
-
 def upsert(
     session: Session, *, tenant: str, found: Sequence[NewAlert], now: datetime, actor: str
 ) -> Upserted:
@@ -61,44 +45,16 @@ def upsert(
     An alert of the same entity whose [onset, last_seen] overlaps or lies within 3 days is the same alert: an
     active one takes the new facts and keeps its number and status, a resolved one stays as it is.
     """
-    check_severities(found)
-    known = _episodes(session, tenant, found)
-    alerts_found: list[Alert] = []
-    tally: Counter[str] = Counter()
-    for item in found:
-        alerts = known.setdefault((item.domain, item.entity), [])
-        alert = _same_episode(alerts, item)
-        if alert is None:
-            alert = _new_alert(tenant, item, now, actor)
-            session.add(alert)
-            alerts.append(alert)
-            tally["created"] += 1
-        elif alert.status in ACTIVE and refresh(
-            alert, _newer_facts(alert, item), actor=actor, now=now
-        ):
-            tally["updated"] += 1
-        else:
-            tally["unchanged"] += 1
-        alerts_found.append(alert)
-    session.flush()
-    if tally["created"] or tally["updated"]:
-        audit_store.record(
-            session,
-            tenant=tenant,
-            actor=actor,
-            now=now,
-            verb="detect",
-            object_kind="alerts",
-            object_id=found[0].domain,
-            after=dict(tally),
-        )
-    return Upserted(
-        tally["created"],
-        tally["updated"],
-        tally["unchanged"],
-        tuple(alert.id for alert in alerts_found),
-        tuple(alerts_found),
+    kind = Kind(
+        "alerts",
+        verb="detect",
+        key=lambda item: (item.domain, item.entity),
+        same=_same_episode,
+        make=lambda item: _new_alert(tenant, item, now, actor),
+        newer=_newer_facts,
     )
+    known = _episodes(session, tenant, found)
+    return store(session, kind, tenant=tenant, found=found, known=known, now=now, actor=actor)
 
 
 def get(session: Session, *, tenant: str, alert_id: int) -> Alert | AlertHistory:
@@ -278,37 +234,6 @@ def add_comment(edit: Edit, tenant: str, kind: str, number: object, body: str) -
     )
     edit.add(said)
     return said
-
-
-def refresh(row: Alert | Incident, facts: dict[str, Any], *, actor: str, now: datetime) -> bool:
-    """Take newer facts; False when they say nothing new."""
-    changed = {
-        name: value
-        for name, value in facts.items()
-        # the stored form is compared only where the cheap look tells them apart
-        if getattr(row, name) != value and plain(getattr(row, name)) != plain(value)
-    }
-    for name, value in changed.items():
-        setattr(row, name, value)
-    if changed:
-        row.version += 1
-        row.updated_at = now
-        row.updated_by = actor
-    return bool(changed)
-
-
-def check_severities(found: Iterable[Any]) -> None:
-    """Refuse a finding whose severity is not one of ours."""
-    for item in found:
-        if item.severity not in SEVERITIES:
-            raise InvalidInputError.of(
-                "upsert", "the severity", "one of " + ", ".join(SEVERITIES), item.severity
-            )
-
-
-def fingerprint(*parts: object) -> str:
-    """SHA-256 over the parts, each told apart from the next."""
-    return hashlib.sha256(canonical(parts).encode()).hexdigest()
 
 
 def _episodes(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
+from typing import Any
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
@@ -13,16 +13,9 @@ from sqlalchemy.orm import Session
 from core.errors import NotFoundError
 from data import audit_store
 from data.alert_feed import Cursor, Page, keyset_page
-from data.alert_store import (
-    TRANSITIONS,
-    Upserted,
-    add_comment,
-    check_severities,
-    fingerprint,
-    refresh,
-    transition,
-)
+from data.alert_store import TRANSITIONS, add_comment, transition
 from data.audit_store import Edit
+from data.finding_store import SAME_EPISODE, Kind, Upserted, fingerprint, store
 from data.records import (
     ACTIVE,
     SEVERITIES,
@@ -33,7 +26,6 @@ from data.records import (
     NewIncident,
 )
 
-SAME_EPISODE = timedelta(days=3)
 IDS_AT_A_TIME = 1000
 FACTS = tuple(IncidentFacts.model_fields)
 
@@ -46,7 +38,21 @@ def upsert(
     An incident of the same root and cause whose onset lies within 3 days is the same one: an active one takes
     the new facts (its first onset stays), a resolved one stays as it is.
     """
-    check_severities(found)
+    kind = Kind(
+        "incidents",
+        verb="group",
+        key=_root,
+        same=_same_onset,
+        make=lambda item: Incident(
+            **_facts(item),
+            tenant=tenant,
+            fingerprint=fingerprint(tenant, *_root(item), item.onset),
+            created_at=now,
+            updated_at=now,
+            updated_by=actor,
+        ),
+        newer=lambda incident, item: _facts(item) | {"onset": incident.onset},
+    )
     known: dict[tuple[str, str, str], list[Incident]] = {}
     if found:
         query = select(Incident).where(
@@ -56,52 +62,7 @@ def upsert(
         )
         for incident in session.scalars(query.with_for_update()):
             known.setdefault(_root(incident), []).append(incident)
-    rows: list[Incident] = []
-    tally: Counter[str] = Counter()
-    for item in found:
-        incidents = known.setdefault(_root(item), [])
-        near = [other for other in incidents if abs(other.onset - item.onset) <= SAME_EPISODE]
-        incident = max(near, key=lambda other: (other.status in ACTIVE, other.onset), default=None)
-        facts = {name: getattr(item, name) for name in FACTS}
-        facts["severity_rank"] = SEVERITIES.index(item.severity)
-        if incident is None:
-            incident = Incident(
-                **facts,
-                tenant=tenant,
-                fingerprint=fingerprint(tenant, *_root(item), item.onset),
-                created_at=now,
-                updated_at=now,
-                updated_by=actor,
-            )
-            session.add(incident)
-            incidents.append(incident)
-            tally["created"] += 1
-        elif incident.status in ACTIVE and refresh(
-            incident, facts | {"onset": incident.onset}, actor=actor, now=now
-        ):
-            tally["updated"] += 1
-        else:
-            tally["unchanged"] += 1
-        rows.append(incident)
-    session.flush()
-    if tally["created"] or tally["updated"]:
-        audit_store.record(
-            session,
-            tenant=tenant,
-            actor=actor,
-            now=now,
-            verb="group",
-            object_kind="incidents",
-            object_id=found[0].domain,
-            after=dict(tally),
-        )
-    return Upserted(
-        tally["created"],
-        tally["updated"],
-        tally["unchanged"],
-        tuple(row.id for row in rows),
-        tuple(rows),
-    )
+    return store(session, kind, tenant=tenant, found=found, known=known, now=now, actor=actor)
 
 
 def attach(
@@ -238,6 +199,17 @@ def comment(
     said = add_comment(edit, tenant, "incident", incident_id, body)
     edit.record(tenant=tenant, verb="comment", object_kind="incident", object_id=incident_id)
     return said
+
+
+def _same_onset(incidents: Sequence[Incident], item: NewIncident) -> Incident | None:
+    """The active one of those near in time, else the latest resolved one."""
+    near = [other for other in incidents if abs(other.onset - item.onset) <= SAME_EPISODE]
+    return max(near, key=lambda other: (other.status in ACTIVE, other.onset), default=None)
+
+
+def _facts(item: NewIncident) -> dict[str, Any]:
+    facts = {name: getattr(item, name) for name in FACTS}
+    return facts | {"severity_rank": SEVERITIES.index(item.severity)}
 
 
 def _root(incident: IncidentFacts) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InvalidInputError, NotFoundError
 from data import alert_store, audit_store, incident_store, label_store
-from data.alert_store import Upserted
+from data.finding_store import Upserted
 from data.record_store import Records
 from data.records import Alert, AlertHistory, AuditEvent, Label, NewLabel
 from tests.findings import DAY, NOW, new_alert, new_incident

@@ -9,7 +9,7 @@ import pytest
 from core.errors import ConflictError, NotFoundError
 from data import alert_store, audit_store, incident_store
 from data.alert_feed import Filters, page
-from data.alert_store import Upserted
+from data.finding_store import Upserted
 from data.record_store import Records
 from tests.findings import DAY, NOW, new_alert, new_incident
 

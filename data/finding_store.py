@@ -1,0 +1,120 @@
+"""What a run found, stored once however often it runs: created, refreshed, or left as people left it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from core.errors import InvalidInputError
+from data import audit_store
+from data.records import ACTIVE, SEVERITIES, Alert, Incident, canonical, plain
+
+SAME_EPISODE = timedelta(days=3)
+"""Findings of one thing at most this far apart are the same finding."""
+
+
+@dataclass(frozen=True)
+class Upserted:
+    """What a run's findings became; `ids` and `rows` stand in the order of what was found."""
+
+    created: int
+    updated: int
+    unchanged: int
+    ids: tuple[int, ...]
+    rows: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of finding: where it may be known already, what is new of it, and how it is told in the audit.
+
+    same  : (known rows of its key, the finding) → the row that it is, if any
+    newer : (row, the finding) → the facts that an active row takes
+    """
+
+    name: str
+    verb: str
+    key: Callable[[Any], Hashable]
+    same: Callable[[Sequence[Any], Any], Any]
+    make: Callable[[Any], Any]
+    newer: Callable[[Any, Any], dict[str, Any]]
+
+
+def store(
+    session: Session,
+    kind: Kind,
+    *,
+    tenant: str,
+    found: Sequence[Any],
+    known: dict[Any, list[Any]],
+    now: datetime,
+    actor: str,
+) -> Upserted:
+    """Create what is new and refresh what is active; what people resolved stays as it is."""
+    check_severities(found)
+    rows: list[Any] = []
+    tally: Counter[str] = Counter()
+    for item in found:
+        near = known.setdefault(kind.key(item), [])
+        row = kind.same(near, item)
+        if row is None:
+            row = kind.make(item)
+            session.add(row)
+            near.append(row)
+            tally["created"] += 1
+        elif row.status in ACTIVE and refresh(row, kind.newer(row, item), actor=actor, now=now):
+            tally["updated"] += 1
+        else:
+            tally["unchanged"] += 1
+        rows.append(row)
+    session.flush()
+    if tally["created"] or tally["updated"]:
+        audit_store.record(
+            session,
+            tenant=tenant,
+            actor=actor,
+            now=now,
+            verb=kind.verb,
+            object_kind=kind.name,
+            object_id=found[0].domain,
+            after=dict(tally),
+        )
+    ids = tuple(row.id for row in rows)
+    return Upserted(tally["created"], tally["updated"], tally["unchanged"], ids, tuple(rows))
+
+
+def refresh(row: Alert | Incident, facts: dict[str, Any], *, actor: str, now: datetime) -> bool:
+    """Take newer facts; False when they say nothing new."""
+    changed = {
+        name: value
+        for name, value in facts.items()
+        # the stored form is compared only where the cheap look tells them apart
+        if getattr(row, name) != value and plain(getattr(row, name)) != plain(value)
+    }
+    for name, value in changed.items():
+        setattr(row, name, value)
+    if changed:
+        row.version += 1
+        row.updated_at = now
+        row.updated_by = actor
+    return bool(changed)
+
+
+def check_severities(found: Iterable[Any]) -> None:
+    """Refuse a finding whose severity is not one of ours."""
+    for item in found:
+        if item.severity not in SEVERITIES:
+            raise InvalidInputError.of(
+                "upsert", "the severity", "one of " + ", ".join(SEVERITIES), item.severity
+            )
+
+
+def fingerprint(*parts: object) -> str:
+    """SHA-256 over the parts, each told apart from the next."""
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()
