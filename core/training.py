@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,6 +61,17 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def side_by_side() -> Iterator[ThreadPoolExecutor]:
+    """A pool with a thread for each core, in every one of which torch keeps to that thread."""
+    import torch
+
+    # a new thread begins with the pool of its own that `one_thread` denies the calling one
+    workers = ThreadPoolExecutor(os.cpu_count(), "torch", torch.set_num_threads, (1,))
+    with one_thread(), workers as pool:
+        yield pool
 
 
 def train(

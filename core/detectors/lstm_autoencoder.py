@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,7 @@ from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State
 from core.errors import NotEnoughDataError
 from core.features.scaling import Scale
 from core.features.windows import windows
-from core.training import CHUNK, Schedule, one_thread, train
+from core.training import CHUNK, Schedule, one_thread, side_by_side, train
 
 if TYPE_CHECKING:
     import torch
@@ -145,7 +143,7 @@ class LstmAutoencoder(Detector):
             scores[rows] = _errors(net, values[rows], padded[rows]).sum(axis=(-2, -1))
 
         # the cores share the chunks, not each of them: none waits for another
-        with one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        with side_by_side() as pool:
             list(pool.map(fill, range(0, len(values), step)))
         return scores
 

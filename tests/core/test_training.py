@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.errors import CancelledError, TrainingError
-from core.training import Schedule, mean_loss, one_thread, train
+from core.training import Schedule, mean_loss, one_thread, side_by_side, train
 
 
 def line(slope=2.0, n=64, seed=0):
@@ -85,6 +85,18 @@ def test_torch_keeps_to_one_thread_and_gets_its_threads_back_even_after_an_error
         with pytest.raises(TrainingError), one_thread():
             assert torch.get_num_threads() == 1
             raise TrainingError.of("test", "this", "raised", None)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_every_thread_of_a_pool_keeps_torch_to_itself():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with side_by_side() as pool:
+            counts = list(pool.map(lambda _: torch.get_num_threads(), range(8)))
+        assert counts == [1] * 8
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
