@@ -18,7 +18,7 @@ from workbench.settings import Settings
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
-LONG = 120_000.0  # milliseconds; a first detection trains
+LONG = 90_000.0  # milliseconds; a first detection trains
 
 
 def bring(page: Page, files: Sequence[Path], downloaded: str) -> None:
