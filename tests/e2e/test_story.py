@@ -71,7 +71,7 @@ def test_from_report_files_to_the_planted_root_and_back(
     page.get_by_role("link", name="Triage").click()
     top = fresh.ask("/api/incidents")["incidents"][0]
     expect(page.get_by_text(top["title"])).to_be_visible()
-    page.get_by_role("button", name="Open").first.click()
+    page.get_by_role("button", name=re.compile("Open$")).first.click()
 
     expect(page).to_have_url(re.compile(r"/cause\?alert=\d+$"))
     expect(page.get_by_text(top["title"])).to_be_visible()
