@@ -120,7 +120,7 @@ class BfsTemporal(Localizer):
             settings = case.settings.get(node)
             kind = judge(domain, case.graph.level(node), shifts, settings).type
             clear = [shift for shift in shifts if abs(shift.change) > 3.0 * shift.sd]
-            said = told(domain, clear, settings, since) + said
+            said = told(domain, kind, clear, settings, since) + said
         siblings = {
             child
             for parent in case.graph.parents(node)

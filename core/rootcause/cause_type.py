@@ -90,14 +90,16 @@ def _log_normal(value: float, mean: float, variance: float) -> float:
 
 
 def told(
-    domain: Domain, shifts: Sequence[Shift], settings: Settings | None, since: str
+    domain: Domain, cause: str, shifts: Sequence[Shift], settings: Settings | None, since: str
 ) -> list[str]:
-    """The shifts and settings in words, e.g. "Impressions −61 % (±4) since 9 Mar"."""
+    """The shifts and settings in words, what the cause is known by first: "Impressions −61 % (±4) since 9 Mar"."""
+    signature = domain.cause(cause).signature
+    ordered = sorted(shifts, key=lambda shift: shift.channel not in signature)
     labels = {metric.name: metric.label for metric in domain.metrics}
     labels |= {ratio.name: ratio.label for ratio in domain.ratios}
     said = [
         f"{labels.get(shift.channel, shift.channel)} {percent(shift.change)} (±{100 * shift.sd:.0f}) since {since}"
-        for shift in shifts
+        for shift in ordered
     ]
     said += [
         f"{name.replace('_', ' ').capitalize()} set from {before:g} to {after:g}"

@@ -175,7 +175,15 @@ class Scan:
             candidate.terms,
             candidate.score,
             candidate.confidence,
-            tuple(told(self.domain, candidate.shifts, self.settings(candidate.row), day(onset))),
+            tuple(
+                told(
+                    self.domain,
+                    candidate.verdict.type,
+                    candidate.shifts,
+                    self.settings(candidate.row),
+                    day(onset),
+                )
+            ),
         )
 
 

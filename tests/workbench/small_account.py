@@ -49,7 +49,7 @@ class Arrays:
             raise NotEnoughDataError.of("panel", "days", "at least one", 0)
         return self.data[0]
 
-    def graph(self, tenant: str, domain: Any) -> Graph:
+    def graph(self, tenant: str, domain: Any, **_: Any) -> Graph:
         assert self.data is not None
         return self.data[1]
 

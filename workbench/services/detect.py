@@ -141,8 +141,9 @@ class _Run:
                 told = explained(scene, judged, ensemble, sightings)
         with self._stage("save", 0.9):
             notes = [f"{name} was left out: {why}" for name, why in ensemble.left_out.items()]
-            if served.notice:
-                notes.append(served.notice)
+            notes += filter(
+                None, (served.notice, scorer.shortness(scene.residual, scene.domain.window))
+            )
             found = new_alerts(
                 scene, judged, sightings, stakes, told, causes, ensemble, served.version.id
             )

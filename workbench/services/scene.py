@@ -83,10 +83,11 @@ def look(
     lived = slice(int(np.argmax(known)), None)
     panel = panel.select(times=lived)
     settings = context.metrics.settings(tenant, which, days=days, as_of=as_of).select(times=lived)
-    graph = context.metrics.graph(tenant, which)
+    graph = context.metrics.graph(tenant, which, at=None if as_of is None else as_of.date())
     # a report cut short is a fault of the data, neither an anomaly nor a lesson
     short = inconsistent_days(panel, graph)
     panel = panel.with_values(np.where(short[:, :, None], np.nan, panel.values))
+    # a calendar is announced ahead of its days, whenever somebody got round to importing it
     events = [
         (event.scope, np.datetime64(event.first), np.datetime64(event.last))
         for event in context.metrics.calendar(tenant, which)

@@ -28,8 +28,8 @@ SPOKEN = {
 }
 """The specification's words for detectors of the catalogue."""
 CURE = "Restore the registry from a backup, or run with another detector: --detector vote-50-30-20"
-LEAST_TRAINING = 35
-"""Days with an expectation below which the newest window must teach too."""
+LEAST_TRAINING = 12
+"""Days with an expectation that must be left to learn from when the newest window is kept apart."""
 
 
 def serve(
@@ -85,12 +85,23 @@ def serve(
 def training_part(residual: Panel, window: int) -> Panel:
     """The days with something to learn from, without the newest window where history allows.
 
-    What is to be judged must not teach what is normal.
+    What is to be judged must not teach what is normal; a history too short for that learns from all of it.
     """
     known = np.flatnonzero(np.isfinite(residual.values).any(axis=(0, 2)))
     first, length = int(known[0]) if len(known) else 0, len(residual.periods)
-    enough = length - first >= LEAST_TRAINING
-    return residual.select(times=slice(first, length - window if enough else length))
+    apart = length - first - window >= LEAST_TRAINING
+    return residual.select(times=slice(first, length - window if apart else length))
+
+
+def shortness(residual: Panel, window: int) -> str:
+    """What a short history means for what is found, in words; "" where it is long enough."""
+    history = training_part(residual, window)
+    if history.periods.labels[-1] < residual.periods.labels[-1]:
+        return ""
+    return (
+        f"Only {len(history.periods)} days could be judged against days before them, {window + LEAST_TRAINING} "
+        "are needed to keep the newest two weeks out of what is learned as normal: import more history."
+    )
 
 
 # ── Streaming parts ──────────────────────────────────────────────────────────────────────────────

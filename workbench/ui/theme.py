@@ -1,4 +1,4 @@
-"""Colour tokens, severity marks and the one Plotly template; `workbench/.streamlit/config.toml` holds the same."""
+"""Colour tokens, severity marks and the one Plotly template; `.streamlit/config.toml` holds the same."""
 
 from __future__ import annotations
 

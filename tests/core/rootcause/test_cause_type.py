@@ -56,9 +56,19 @@ def test_a_vague_shift_is_no_evidence() -> None:
 
 
 def test_words_carry_signs_units_and_days() -> None:
-    assert told(ADS, [Shift("cpc", 0.214, 0.03)], {"bid": (0.9, 1.1)}, "9 Mar") == [
+    assert told(ADS, "bid_up", [Shift("cpc", 0.214, 0.03)], {"bid": (0.9, 1.1)}, "9 Mar") == [
         "Cost per click +21 % (±3) since 9 Mar",
         "Bid set from 0.9 to 1.1",
     ]
     assert percent(-0.61) == "−61 %"
     assert day(np.datetime64("2026-03-09T00:00:00")) == "9 Mar"
+
+
+def test_what_a_cause_is_known_by_is_told_first() -> None:
+    shifts = [Shift("cpc", -0.36, 0.04), Shift("cvr", -0.45, 0.1)]
+    assert (
+        told(ADS, "price_up", shifts, None, "9 Mar")[0] == "Conversion rate −45 % (±10) since 9 Mar"
+    )
+    assert (
+        told(ADS, "bid_down", shifts, None, "9 Mar")[0] == "Cost per click −36 % (±4) since 9 Mar"
+    )

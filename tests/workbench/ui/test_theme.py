@@ -12,7 +12,7 @@ import pytest
 from workbench.ui import theme
 from workbench.ui.theme import DARK, LIGHT, MARKS, SEVERITIES, Palette
 
-CONFIG = Path(__file__).resolve().parents[3] / "workbench" / ".streamlit" / "config.toml"
+CONFIG = Path(__file__).resolve().parents[3] / ".streamlit" / "config.toml"
 TOKENS = {
     "backgroundColor": "background",
     "secondaryBackgroundColor": "raised",
