@@ -120,8 +120,8 @@ class MetricStore:
         """Metrics by entity and local day, upper levels rolled up, sorted by level and id.
 
         A day without a row is 0 where the entity's report was delivered complete; NaN where it was not,
-        and before the entity's first row. `days` back from `until` (default: all, to the newest
-        delivered). Entities without any value are left out unless asked for by name.
+        and before the entity's first row. At most `days` back from `until` (default: all, to the
+        newest delivered), never before the first delivered day. Entities without any value are left out unless asked for by name.
         """
         names = tuple(metrics or (metric.name for metric in domain.metrics))
         additive = np.array([domain.metric(name).additive for name in names])
@@ -391,7 +391,10 @@ def _span(delivered: Deliveries, until: date | None, days: int | None) -> tuple[
     if not delivered.days:
         return until or date(1970, 1, 1), 0
     last = until or delivered.first + timedelta(days=delivered.days - 1)
-    first = delivered.first if days is None else last - timedelta(days=days - 1)
+    first = delivered.first
+    if days is not None:
+        # never before there was anything: an account of two months has no four
+        first = max(first, last - timedelta(days=days - 1))
     return first, max((last - first).days + 1, 0)
 
 
