@@ -184,7 +184,7 @@ def _line(row: Any) -> str:
 def moment(text: str | None) -> datetime | None:
     """A day or time of an option, as a UTC instant."""
     try:
-        return ask_for.day(text)
+        return ask_for.instant(text)
     except ValueError:
         rule = "must be a day or a time such as 2026-03-10 or 2026-03-10T06:00"
         raise typer.BadParameter(f"{rule}. Got {text!r}.") from None

@@ -7,11 +7,11 @@ so the two doors cannot differ. Adding a question = one class here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from core.contracts import OnStep
 from core.errors import PermissionDeniedError
@@ -24,6 +24,19 @@ Status = Literal["open", "acknowledged", "resolved"]
 
 TENANT_HEADER, USER_HEADER = "x-headwater-tenant", "x-headwater-user"
 """By which a command on the server's own machine says for whom it asks; names are percent-encoded."""
+
+
+def instant(value: Any) -> Any:
+    """A date or time as people write it, as a UTC instant: a bare date is its end, a time without zone is in UTC."""
+    if not isinstance(value, str):
+        return value
+    parsed = datetime.fromisoformat(value)
+    if len(value) <= len("2026-01-01"):
+        return datetime.combine(parsed.date(), time.max, UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+Instant = Annotated[datetime, BeforeValidator(instant)]
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,7 @@ class Detect(Operation):
     )
     include_explanation: bool = True
     include_root_cause: bool = True
-    at: datetime | None = Field(None, description="As known at this time; now when absent")
+    at: Instant | None = Field(None, description="As known at this time; now when absent")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return detect.detect(
@@ -265,7 +278,7 @@ class Import(Operation):
     method, path, tag = "POST", "/api/import", "data"
     paths: list[Path] = Field(min_length=1)
     domain: str = "ads"
-    as_of: datetime | None = None
+    as_of: Instant | None = None
     mapping: Path | None = None
     profile: str | None = None
     dry_run: bool = False
@@ -336,15 +349,3 @@ def concrete(base: type[Operation] = Operation) -> list[type[Operation]]:
         found += [kind] if "path" in vars(kind) else []
         found += concrete(kind)
     return found
-
-
-def day(text: str | date | datetime | None) -> datetime | None:
-    """A date or time given by a person, as a UTC instant; a bare date is its end in UTC."""
-    if text is None or isinstance(text, datetime):
-        return text
-    if isinstance(text, date):
-        return datetime.combine(text, time.max, UTC)
-    parsed = datetime.fromisoformat(text)
-    if len(text) <= len("2026-01-01"):
-        return datetime.combine(parsed.date(), time.max, UTC)
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

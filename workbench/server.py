@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from core.errors import NotFoundError
 from workbench import __version__, scheduler
@@ -55,9 +55,15 @@ def build(settings: Settings, *, pages: bool = True, chores: bool = True) -> Fas
     app.include_router(build_router(lambda: opened[0]))
     add_errors(app)
 
-    @app.api_route("/api/{path:path}", include_in_schema=False, methods=["GET", "POST", "PATCH"])
-    def no_such_route(path: str) -> None:
-        raise NotFoundError.of("API", "the path", "one of those in /api/docs", f"/api/{path}")
+    # every method, or Streamlit would answer for those that no route has
+    @app.api_route(
+        "/api/{path:path}",
+        include_in_schema=False,
+        methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
+    )
+    def no_such_route(path: str, request: Request) -> None:
+        asked = f"{request.method} /api/{path}"
+        raise NotFoundError.of("API", "the path", "one of those in /api/docs", asked)
 
     if streamlit_app is not None:
         app.mount("/", streamlit_app)

@@ -114,6 +114,7 @@ def _endpoint(
 ) -> Callable[..., Any]:
     async def endpoint(**arguments: Any) -> Any:
         who = arguments.pop("caller")
+        await _refuse_unknown(kind, arguments.pop("request"))
         operation = kind(**arguments)
         return await run_in_threadpool(operation.answer, context(), who)
 
@@ -132,9 +133,22 @@ def _endpoint(
             "caller", inspect.Parameter.KEYWORD_ONLY, annotation=Caller, default=depends
         )
     )
+    parameters.append(
+        inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+    )
     endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     endpoint.__name__ = kind.__name__
     return endpoint
+
+
+async def _refuse_unknown(kind: type[Operation], request: Request) -> None:
+    """A misspelt argument must not be taken for an absent one."""
+    given = [*request.query_params, *(await request.json() if await request.body() else ())]
+    known = [name for name in kind.model_fields if f"{{{name}}}" not in kind.path]
+    for name in given:
+        if name not in known:
+            rule = f"one of {', '.join(known)}" if known else "left out: there are none"
+            raise UnknownNameError.of("API", "an argument", rule, name)
 
 
 def _source(kind: type[Operation], name: str) -> Any:

@@ -8,6 +8,7 @@ log where the server is at fault). On loopback nobody logs in; elsewhere every q
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import pytest
@@ -127,6 +128,22 @@ def test_detection_without_data_says_what_to_do_next(api: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2026-03-10", datetime.combine(date(2026, 3, 10), time.max, UTC)),
+        ("2026-03-10T06:00", datetime(2026, 3, 10, 6, tzinfo=UTC)),
+        ("2026-03-10T06:00:00+02:00", datetime(2026, 3, 10, 4, tzinfo=UTC)),
+        ("2026-03-10T06:00:00Z", datetime(2026, 3, 10, 6, tzinfo=UTC)),
+    ],
+)
+def test_a_time_without_a_zone_is_in_utc_and_a_day_is_its_end(
+    written: str, meant: datetime
+) -> None:
+    assert operations.Detect.model_validate({"at": written}).at == meant
+    assert operations.Import.model_validate({"paths": ["x"], "as_of": written}).as_of == meant
+
+
+@pytest.mark.parametrize(
     ("method", "path", "body", "status", "words"),
     [
         ("GET", "/api/anomaly/alerts/999", None, 404, ("999",)),
@@ -140,7 +157,12 @@ def test_detection_without_data_says_what_to_do_next(api: TestClient) -> None:
         ("POST", "/api/anomaly/alerts/1/comments", {"text": ""}, 422, ("text",)),
         ("POST", "/api/import", {"paths": []}, 422, ("paths",)),
         ("PATCH", "/api/anomaly/alerts/1/resolve", {"version": 77}, 409, ("77",)),
+        ("POST", "/api/anomaly/detect", {"detector": "lstm"}, 422, ("detector_type", "'detector'")),
+        ("GET", "/api/anomaly/alerts/active?sevrity=low", None, 422, ("severity", "'sevrity'")),
+        ("GET", "/api/anomaly/alerts/1?x=1", None, 422, ("there are none", "'x'")),
+        ("POST", "/api/anomaly/detect", {"at": "yesterday"}, 422, ("at", "yesterday")),
         ("GET", "/api/nothing", None, 404, ("/api/nothing",)),
+        ("DELETE", "/api/anomaly/statistics", None, 404, ("DELETE /api/anomaly/statistics",)),
         ("POST", "/api/anomaly/undo", {"audit_id": 12345}, 404, ("12345",)),
     ],
 )
