@@ -135,18 +135,9 @@ def facets(
 
 def timeline(
     session: Session, *, tenant: str, filters: Filters | None = None
-) -> list[tuple[date, str, str, int]]:
-    """Alerts by (day, severity, level) with their count, in order of day."""
-    columns = (Alert.day, Alert.severity, Alert.level)
-    query = _chosen(select(*columns, func.count(Alert.id)), tenant, filters)
-    return [tuple(row) for row in session.execute(query.group_by(*columns).order_by(*columns))]
-
-
-def onsets(
-    session: Session, *, tenant: str, filters: Filters | None = None
-) -> list[tuple[datetime, str, int]]:
-    """Alerts by (onset, severity) with their count, in order of onset."""
-    columns = (Alert.onset, Alert.severity)
+) -> list[tuple[datetime, str, str, int]]:
+    """Alerts by (onset, severity, level) with their count, in order of onset."""
+    columns = (Alert.onset, Alert.severity, Alert.level)
     query = _chosen(select(*columns, func.count(Alert.id)), tenant, filters)
     return [tuple(row) for row in session.execute(query.group_by(*columns).order_by(*columns))]
 

@@ -48,6 +48,25 @@ def incidents_since(session: Session, *, tenant: str, since: datetime | None) ->
     return session.scalar(query) or 0
 
 
+def open_by_onset(
+    session: Session, *, tenant: str, domain: str
+) -> list[tuple[datetime, str, str, int, float]]:
+    """Active unmuted alerts by onset, severity and currency: how many, and their spend at risk."""
+    keys = (Alert.onset, Alert.severity, Alert.currency)
+    query = select(*keys, func.count(Alert.id), func.sum(Alert.spend_at_risk)).where(
+        Alert.status.in_(ACTIVE), Alert.muted_by.is_(None)
+    )
+    return [tuple(row) for row in session.execute(_of(query, tenant, domain).group_by(*keys))]
+
+
+def open_incident_onsets(session: Session, *, tenant: str, domain: str) -> list[datetime]:
+    """When each active incident began."""
+    query = select(Incident.onset).where(
+        Incident.tenant == tenant, Incident.domain == domain, Incident.status.in_(ACTIVE)
+    )
+    return list(session.scalars(query))
+
+
 def leading_alerts(session: Session, *, tenant: str, incidents: list[int]) -> dict[int, int]:
     """Incident → the alert that speaks for it: the unmuted, worst, earliest one."""
     columns = (Alert.incident_id, Alert.id)

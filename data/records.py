@@ -198,7 +198,8 @@ class Alert(AlertRow, table=True):
         ),
         Index("ix_alert_entity", "tenant", "domain", "entity", "last_seen"),
         Index("ix_alert_episode", "tenant", "domain", "last_seen"),
-        Index("ix_alert_timeline", "tenant", "day", "severity", "level"),
+        Index("ix_alert_timeline", "tenant", "onset", "severity", "level"),
+        Index("ix_alert_created", "tenant", "created_at"),
         Index("ix_alert_incident", "tenant", "incident_id"),
         Index("ix_alert_resolved", "tenant", "status", "resolved_at"),
     )

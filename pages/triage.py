@@ -29,14 +29,14 @@ def incident_list() -> None:
 
 
 def when_it_broke(chosen: dict[str, Any], last_day: date) -> None:
-    """Alerts by day and severity; a click on a bar keeps that day."""
+    """Alerts by day, severity and level; a click on a bar keeps that day."""
     days, counts = brief.when(context, tenant, chosen, last_day=last_day)
     kept = state.kept_day()
     frame.draw(
         "When it broke",
         charts.timeline(days, counts, theme.palette(), str(kept or "")),
         lambda: tables.timeline(days, counts),
-        alt="Alerts by day of onset, stacked by severity. Choose a bar to keep that day.",
+        alt="Alerts by day of onset, stacked by severity, told by level. Choose a bar to keep that day.",
         key=Key.TIMELINE,
         on_select=state.take_day,
     )

@@ -39,7 +39,7 @@ class AlertDetail:
 
 @dataclass(frozen=True)
 class TimelineCell:
-    """How many alerts of one day, severity and level."""
+    """How many alerts of one level and severity began on a day."""
 
     day: date
     severity: str
@@ -114,23 +114,15 @@ def facets(
 def timeline(
     ctx: Context, tenant: str, *, filters: Mapping[str, Any] | None = None
 ) -> list[TimelineCell]:
-    """Alerts by day, severity and level, in order of day."""
+    """Alerts by the local day of their onset, severity and level, in order of day."""
     chosen = _filters(filters)
     cells = ctx.records.read(
         tenant, lambda session: alert_feed.timeline(session, tenant=tenant, filters=chosen)
     )
-    return [TimelineCell(*cell) for cell in cells]
-
-
-def onsets(
-    ctx: Context, tenant: str, *, filters: Mapping[str, Any] | None = None
-) -> list[tuple[date, str, int]]:
-    """How many alerts began on each local day, by severity, in order of day."""
-    chosen = _filters(filters)
-    rows = ctx.records.read(
-        tenant, lambda session: alert_feed.onsets(session, tenant=tenant, filters=chosen)
-    )
-    return [((onset + HALF_DAY).date(), severity, count) for onset, severity, count in rows]
+    return [
+        TimelineCell((onset + HALF_DAY).date(), severity, level, count)
+        for onset, severity, level, count in cells
+    ]
 
 
 def get(ctx: Context, tenant: str, alert_id: int) -> AlertDetail:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, func, select
-from sqlalchemy.orm import Session
-from sqlmodel import col
-
 from core.domains import DOMAINS
-from data import run_store
-from data.records import ACTIVE, SEVERITIES, Alert, Alias, DetectionRun, Incident
+from data import alert_tally, run_store
+from data.records import SEVERITIES, Alias
+from models.ports import CHAMPION
 from workbench.context import Context
 from workbench.services import alerts
 from workbench.services.alerts import HALF_DAY
@@ -59,12 +56,15 @@ def arrivals(context: Context, tenant: str, *, domain: str = "ads") -> Arrivals:
 
 def standing(context: Context, tenant: str, *, domain: str = "ads") -> Standing:
     """When detection last looked, at how much, and which model is the champion."""
-
-    def look(session: Session) -> tuple[DetectionRun | None, DetectionRun | None, Alias | None]:
-        latest = partial(run_store.latest, session, tenant=tenant, domain=domain)
-        return latest(state="done"), latest(), session.get(Alias, (tenant, domain, "champion"))
-
-    done, last, champion = context.records.read(tenant, look)
+    scope: dict[str, Any] = {"tenant": tenant, "domain": domain}
+    done, last, champion = context.records.read(
+        tenant,
+        lambda session: (
+            run_store.latest(session, **scope, state="done"),
+            run_store.latest(session, **scope),
+            session.get(Alias, (tenant, domain, CHAMPION)),
+        ),
+    )
     return Standing(
         last_run=done.finished if done else None,
         entities_checked=done.entities_checked if done else 0,
@@ -78,70 +78,58 @@ def standing(context: Context, tenant: str, *, domain: str = "ads") -> Standing:
 
 def of(context: Context, tenant: str, *, last_day: date, domain: str = "ads") -> Brief:
     """Open alerts, critical ones, incidents and spend at risk, by onset over the 14 days to `last_day`."""
-    rows, onsets = context.records.read(tenant, lambda session: _open(session, tenant, domain))
+    scope: dict[str, Any] = {"tenant": tenant, "domain": domain}
+    rows, onsets = context.records.read(
+        tenant,
+        lambda session: (
+            alert_tally.open_by_onset(session, **scope),
+            alert_tally.open_incident_onsets(session, **scope),
+        ),
+    )
     days = _until(last_day, DAYS)
     at_risk: dict[str, float] = {}
-    for row in rows:
-        at_risk[row.currency] = at_risk.get(row.currency, 0.0) + float(row.at_risk)
+    for _, _, currency, _, amount in rows:
+        at_risk[currency] = at_risk.get(currency, 0.0) + amount
     main = max(at_risk, key=lambda currency: at_risk[currency], default="")
-    critical = [row for row in rows if row.severity == "critical"]
+    critical = [(onset, many) for onset, severity, _, many, _ in rows if severity == "critical"]
     return Brief(
-        open=sum(row.many for row in rows),
-        critical=sum(row.many for row in critical),
+        open=sum(many for *_, many, _ in rows),
+        critical=sum(many for _, many in critical),
         incidents=len(onsets),
         at_risk=at_risk,
         days=days,
-        alerts_by_day=_by_onset(((row.onset, row.many) for row in rows), days),
-        critical_by_day=_by_onset(((row.onset, row.many) for row in critical), days),
+        alerts_by_day=_by_onset(((onset, many) for onset, _, _, many, _ in rows), days),
+        critical_by_day=_by_onset(critical, days),
         incidents_by_day=_by_onset(((onset, 1) for onset in onsets), days),
         at_risk_by_day=_by_onset(
-            ((row.onset, row.at_risk) for row in rows if row.currency == main), days
+            ((onset, amount) for onset, _, currency, _, amount in rows if currency == main), days
         ),
     )
 
 
-def _open(
-    session: Session, tenant: str, domain: str
-) -> tuple[Sequence[Row[datetime, str, str, int, float]], Sequence[datetime]]:
-    """Active unmuted alerts by onset, severity and currency, and the onsets of active incidents."""
-    keys = (col(Alert.onset), col(Alert.severity), col(Alert.currency))
-    counted = (
-        select(
-            *keys,
-            func.count(col(Alert.id)).label("many"),
-            func.sum(col(Alert.spend_at_risk)).label("at_risk"),
-        )
-        .where(col(Alert.tenant) == tenant, col(Alert.domain) == domain)
-        .where(col(Alert.status).in_(ACTIVE), col(Alert.muted_by).is_(None))
-        .group_by(*keys)
-    )
-    onsets = (
-        select(col(Incident.onset))
-        .where(col(Incident.tenant) == tenant, col(Incident.domain) == domain)
-        .where(col(Incident.status).in_(ACTIVE))
-    )
-    return session.execute(counted).all(), session.scalars(onsets).all()
-
-
 def when(
     context: Context, tenant: str, filters: Mapping[str, Any], *, last_day: date
-) -> tuple[tuple[date, ...], dict[str, tuple[float, ...]]]:
-    """Alerts by day of onset and severity under the filters, every day from the first onset to `last_day`."""
-    rows = alerts.onsets(context, tenant, filters=filters)
-    first = min((day for day, _, _ in rows), default=last_day)
+) -> tuple[tuple[date, ...], dict[str, tuple[Counter[str], ...]]]:
+    """Every day from the first onset to `last_day`, and by severity the levels that broke on each, counted."""
+    cells = alerts.timeline(context, tenant, filters=filters)
+    first = min((cell.day for cell in cells), default=last_day)
     days = _until(last_day, max((last_day - first).days + 1, DAYS))
-    return days, {
-        severity: _by_day(((day, many) for day, kind, many in rows if kind == severity), days)
-        for severity in reversed(SEVERITIES)
-    }
+    counts = {severity: tuple(Counter[str]() for _ in days) for severity in reversed(SEVERITIES)}
+    place = {day: index for index, day in enumerate(days)}
+    for cell in cells:
+        if cell.day in place:
+            counts[cell.severity][place[cell.day]][cell.level] += cell.count
+    return days, counts
 
 
 def arrived(context: Context, tenant: str, since: datetime) -> int:
-    """Alerts created since then."""
-    query = select(func.count(col(Alert.id))).where(
-        col(Alert.tenant) == tenant, col(Alert.created_at) > since
+    """Active alerts made since then that no incident mutes."""
+    return sum(
+        context.records.read(
+            tenant,
+            lambda session: alert_tally.created_since(session, tenant=tenant, since=since),
+        ).values()
     )
-    return context.records.read(tenant, lambda session: session.scalar(query) or 0)
 
 
 def _utc(moment: datetime) -> datetime:
@@ -153,12 +141,9 @@ def _until(last_day: date, length: int) -> tuple[date, ...]:
 
 
 def _by_onset(counted: Iterable[tuple[datetime, float]], days: Sequence[date]) -> tuple[float, ...]:
-    return _by_day((((onset + HALF_DAY).date(), amount) for onset, amount in counted), days)
-
-
-def _by_day(counted: Iterable[tuple[date, float]], days: Sequence[date]) -> tuple[float, ...]:
     sums = dict.fromkeys(days, 0.0)
-    for day, amount in counted:
+    for onset, amount in counted:
+        day = (onset + HALF_DAY).date()
         if day in sums:
-            sums[day] += float(amount)
+            sums[day] += amount
     return tuple(sums.values())

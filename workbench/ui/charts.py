@@ -336,16 +336,23 @@ def siblings(curves: Sequence[Curve], colours: Palette, focus: str) -> go.Figure
 
 
 def timeline(
-    days: Sequence[Any], counts: Mapping[str, Sequence[float]], colours: Palette, chosen: str = ""
+    days: Sequence[Any],
+    counts: Mapping[str, Sequence[Mapping[str, int]]],
+    colours: Palette,
+    chosen: str = "",
 ) -> go.Figure:
-    """Alerts by day, stacked by severity; clicking a bar is up to the page. `chosen` is kept bright."""
+    """Alerts by day, stacked by severity, told by level; clicking a bar is up to the page. `chosen` is kept bright."""
     chart = figure(colours, 140, barmode="stack", clickmode="event+select", dragmode=False)
     labels = [str(day) for day in days]
     for severity in reversed(theme.SEVERITIES):
-        values = list(counts.get(severity, [0] * len(labels)))
+        by_level = counts.get(severity, [{}] * len(labels))
         chart.add_bar(
             x=labels,
-            y=values,
+            y=[sum(levels.values()) for levels in by_level],
+            customdata=[
+                ", ".join(f"{words.level(name)} {many}" for name, many in levels.items())
+                for levels in by_level
+            ],
             name=theme.severity_words(severity),
             marker={
                 "color": [
@@ -355,12 +362,12 @@ def timeline(
             },
             hovertemplate="%{x|%a %-d %b}: %{y} "
             + theme.mark(severity).word.lower()
-            + "<extra></extra>",
+            + "<br>%{customdata}<extra></extra>",
         )
     chart.update_layout(
         showlegend=True, legend={"traceorder": "reversed", "font": {"size": 11}}, bargap=0.15
     )
-    highest = max((sum(day) for day in zip(*counts.values(), strict=True)), default=0)
+    highest = max((sum(day) for day in zip(*(bar.y for bar in chart.data), strict=True)), default=0)
     chart.update_yaxes(rangemode="tozero", tickformat="d", dtick=1 if highest < 5 else None)
     chart.update_xaxes(type="date", tickformat="%-d %b")
     return chart

@@ -134,14 +134,22 @@ def contributions(view: Contributions) -> pd.DataFrame:
     return pd.DataFrame({"Channel": view.labels, "Total": view.total, **view.parts})
 
 
-def timeline(days: Sequence[Any], counts: Mapping[str, Sequence[float]]) -> pd.DataFrame:
-    """Alerts by day and severity."""
+def timeline(
+    days: Sequence[Any], counts: Mapping[str, Sequence[Mapping[str, int]]]
+) -> pd.DataFrame:
+    """Alerts by day, level and severity, the latest day first."""
     return pd.DataFrame(
-        {
-            "Day": list(days),
-            **{theme.mark(name).word: list(values) for name, values in counts.items()},
-        }
-    ).iloc[::-1]
+        [
+            {"Day": day, "Level": words.level(level)}
+            | {
+                theme.mark(name).word: by_day[index].get(level, 0)
+                for name, by_day in counts.items()
+            }
+            for index, day in reversed([*enumerate(days)])
+            for level in sorted({level for by_day in counts.values() for level in by_day[index]})
+        ],
+        columns=["Day", "Level", *(theme.mark(name).word for name in counts)],
+    )
 
 
 def nodes(rows: Sequence[Node], path: Sequence[str]) -> pd.DataFrame:

@@ -387,7 +387,8 @@ def upgrade() -> None:
     op.create_index("ix_alert_incident", "alert", ["tenant", "incident_id"])
     op.create_index("ix_alert_page", "alert", ["tenant", "severity_rank", "last_seen", "id"])
     op.create_index("ix_alert_resolved", "alert", ["tenant", "status", "resolved_at"])
-    op.create_index("ix_alert_timeline", "alert", ["tenant", "day", "severity", "level"])
+    op.create_index("ix_alert_timeline", "alert", ["tenant", "onset", "severity", "level"])
+    op.create_index("ix_alert_created", "alert", ["tenant", "created_at"])
 
     op.create_table(
         "token",

@@ -99,6 +99,8 @@ def test_facets_and_timeline_count_what_the_page_shows(ctx: Context, many: tuple
     cells = alerts.timeline(ctx, "acme", filters={"level": "keyword"})
     assert sum(cell.count for cell in cells) == 40
     assert {cell.level for cell in cells} == {"keyword"}
+    shown = alerts.page(ctx, "acme", filters={"level": "keyword", "broke": cells[0].day}).alerts
+    assert len(shown) == sum(cell.count for cell in cells if cell.day == cells[0].day)
     assert [cell.day for cell in cells] == sorted(cell.day for cell in cells)
 
 

@@ -14,7 +14,7 @@ from tests.findings import new_alert
 from tests.workbench import small_account
 from tests.workbench.small_account import NOW, TENANT
 from workbench.context import Context
-from workbench.services import brief
+from workbench.services import alerts, brief
 
 LAST = date(2026, 3, 16)
 
@@ -83,11 +83,11 @@ def test_the_timeline_covers_every_day_and_follows_the_filters(context: Context)
     keep(context, on(10, "campaign:1", severity="critical"), on(12, "keyword:2", severity="low"))
     days, counts = brief.when(context, TENANT, {}, last_day=LAST)
     assert len(days) == 14 and days[-1] == LAST
-    assert counts["critical"][days.index(date(2026, 3, 10))] == 1
+    assert counts["critical"][days.index(date(2026, 3, 10))] == {"campaign": 1}
     _, only = brief.when(context, TENANT, {"level": "keyword"}, last_day=LAST)
-    assert sum(map(sum, only.values())) == 1
+    assert [day for by_day in only.values() for day in by_day if day] == [{"keyword": 1}]
     days, counts = brief.when(context, TENANT, {"text": "nobody"}, last_day=LAST)
-    assert len(days) == 14 and sum(map(sum, counts.values())) == 0
+    assert len(days) == 14 and not any(day for by_day in counts.values() for day in by_day)
 
 
 def test_a_long_ago_onset_stretches_the_timeline(context: Context) -> None:
@@ -99,7 +99,10 @@ def test_a_long_ago_onset_stretches_the_timeline(context: Context) -> None:
 def test_arrivals_since_the_page_was_opened(context: Context) -> None:
     keep(context, on(10, "campaign:1"))
     assert brief.arrived(context, TENANT, NOW) == 0
-    assert brief.arrived(context, TENANT, NOW - timedelta(seconds=1)) == 1
+    before = NOW - timedelta(seconds=1)
+    assert brief.arrived(context, TENANT, before) == 1
+    alerts.resolve(context, TENANT, 1, actor="ana")
+    assert brief.arrived(context, TENANT, before) == 0
 
 
 def test_what_has_arrived_by_report_and_day(context: Context) -> None:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 
 from workbench.services.views import Arrivals, Contributions, Curve, Heat, Lane, Node, Strip
-from workbench.ui import charts, graph_view, theme
+from workbench.ui import charts, graph_view, tables, theme
 from workbench.ui.theme import DARK, LIGHT
 
 DAYS = np.datetime64("2026-02-01") + np.arange(40).astype("timedelta64[D]")
@@ -151,10 +151,22 @@ def test_siblings_show_this_entity_in_the_accent() -> None:
     assert [line.line.color for line in lines] == [LIGHT.primary, LIGHT.muted]
 
 
-def test_the_timeline_stacks_critical_at_the_bottom_and_keeps_the_chosen_day_bright() -> None:
+def test_the_timeline_stacks_severities_tells_levels_and_keeps_the_chosen_day_bright() -> None:
     days = [date(2026, 3, 1), date(2026, 3, 2)]
-    chart = charts.timeline(days, {"critical": (1, 2), "low": (0, 3)}, LIGHT, "2026-03-02")
+    counts = {
+        "critical": ({"campaign": 1}, {"campaign": 2}),
+        "low": ({}, {"asin": 1, "keyword": 2}),
+    }
+    chart = charts.timeline(days, counts, LIGHT, "2026-03-02")
     assert sum(sum(bar.y) for bar in chart.data) == 6
+    assert named(chart, theme.severity_words("low"))[0].customdata[1] == "ASIN 1, Keyword 2"
+    rows = tables.timeline(days, counts)
+    assert rows.values.tolist() == [
+        [days[1], "ASIN", 0, 1],
+        [days[1], "Campaign", 2, 0],
+        [days[1], "Keyword", 0, 2],
+        [days[0], "Campaign", 1, 0],
+    ]
     faint, bright = chart.data[-1].marker.color
     assert faint.endswith("0.3)") and bright.endswith("1)")
 
