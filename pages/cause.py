@@ -36,7 +36,7 @@ def verdict(record: Any, view: CauseView, chosen: Candidate) -> None:
     with st.container(border=True):
         st.markdown(
             f"**{chosen.type_label}** at {words.level(chosen.level).lower()} **{chosen.name}**  \n"
-            f"since {words.day(chosen.onset)} · confidence {words.confidence(chosen.confidence)} · "
+            f"since {words.day(chosen.onset_day)} · confidence {words.confidence(chosen.confidence)} · "
             f"{words.count(chosen.hops, 'hop') + ' up' if chosen.hops else 'right here'}"
         )
         st.markdown("\n".join(f"- {sentence}" for sentence in chosen.evidence))

@@ -403,7 +403,7 @@ def cause(
                 "name": "Candidate",
                 "level": "Level",
                 "type": "Type",
-                "onset": "Onset",
+                "onset_day": "Onset",
                 "hops": "Hops",
                 "score": "Score",
                 "confidence": "Confidence",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -372,12 +372,12 @@ def causes(
 
 
 def _kept(scene: Scene, cause: Mapping[str, Any]) -> Candidate:
-    onset = datetime.fromisoformat(str(cause["onset"]))
     return _candidate(
         scene,
         node=str(cause["node"]),
         kind=str(cause["type"]),
-        onset=onset,
+        onset=datetime.fromisoformat(str(cause["onset"])),
+        onset_day=date.fromisoformat(str(cause["onset_day"])),
         path=tuple(cause["path"]),
         hops=int(cause["hops"]),
         terms=cause["terms"],
@@ -397,7 +397,8 @@ def _found(scene: Scene, judged: Judged, alert: AlertRow, method: str) -> tuple[
             scene,
             node=cause.node,
             kind=cause.type,
-            onset=cause.onset.astype("datetime64[s]").item(),
+            onset=_midnight(scene, cause.node, cause.onset),
+            onset_day=cause.onset.astype("datetime64[D]").item(),
             path=cause.path,
             hops=cause.hops,
             terms=cause.terms,
@@ -409,7 +410,14 @@ def _found(scene: Scene, judged: Judged, alert: AlertRow, method: str) -> tuple[
     )
 
 
-def _candidate(scene: Scene, *, node: str, kind: str, onset: datetime, **rest: Any) -> Candidate:
+def _midnight(scene: Scene, node: str, day: np.datetime64) -> datetime:
+    """When a local day of the node began."""
+    local: datetime = day.astype("datetime64[s]").item()
+    zone = ZoneInfo(_zone(scene, scene.panel.row_of.get(node)))
+    return local.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _candidate(scene: Scene, *, node: str, kind: str, **rest: Any) -> Candidate:
     words = {cause.name: cause.label for cause in scene.domain.causes}
     known = node in scene.graph.net
     return Candidate(
@@ -418,7 +426,6 @@ def _candidate(scene: Scene, *, node: str, kind: str, onset: datetime, **rest: A
         level=scene.graph.level(node) if known else node.partition(":")[0],
         type=kind,
         type_label=words.get(kind, kind),
-        onset=onset if onset.tzinfo else onset.replace(tzinfo=UTC),
         **rest,
     )
 

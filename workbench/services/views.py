@@ -153,14 +153,15 @@ class Lane:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One possible source, with every term of its score."""
+    """One possible source, with every term of its score; `onset` in UTC is the start of the local `onset_day`."""
 
     node: str
     name: str
     level: str
     type: str
     type_label: str
-    onset: datetime | None
+    onset: datetime
+    onset_day: date
     path: tuple[str, ...]
     hops: int
     terms: Mapping[str, float]

@@ -73,7 +73,7 @@ def candidates(rows: Sequence[Candidate]) -> pd.DataFrame:
             **{_term(name): [row.terms.get(name, np.nan) for row in rows] for name in terms},
             "Level": [words.level(row.level) for row in rows],
             "Hops": [row.hops for row in rows],
-            "Onset": [words.day(row.onset) for row in rows],
+            "Onset": [words.day(row.onset_day) for row in rows],
         }
     )
 

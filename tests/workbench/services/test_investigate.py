@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +190,21 @@ def test_both_methods_name_the_campaign_from_a_keyword(
     assert BROKEN in named and (method == "bfs-temporal" or named[0] == BROKEN)
     assert sum(view.candidates[0].terms.values()) == pytest.approx(view.candidates[0].score)
     assert view.notices == ("Computed now with today's data, not at detection.",)
+
+
+@pytest.mark.parametrize("method", ["tree-scan", "bfs-temporal"])
+def test_an_onset_is_the_local_day_of_the_entity_east_of_greenwich_too(
+    context: Context, scene: Scene, judged: Judged, method: str
+) -> None:
+    berlin = replace(scene, panel=replace(scene.panel, zones=("Europe/Berlin",)))
+    midnight = datetime(2026, 3, 12, 23, tzinfo=UTC)
+    alert = alert_on(context, BROKEN)
+    kept = [cause | {"onset": midnight.isoformat()} for cause in alert.root_causes]
+    for known in (kept, []):
+        alert = alert.model_copy(update={"root_causes": known})
+        view = investigate.cause_view(context, TENANT, berlin, judged, alert, method=method)
+        (found,) = [cause for cause in view.candidates if cause.node == BROKEN]
+        assert (found.onset, found.onset_day) == (midnight, ONSET.item())
 
 
 def test_explanation_and_causes_answer_by_number(context: Context) -> None:
