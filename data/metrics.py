@@ -92,9 +92,13 @@ class MetricStore:
 
     def batches(self, tenant: str) -> list[BatchInfo]:
         """Every import, newest first, undone ones too."""
-        parsed = ("differences", "notes")
+        parsed, moments = ("differences", "notes"), ("as_of", "loaded_at")
         return [
-            BatchInfo(**row | {name: tuple(json.loads(row[name])) for name in parsed})
+            BatchInfo(
+                **row
+                | {name: tuple(json.loads(row[name])) for name in parsed}
+                | {name: row[name].replace(tzinfo=UTC) for name in moments}
+            )
             for row in self._ask("batches", tenant=tenant)
         ]
 

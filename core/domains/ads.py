@@ -31,7 +31,16 @@ ADS = Domain(
     ),
     ratios=(
         Ratio("ctr", "Click-through rate", "clicks", "impressions", unit="share", bad=-1),
-        Ratio("cpc", "Cost per click", "cost", "clicks", unit="money", bad=1, empty=INF),
+        Ratio(
+            "cpc",
+            "Cost per click",
+            "cost",
+            "clicks",
+            unit="money",
+            bad=1,
+            empty=INF,
+            empty_label="no clicks",
+        ),
         Ratio("cvr", "Conversion rate", "orders", "clicks", unit="share", bad=-1),
         Ratio("aov", "Sales per order", "sales", "orders", unit="money"),
         Ratio(

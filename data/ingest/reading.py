@@ -176,12 +176,13 @@ def _read_or_refuse(cursor: Cursor, source: Source, domain: Domain, known: Known
     except HeadwaterError as error:
         log.warning("%s was refused: %s", source.name, error)
         facts = error.context
+        cure = f" ({error.hint.rstrip('.')})" if error.hint else ""
         refusal = Refusal(
             source.name,
             0,
             str(facts.get("thing", "")),
             str(facts.get("value", ""))[:200],
-            f"{facts.get('rule', error.message)}. {error.hint}".strip(),
+            f"{facts.get('rule', error.message)}{cure}",
         )
         return replace(source.batch("unknown"), refused=(refusal,))
 

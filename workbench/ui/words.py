@@ -48,12 +48,12 @@ def confidence(share: float) -> str:
     return "> 99 %" if share > 0.99 else percent(share, 0)
 
 
-def quantity(value: float | None, unit: str, currency: str = "") -> str:
-    """A value in its metric's unit: count, money, share or ratio."""
+def quantity(value: float | None, unit: str, currency: str = "", empty: str = "") -> str:
+    """A value in its metric's unit: count, money, share or ratio; ∞ with what was absent, `empty`."""
     if value is None:
         return MISSING
     if math.isinf(value):
-        return "∞ (no sales)"
+        return f"∞ ({empty})" if empty else "∞"
     if unit == "money":
         return money(value, currency)
     if unit == "share":
@@ -141,7 +141,8 @@ def condition(name: str, value: float | str | None, currency: str = "") -> tuple
         return told, percent(value, 0, signed=True)
     units = {spec.name: spec.unit for spec in ADS.metrics}
     units |= {ratio.name: ratio.unit for ratio in ADS.ratios}
-    return metric(name), quantity(value, units.get(name, "ratio"), currency)
+    empty = {ratio.name: ratio.empty_label for ratio in ADS.ratios}
+    return metric(name), quantity(value, units.get(name, "ratio"), currency, empty.get(name, ""))
 
 
 def cause(name: str) -> str:

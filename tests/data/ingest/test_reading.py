@@ -109,6 +109,10 @@ def test_an_unknown_table_asks_for_a_mapping(tmp_path: Path) -> None:
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InvalidInputError, match="Give --mapping"):
         read(path, domain=ADS)
+    (told,) = read_many([path], domain=ADS)
+    assert told.refused[0].rule.endswith(
+        "with a mapping (Give --mapping for any other CSV or Parquet)"
+    )
 
 
 WIDE = {

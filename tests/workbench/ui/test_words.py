@@ -28,7 +28,7 @@ NOW = datetime(2026, 3, 17, 6, 2, tzinfo=UTC)
         (words.percent(0.1234), "12.3 %"),
         (words.percent(0.05, 0, signed=True), "+5 %"),
         (words.percent(INF), "∞"),
-        (words.quantity(INF, "share"), "∞ (no sales)"),
+        (words.quantity(INF, "money"), "∞"),
         (words.quantity(0.0123, "share"), "1.23 %"),
         (words.quantity(2.5, "ratio"), "2.50"),
         (words.quantity(3.2, "count"), "3.2"),
@@ -64,6 +64,7 @@ def test_market_conditions_carry_their_units() -> None:
     assert words.condition("cost_change", 0.052) == ("Spend week on week", "+5 %")
     assert words.condition("cpc", 0.73, "EUR") == ("CPC", "€0.73")
     assert words.condition("acos", "Infinity") == ("ACOS", "∞ (no sales)")
+    assert words.condition("cpc", "Infinity", "EUR") == ("CPC", "∞ (no clicks)")
     assert words.condition("season", "Prime Day") == ("Season", "Prime Day")
     assert words.condition("roas", None) == ("Roas", "–")
 
