@@ -20,9 +20,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Run:
-    """One piece of work of a tenant; written by its thread, read by every session."""
+    """One piece of work of a tenant; written by its thread, read by every session.
+
+    `kept` says what stays of it when it is cancelled.
+    """
 
     label: str
+    kept: str = "nothing was kept"
     stage: str = ""
     share: float = 0.0
     result: Any = None
@@ -51,12 +55,12 @@ def busy(tenant: str) -> bool:
     return run is not None and not run.ended.is_set()
 
 
-def start(tenant: str, label: str, work: Callable[[OnStep], Any]) -> None:
+def start(tenant: str, label: str, work: Callable[[OnStep], Any], *, kept: str = Run.kept) -> None:
     """Begin, unless something is already under way."""
     with _door:
         if busy(tenant):
             return
-        run = _latest[tenant] = Run(label)
+        run = _latest[tenant] = Run(label, kept)
     threading.Thread(target=_carry_out, args=(run, work), name=label, daemon=True).start()
 
 
@@ -64,7 +68,7 @@ def _carry_out(run: Run, work: Callable[[OnStep], Any]) -> None:
     try:
         run.result = work(run.step)
     except CancelledError:
-        run.error = f"{run.label} was cancelled; nothing was kept."
+        run.error = f"{run.label} was cancelled; {run.kept}."
     except HeadwaterError as error:
         run.error = str(error)
     except Exception as error:

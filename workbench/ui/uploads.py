@@ -48,7 +48,12 @@ def bring(
         finally:
             shutil.rmtree(folder)
 
-    runs.start(tenant, "Check" if dry_run else "Import", work)
+    if dry_run:
+        runs.start(tenant, "Check", work)
+    else:
+        runs.start(
+            tenant, "Import", work, kept="the files loaded before stay and can be taken back"
+        )
 
 
 def _mapping(file: Any) -> dict[str, Any] | None:
