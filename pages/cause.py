@@ -35,7 +35,7 @@ def verdict(record: Any, view: CauseView, chosen: Candidate) -> None:
     """The chosen candidate in words, and what can be done about it."""
     with st.container(border=True):
         st.markdown(
-            f"**{chosen.type_label}** at {words.level(chosen.level).lower()} **{chosen.name}**  \n"
+            f"**{chosen.type_label}** at {words.inline(words.level(chosen.level))} **{chosen.name}**  \n"
             f"since {words.day(chosen.onset_day)} · confidence {words.confidence(chosen.confidence)} · "
             f"{words.count(chosen.hops, 'hop') + ' up' if chosen.hops else 'right here'}"
         )
@@ -68,7 +68,9 @@ def page() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         title = incident.title if incident is not None else alert.entity_name or alert.entity
         st.subheader(
-            f"{theme.severity_markdown(alert.severity)} {title}", anchor=False, width="stretch"
+            f"{theme.severity_markdown((incident or alert).severity)} {title}",
+            anchor=False,
+            width="stretch",
         )
         if st.button("Alert", shortcut="B", icon=":material/arrow_back:", help="Back to the alert"):
             st.switch_page(state.ALERT, query_params={"id": str(alert.id)})
@@ -81,7 +83,7 @@ def page() -> None:
             label_visibility="collapsed",
         )
     st.caption(
-        f"Alert on {words.level(alert.level).lower()} {alert.entity_name or alert.entity} · "
+        f"Alert on {words.inline(words.level(alert.level))} {alert.entity_name or alert.entity} · "
         f"days in {view.zone}"
     )
     for notice in view.notices:

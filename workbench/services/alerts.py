@@ -120,9 +120,14 @@ def timeline(
         tenant, lambda session: alert_feed.timeline(session, tenant=tenant, filters=chosen)
     )
     return [
-        TimelineCell((onset + HALF_DAY).date(), severity, level, count)
+        TimelineCell(local_day(onset), severity, level, count)
         for onset, severity, level, count in cells
     ]
+
+
+def local_day(onset: datetime) -> date:
+    """The day whose local midnight an onset is."""
+    return (onset + HALF_DAY).date()
 
 
 def get(ctx: Context, tenant: str, alert_id: int) -> AlertDetail:

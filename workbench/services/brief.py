@@ -13,7 +13,6 @@ from data.records import SEVERITIES, Alias
 from models.ports import CHAMPION
 from workbench.context import Context
 from workbench.services import alerts
-from workbench.services.alerts import HALF_DAY
 from workbench.services.views import Arrivals, Brief, Freshness, Standing
 
 DAYS = 14
@@ -143,7 +142,7 @@ def _until(last_day: date, length: int) -> tuple[date, ...]:
 def _by_onset(counted: Iterable[tuple[datetime, float]], days: Sequence[date]) -> tuple[float, ...]:
     sums = dict.fromkeys(days, 0.0)
     for onset, amount in counted:
-        day = (onset + HALF_DAY).date()
+        day = alerts.local_day(onset)
         if day in sums:
             sums[day] += amount
     return tuple(sums.values())

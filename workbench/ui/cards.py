@@ -87,8 +87,8 @@ def preview(alert: Any) -> None:
         if alert.root_causes:
             cause = alert.root_causes[0]
             st.markdown(
-                f"Likely started at {words.level(cause['level']).lower()} **{cause['name']}**: "
-                f"{words.cause(cause['type']).lower()} "
+                f"Likely started at {words.inline(words.level(cause['level']))} **{cause['name']}**: "
+                f"{words.inline(words.cause(cause['type']))} "
                 f"({words.confidence(cause['confidence'])} confidence)."
             )
         with st.container(horizontal=True):

@@ -23,7 +23,10 @@ def hierarchy(
     path: Sequence[str],
     colours: Palette,
 ) -> go.Figure:
-    """Nodes as severity glyph, name, number and onset order; the path in primary, the rest in grey."""
+    """Nodes as severity glyph, name, number and onset order; the path in primary, the rest in grey.
+
+    Above the path stand its hops from the alert; the legend says each glyph in a word.
+    """
     place = {node.id: node for node in nodes}
     rows = max((_crowd(nodes)), default=1)
     chart = figure(colours, max(280, 34 * rows + 40), hovermode="closest", dragmode="pan")
@@ -39,6 +42,7 @@ def hierarchy(
             mode="lines",
             line={"color": ink, "width": width, "shape": "spline", "smoothing": 0.6},
             hoverinfo="skip",
+            showlegend=False,
         )
     members = set(path)
     chart.add_scatter(
@@ -63,6 +67,7 @@ def hierarchy(
         customdata=[[_story(node)] for node in nodes],
         ids=[node.id for node in nodes],
         hovertemplate="%{customdata[0]}<extra></extra>",
+        showlegend=False,
     )
     for node in nodes:
         chart.add_annotation(
@@ -77,8 +82,31 @@ def hierarchy(
             borderpad=0,
             font={"size": 11, "color": colours.ink if node.severity else colours.muted},
         )
+    for severity in theme.SEVERITIES:
+        if any(node.severity == severity for node in nodes):
+            chart.add_scatter(
+                x=[None],
+                y=[None],
+                mode="markers",
+                marker={"color": colours.severity(severity), "size": 8},
+                name=theme.severity_words(severity),
+                showlegend=True,
+            )
+    chart.update_layout(
+        showlegend=True, legend={"font": {"size": 11}, "y": -0.02, "yanchor": "top"}
+    )
     widest = max((node.x for node in nodes), default=1.0)
-    chart.update_xaxes(visible=False, range=[-0.1, widest + 0.85])
+    hops = {place[node].x: len(path) - 1 - step for step, node in enumerate(path) if node in place}
+    chart.update_xaxes(
+        range=[-0.25, widest + 0.85],
+        side="top",
+        showgrid=False,
+        showline=False,
+        zeroline=False,
+        ticks="",
+        tickvals=list(hops),
+        ticktext=[f"{words.count(many, 'hop')} up" if many else "alert" for many in hops.values()],
+    )
     chart.update_yaxes(visible=False)
     return chart
 

@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from data.ingest.batch import Difference, Refusal
+from workbench.services import alerts
 from workbench.services.ingest import FileReport
 from workbench.services.views import (
     Arrivals,
@@ -42,7 +43,7 @@ def alert_rows(rows: Sequence[Any], now: datetime) -> pd.DataFrame:
             "Level": [words.level(row.level) for row in rows],
             "At risk": [words.money(row.spend_at_risk, row.currency) for row in rows],
             "p": [words.p_value(row.p_value) for row in rows],
-            "Onset": [row.onset for row in rows],
+            "Onset": [alerts.local_day(row.onset) for row in rows],
             "Age": [words.age(row.onset, now) for row in rows],
             "Status": [row.status.capitalize() for row in rows],
         }
@@ -55,7 +56,7 @@ ALERT_COLUMNS = {
     "Level": st.column_config.TextColumn(width=82),
     "At risk": st.column_config.TextColumn(width=72, alignment="right", help="Spend at risk"),
     "p": st.column_config.TextColumn(width=82, alignment="right", help="Calibrated p-value"),
-    "Onset": st.column_config.DatetimeColumn(width=78, format="D MMM", help="First anomalous day"),
+    "Onset": st.column_config.DateColumn(width=78, format="D MMM", help="First anomalous day"),
     "Age": st.column_config.TextColumn(width=50, alignment="right"),
     "Status": st.column_config.TextColumn(width=94),
 }

@@ -124,6 +124,11 @@ def level(name: str) -> str:
     return ADS.level_labels.get(name, name.replace("_", " ").capitalize())
 
 
+def inline(label: str) -> str:
+    """A display word within a sentence: `campaign`, but `ASIN`."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
 def metric(name: str) -> str:
     """The word an analyst says for a metric or ratio: `Spend`, `CTR`."""
     known = {spec.name: spec.label.partition(" (")[0] for spec in ADS.metrics}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from data.records import Alert
+from tests.findings import new_alert
 from workbench.services.views import Arrivals, Contributions, Curve, Heat, Lane, Node, Strip
 from workbench.ui import charts, graph_view, tables, theme
 from workbench.ui.theme import DARK, LIGHT
@@ -171,6 +173,14 @@ def test_the_timeline_stacks_severities_tells_levels_and_keeps_the_chosen_day_br
     assert faint.endswith("0.3)") and bright.endswith("1)")
 
 
+def test_an_alert_broke_on_its_local_day() -> None:
+    midnights = (datetime(2026, 3, 11, 23, tzinfo=UTC), datetime(2026, 3, 12, 8, tzinfo=UTC))
+    rows = [
+        Alert(**new_alert("ad:1", onset=onset).model_dump(), status="open") for onset in midnights
+    ]
+    assert list(tables.alert_rows(rows, midnights[1])["Onset"]) == [date(2026, 3, 12)] * 2
+
+
 def test_coverage_shows_what_is_missing_by_glyph_too() -> None:
     grid = Arrivals(
         ("spCampaigns",),
@@ -201,6 +211,15 @@ def test_the_hierarchy_tells_severity_number_and_order_of_every_node() -> None:
     (dots,) = (trace for trace in chart.data if trace.mode == "markers+text")
     assert list(dots.text) == ["◆", "▲▲", "·"]
     assert "onset 2 Mar (1st)" in dots.customdata[1][0]
+
+
+def test_the_hierarchy_says_each_severity_in_a_word_and_the_hops_of_the_path() -> None:
+    chart = hierarchy()
+    assert [trace.name for trace in chart.data if trace.showlegend] == ["▲▲ Critical", "◆ Medium"]
+    assert dict(zip(chart.layout.xaxis.tickvals, chart.layout.xaxis.ticktext, strict=True)) == {
+        0: "1 hop up",
+        1: "alert",
+    }
 
 
 def test_the_path_is_drawn_in_the_accent_the_rest_in_grey() -> None:

@@ -60,6 +60,19 @@ def test_values_read_well(said: str, expected: str) -> None:
     assert said == expected
 
 
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ("Product ad", "product ad"),
+        ("ASIN", "ASIN"),
+        ("Listing suppressed or Buy Box lost", "listing suppressed or Buy Box lost"),
+        ("", ""),
+    ],
+)
+def test_a_label_within_a_sentence_keeps_its_names(label: str, said: str) -> None:
+    assert words.inline(label) == said
+
+
 def test_market_conditions_carry_their_units() -> None:
     assert words.condition("cost_change", 0.052) == ("Spend week on week", "+5 %")
     assert words.condition("cpc", 0.73, "EUR") == ("CPC", "€0.73")
