@@ -27,6 +27,7 @@ from data.records import (
 )
 
 FACTS = tuple(AlertFacts.model_fields)
+UNEXPLAINED = tuple(name for name in FACTS if name not in ("explanation", "sentence"))
 ARCHIVE_BATCH = 1000
 
 # verb -> (the states it may start from, the state it leads to)
@@ -278,8 +279,12 @@ def _new_alert(tenant: str, item: NewAlert, now: datetime, actor: str) -> Alert:
 
 
 def _newer_facts(alert: Alert, item: NewAlert) -> dict[str, Any]:
-    """The facts as now found; the episode only ever grows, so that it stays one episode."""
-    return {name: getattr(item, name) for name in FACTS} | {
+    """The facts as now found; the episode only ever grows, so that it stays one episode.
+
+    A run that was not asked to explain leaves the explanation that is there.
+    """
+    told = FACTS if item.explanation or item.sentence else UNEXPLAINED
+    return {name: getattr(item, name) for name in told} | {
         "onset": min(alert.onset, item.onset),
         "last_seen": max(alert.last_seen, item.last_seen),
         "severity_rank": SEVERITIES.index(item.severity),

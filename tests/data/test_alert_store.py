@@ -73,6 +73,16 @@ def test_a_later_day_of_the_episode_updates_the_alert_and_keeps_its_status(
     assert (alert.acknowledged_by, alert.updated_at) == ("ana", NOW + DAY)
 
 
+def test_a_run_without_explanation_leaves_the_one_that_is_there(records: Records) -> None:
+    find(records, new_alert(explanation={"shares": [[1.0]]}))
+    find(records, new_alert(score=9.0, explanation={}, sentence=""))
+    alert = look(records)
+    assert (alert.score, alert.sentence) == (9.0, "Clicks fell by 60 %.")
+    assert alert.explanation == {"shares": [[1.0]]}
+    find(records, new_alert(score=9.0, explanation={"shares": [[2.0]]}, sentence="Sales fell."))
+    assert (look(records).sentence, look(records).explanation["shares"]) == ("Sales fell.", [[2.0]])
+
+
 @pytest.mark.parametrize(("gap", "created"), [(3.0, 0), (3.01, 1)])
 def test_three_days_apart_is_one_episode_and_more_is_two(
     records: Records, gap: float, created: int
