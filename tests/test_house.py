@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,14 @@ def test_every_room_has_a_noun_for_a_name() -> None:
 @pytest.mark.parametrize("text", BANNED_TEXT)
 def test_what_may_never_be_written(text: str) -> None:
     assert [path for path in SOURCES if text in path.read_text()] == []
+
+
+def test_only_data_speaks_sql() -> None:
+    speaks = re.compile(r"^\s*(from|import) (sqlalchemy|sqlmodel|duckdb)\b", re.MULTILINE)
+    others = [
+        path for path in SOURCES if path.relative_to(ROOT).parts[0] not in ("data", "benchmarks")
+    ]
+    assert [str(path) for path in others if speaks.search(path.read_text())] == []
 
 
 def test_imports_go_one_way() -> None:
