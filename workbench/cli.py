@@ -222,7 +222,11 @@ def import_(
     tenant: Tenant = None,
     as_of: Annotated[str | None, typer.Option(help="When the files were downloaded")] = None,
     mapping: Annotated[
-        Path | None, typer.Option(help="JSON that names the columns", exists=True)
+        Path | None,
+        typer.Option(
+            help='JSON: {"entity": column, "level": level, "time": column, "metrics": {column: metric}}',
+            exists=True,
+        ),
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Profile id, where no file tells")] = None,
     dry_run: Annotated[bool, typer.Option(help="Only say what would happen")] = False,

@@ -22,11 +22,23 @@ from data.ingest.source import Source
 
 KINDS = {"spare": "spare", "entity": "id", "day": "day", "parent": "optional id", "profile": "id"}
 NOBODY = "default"
+COLUMN = "the name of a column"
+SHAPES = dict.fromkeys(("entity", "time", "metric", "value", "name"), COLUMN) | {
+    "level": "a level or {'column': …}",
+    "parent": "{'column': …, 'level': …}",
+    "owner": "{'column': …}",
+    "metrics": "{column: metric, …}",
+    "profile": "an id",
+    "report": "a name",
+}
+"""What stands under each key of a mapping."""
+INNER = {"level": {"column"}, "parent": {"column", "level"}, "owner": {"column"}}
 
 
 def read(cursor: Cursor, source: Source, domain: Domain) -> Batch:
     """One table, read as its mapping says; an undeclared metric or unknown column is refused."""
     mapping, heading = source.mapping, sheet.headers(source)
+    _check_shape(source.name, mapping)
     column = _Columns(source.name, heading)
     top = domain.levels[0]
     cells = {"entity": column(mapping, "entity"), "day": column(mapping, "time")}
@@ -105,6 +117,21 @@ class _Columns:
             rule = f"one of the file's: {', '.join(self.position)}"
             raise InvalidInputError.of(self.file, "a mapped column", rule, header)
         return self.position[header]
+
+
+def _check_shape(file: str, mapping: Mapping[str, Any]) -> None:
+    """Refuse a key that nothing reads, and a value that is not of its key's shape."""
+    for key, value in mapping.items():
+        if key not in SHAPES:
+            raise InvalidInputError.of(file, "the mapping", f"made of {', '.join(SHAPES)}", key)
+        plain = isinstance(value, str | int) and key != "metrics"
+        nested = (
+            isinstance(value, Mapping)
+            and all(isinstance(text, str) for text in value.values())
+            and (key == "metrics" or value.keys() == INNER.get(key))
+        )
+        if not (plain or nested):
+            raise InvalidInputError.of(file, f"the mapping's {key}", SHAPES[key], value)
 
 
 def _inner(value: Any, key: str) -> str:

@@ -182,6 +182,15 @@ def test_a_long_parquet_with_levels_and_parents_is_read(tmp_path: Path) -> None:
         ({"metrics": {"spent": "beauty"}}, "a mapped metric must be one of"),
         ({"level": "planet"}, "the level must be one of"),
         ({"parent": "owner"}, "the mapping's parent must be"),
+        (
+            {"parent": {"column": "owner"}},
+            r"the mapping's parent must be {'column': …, 'level': …}",
+        ),
+        ({"owner": {"value": "p1"}}, r"the mapping's owner must be {'column': …}"),
+        ({"metrics": ["spent"]}, "the mapping's metrics must be {column: metric, …}"),
+        ({"metrics": {"spent": None}}, "the mapping's metrics must be {column: metric, …}"),
+        ({"time": ["when"]}, "the mapping's time must be the name of a column"),
+        ({"curency": "EUR"}, "the mapping must be made of entity, time, .*'curency'"),
     ],
 )
 def test_a_mapping_that_does_not_fit_is_refused(
