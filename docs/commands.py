@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import typer.main
 
 from workbench.cli import app
@@ -38,19 +38,21 @@ def _commands() -> Iterator[str]:
     yield from _walk(root, "headwater")
 
 
-def _walk(command: click.Command, name: str) -> Iterator[str]:
-    if isinstance(command, click.Group):
-        for word, child in command.commands.items():
-            yield from _walk(child, f"{name} {word}")
+def _walk(command: Any, name: str) -> Iterator[str]:
+    # by what they have, not by class: some releases of typer bring a click of their own
+    children = getattr(command, "commands", {})
+    for word, child in children.items():
+        yield from _walk(child, f"{name} {word}")
+    if children:
         return
     yield f"### `{name}`"
     yield ""
     yield (command.help or "").strip()
     yield ""
     for param in command.params:
-        if isinstance(param, click.Argument):
-            yield f"- `{param.human_readable_name.upper()}` {getattr(param, 'help', '') or ''}".rstrip()
-        elif isinstance(param, click.Option) and not param.hidden and param.name != "as_json":
+        if param.param_type_name == "argument":
+            yield f"- `{param.name.upper()}` {getattr(param, 'help', '') or ''}".rstrip()
+        elif not param.hidden and param.name != "as_json":
             words = " / ".join(f"`{word}`" for word in (*param.opts, *param.secondary_opts))
             default = (
                 ""

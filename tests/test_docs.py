@@ -20,6 +20,10 @@ def test_the_commands_page_is_current() -> None:
     spec.loader.exec_module(commands)
     kept = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert kept == commands.page(), "run: .venv/bin/python docs/commands.py"
+    listed = re.findall(r"^### `headwater ([a-z ]+)`$", kept, re.MULTILINE)
+    assert len(listed) > 20 and {"demo", "import", "detect", "alerts ack", "simulate ads"} <= {
+        *listed
+    }
 
 
 @pytest.mark.parametrize("page", PAGES)
