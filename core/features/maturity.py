@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.isotonic import isotonic_regression
+from scipy.optimize import isotonic_regression
 
 from core.contracts import Floats, Panel
 from core.errors import InvalidInputError
@@ -105,5 +105,5 @@ def _monotone(curve: Floats, weight: Floats) -> Floats:
     seen = np.flatnonzero(weight > 0)
     if not len(seen):
         return np.ones_like(curve)
-    rising = isotonic_regression(curve[seen], sample_weight=weight[seen], y_min=0.01, y_max=1.0)
+    rising = np.clip(isotonic_regression(curve[seen], weights=weight[seen]).x, 0.01, 1.0)
     return np.asarray(np.interp(np.arange(len(curve)), seen, rising))
