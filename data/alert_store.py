@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -27,7 +27,8 @@ from data.records import (
 )
 
 FACTS = tuple(AlertFacts.model_fields)
-UNEXPLAINED = tuple(name for name in FACTS if name not in ("explanation", "sentence"))
+EVERYTHING = (*FACTS, "severity_rank")
+"""All that a run may say of an alert: what a look into the past leaves as it is."""
 ARCHIVE_BATCH = 1000
 
 # verb -> (the states it may start from, the state it leads to)
@@ -39,12 +40,20 @@ TRANSITIONS = {
 
 
 def upsert(
-    session: Session, *, tenant: str, found: Sequence[NewAlert], now: datetime, actor: str
+    session: Session,
+    *,
+    tenant: str,
+    found: Sequence[NewAlert],
+    now: datetime,
+    actor: str,
+    keep: Collection[str] = (),
 ) -> Upserted:
     """Store what a run found, one alert per entity and episode, however often it runs.
 
     An alert of the same entity whose [onset, last_seen] overlaps or lies within 3 days is the same alert: an
     active one takes the new facts and keeps its number and status, a resolved one stays as it is.
+
+    keep : facts that an active alert keeps, because the run was not asked for them or looked at the past
     """
     kind = Kind(
         "alerts",
@@ -52,7 +61,7 @@ def upsert(
         key=lambda item: (item.domain, item.entity),
         same=_same_episode,
         make=lambda item: _new_alert(tenant, item, now, actor),
-        newer=_newer_facts,
+        newer=lambda alert, item: _newer_facts(alert, item, keep),
     )
     known = _episodes(session, tenant, found)
     return store(session, kind, tenant=tenant, found=found, known=known, now=now, actor=actor)
@@ -278,17 +287,14 @@ def _new_alert(tenant: str, item: NewAlert, now: datetime, actor: str) -> Alert:
     )
 
 
-def _newer_facts(alert: Alert, item: NewAlert) -> dict[str, Any]:
-    """The facts as now found; the episode only ever grows, so that it stays one episode.
-
-    A run that was not asked to explain leaves the explanation that is there.
-    """
-    told = FACTS if item.explanation or item.sentence else UNEXPLAINED
-    return {name: getattr(item, name) for name in told} | {
+def _newer_facts(alert: Alert, item: NewAlert, keep: Collection[str]) -> dict[str, Any]:
+    """The facts as now found, but for those to keep; the episode only ever grows, so that it stays one episode."""
+    facts = {name: getattr(item, name) for name in FACTS} | {
         "onset": min(alert.onset, item.onset),
         "last_seen": max(alert.last_seen, item.last_seen),
         "severity_rank": SEVERITIES.index(item.severity),
     }
+    return {name: value for name, value in facts.items() if name not in keep}
 
 
 def _locked(session: Session, who: str, tenant: str, alert_id: int, expected: int | None) -> Alert:

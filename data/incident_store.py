@@ -31,12 +31,18 @@ FACTS = tuple(IncidentFacts.model_fields)
 
 
 def upsert(
-    session: Session, *, tenant: str, found: Sequence[NewIncident], now: datetime, actor: str
+    session: Session,
+    *,
+    tenant: str,
+    found: Sequence[NewIncident],
+    now: datetime,
+    actor: str,
+    refresh: bool = True,
 ) -> Upserted:
     """Store what root-cause analysis found, one incident per root, cause and episode.
 
     An incident of the same root and cause whose onset lies within 3 days is the same one: an active one takes
-    the new facts (its first onset stays), a resolved one stays as it is.
+    the new facts (its first onset stays), a resolved one stays as it is; without `refresh`, both do.
     """
     kind = Kind(
         "incidents",
@@ -51,7 +57,7 @@ def upsert(
             updated_at=now,
             updated_by=actor,
         ),
-        newer=lambda incident, item: _facts(item) | {"onset": incident.onset},
+        newer=lambda incident, item: _facts(item) | {"onset": incident.onset} if refresh else {},
     )
     known: dict[tuple[str, str, str], list[Incident]] = {}
     if found:

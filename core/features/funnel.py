@@ -108,7 +108,13 @@ def fit_baseline(
     gap = min(14, n_time // 5) if gap is None else gap
     least_days = max(min(7, n_time - gap - 1), min(14, n_time // 5))
     if n_time < 8:
-        raise NotEnoughDataError.of("fit_baseline", "days", "at least 8", n_time)
+        raise NotEnoughDataError.of(
+            "detect",
+            "days of figures",
+            "at least 8, better 60",
+            n_time,
+            "Import more history: reports reach back 95 days.",
+        )
     nothing = np.zeros((n_entity, n_time), dtype=bool)
     expected_days = nothing if expected_days is None else expected_days
     blind = expected_days if excluded is None else expected_days | excluded

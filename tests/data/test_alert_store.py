@@ -21,8 +21,12 @@ BY_ANA = {"tenant": "acme", "actor": "ana", "now": NOW}
 BY_BEN = {"tenant": "acme", "actor": "ben", "now": NOW + DAY / 24}
 
 
-def find(records: Records, *found: Any, now: datetime = NOW) -> Upserted:
-    call = partial(alert_store.upsert, tenant="acme", found=found, now=now, actor="detection")
+def find(
+    records: Records, *found: Any, now: datetime = NOW, keep: tuple[str, ...] = ()
+) -> Upserted:
+    call = partial(
+        alert_store.upsert, tenant="acme", found=found, now=now, actor="detection", keep=keep
+    )
     return records.write("acme", call)
 
 
@@ -73,14 +77,23 @@ def test_a_later_day_of_the_episode_updates_the_alert_and_keeps_its_status(
     assert (alert.acknowledged_by, alert.updated_at) == ("ana", NOW + DAY)
 
 
-def test_a_run_without_explanation_leaves_the_one_that_is_there(records: Records) -> None:
-    find(records, new_alert(explanation={"shares": [[1.0]]}))
-    find(records, new_alert(score=9.0, explanation={}, sentence=""))
+def test_a_run_leaves_what_it_was_not_asked_for(records: Records) -> None:
+    find(records, new_alert(explanation={"shares": [[1.0]]}, root_causes=[{"node": "a"}]))
+    unasked = new_alert(score=9.0, explanation={}, sentence="", root_causes=[])
+    find(records, unasked, keep=("explanation", "sentence", "root_causes"))
     alert = look(records)
     assert (alert.score, alert.sentence) == (9.0, "Clicks fell by 60 %.")
-    assert alert.explanation == {"shares": [[1.0]]}
-    find(records, new_alert(score=9.0, explanation={"shares": [[2.0]]}, sentence="Sales fell."))
-    assert (look(records).sentence, look(records).explanation["shares"]) == ("Sales fell.", [[2.0]])
+    assert (alert.explanation, alert.root_causes) == ({"shares": [[1.0]]}, [{"node": "a"}])
+    find(records, new_alert(score=9.0, sentence="Sales fell.", root_causes=[]))
+    assert (look(records).sentence, look(records).root_causes) == ("Sales fell.", [])
+
+
+def test_a_look_into_the_past_changes_nothing_that_is_known(records: Records) -> None:
+    find(records, new_alert())
+    before = look(records).model_dump()
+    found = find(records, new_alert(days_ago=3, score=1.0), keep=alert_store.EVERYTHING)
+    assert found == Upserted(0, 0, 1, (1,))
+    assert look(records).model_dump() == before
 
 
 @pytest.mark.parametrize(("gap", "created"), [(3.0, 0), (3.01, 1)])
@@ -246,5 +259,5 @@ def test_audit_events_of_a_run_tell_counts_and_can_not_be_undone(records: Record
         {"created": 1},
         None,
     )
-    with pytest.raises(NotFoundError, match="one that can be undone"):
+    with pytest.raises(NotFoundError, match="Nothing to undo"):
         do(records, audit_store.undo, tenant="acme", actor="detection", now=NOW)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from core import catalog
@@ -148,7 +149,7 @@ class _Run:
                 scene, judged, sightings, stakes, told, causes, ensemble, served.version.id
             )
             rows, incidents, created = self._save(
-                run_id, scene, sightings, found, groups, served, notes
+                run_id, scene, sightings, found, groups, served, notes, self._kept(explain, cause)
             )
         counts = Counter(alert.severity for alert in rows)
         return DetectionReport(
@@ -173,6 +174,19 @@ class _Run:
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
+    @cached_property
+    def _in_the_past(self) -> bool:
+        """Whether newer figures are known than those the run may see; what they say then stands."""
+        newest = self.context.metrics.newest(self.tenant, DOMAINS[self.domain])
+        return self.at is not None and newest is not None and self.at < newest
+
+    def _kept(self, explain: bool, cause: bool) -> Collection[str]:
+        """What a live alert keeps: what the run was not asked for, and everything when it looks at the past."""
+        if self._in_the_past:
+            return alert_store.EVERYTHING
+        told = () if explain else ("explanation", "sentence")
+        return told if cause else (*told, "root_causes")
+
     def _save(
         self,
         run_id: int,
@@ -182,6 +196,7 @@ class _Run:
         groups: Sequence[Found],
         served: Any,
         notes: Sequence[str],
+        keep: Collection[str],
     ) -> tuple[list[Alert], list[Incident], int]:
         now = self.context.clock()
         who = {"tenant": self.tenant, "now": now, "actor": self.actor}
@@ -189,7 +204,7 @@ class _Run:
         # as known in the past, the streaming parts would learn days they must not know yet
         streams = (
             []
-            if self.at is not None
+            if self._in_the_past
             else scorer.advance(
                 self.context, self.tenant, served, scene.residual, scene.domain.window
             )
@@ -199,10 +214,13 @@ class _Run:
         new_incidents = [new_incident(scene, item, by_entity, facts) for item in groups]
 
         def write(session: Any) -> tuple[list[Alert], list[Incident], int]:
-            stored = alert_store.upsert(session, found=found, **who)
-            kept = incident_store.upsert(session, found=new_incidents, **who)
+            stored = alert_store.upsert(session, found=found, keep=keep, **who)
+            kept = incident_store.upsert(
+                session, found=new_incidents, refresh=not self._in_the_past, **who
+            )
             for number, item in zip(kept.ids, groups, strict=True):
-                ids = [stored.ids[position[entity]] for entity in item.entities]
+                members = [stored.rows[position[entity]] for entity in item.entities]
+                ids = [row.id for row in members if not (self._in_the_past and row.incident_id)]
                 incident_store.attach(session, incident_id=number, alert_ids=ids, **who)
             for stream in streams:
                 run_store.save_stream(session, tenant=self.tenant, now=now, **stream)
