@@ -207,7 +207,9 @@ def _undoable(session: Session, actor: str, audit_id: int | None) -> AuditEvent:
             cancelled.add(event.undo_of)
     if audit_id is not None and audit_id in cancelled:
         raise ConflictError.of("undo", "the event", "still in effect", audit_id, "Undo its undo.")
-    raise NotFoundError.of("undo", "the event", "one that can be undone", audit_id or actor)
+    if audit_id is None:
+        raise NotFoundError(f"Nothing to undo: {actor} changed nothing that still stands.")
+    raise NotFoundError.of("undo", "the event", "one that can be undone", audit_id)
 
 
 def _assign(row: Any, values: dict[str, Any], *, actor: str, now: datetime) -> None:

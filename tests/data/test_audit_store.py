@@ -120,7 +120,7 @@ def test_an_undo_can_be_undone_and_the_verb_undone_again(records: Records) -> No
     assert (snapshot(records), redone.undo_of) == (done, undone.id)
     do(records, audit_store.undo, **BY_ANA)
     assert snapshot(records) == start
-    with pytest.raises(NotFoundError, match="one that can be undone"):
+    with pytest.raises(NotFoundError, match="Nothing to undo"):
         do(records, audit_store.undo, **BY_ANA)
 
 
