@@ -11,6 +11,7 @@ import numpy as np
 
 from core import catalog
 from core.contracts import Alarm, Floats, Ratio
+from core.errors import UnknownNameError
 from core.features.funnel import CHANNELS, FUNNEL
 from core.hierarchy.layout import Layout, layered
 from data.alert_feed import Filters, page
@@ -336,7 +337,7 @@ def cause_view(
     return CauseView(
         zone=_zone(scene, scene.panel.row_of.get(alert.entity)),
         method=method or usual,
-        methods=tuple(name for name, _ in catalog.entries("localizer")),
+        methods=methods(),
         candidates=found,
         nodes=nodes,
         edges=drawn.edges,
@@ -355,10 +356,19 @@ def _notices(known: bool, kept: bool) -> tuple[str, ...]:
     return tuple(sentence for sentence, holds in told.items() if holds)
 
 
+def methods() -> tuple[str, ...]:
+    """The localisers of the catalogue."""
+    return tuple(name for name, _ in catalog.entries("localizer"))
+
+
 def causes(
     context: Context, tenant: str, alert_id: int, *, method: str | None = None
 ) -> dict[str, Any]:
     """Ranked candidates of an alert, as kept at detection or found anew by another method."""
+    known = methods()
+    if method not in (None, *known):
+        rule = f"one of {', '.join(known)}"
+        raise UnknownNameError.of("cause", "the method", rule, method)
     alert = alerts.get(context, tenant, alert_id).alert
     scene = scenes.look(context, tenant, domain=alert.domain)
     usual = scene.domain.defaults["localizer"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.errors import NotEnoughDataError, NotFoundError
+from core.errors import NotEnoughDataError, NotFoundError, UnknownNameError
 from data.records import Alert
 from tests.workbench import small_account
 from tests.workbench.small_account import BROKEN, TENANT, Tail
@@ -176,6 +176,12 @@ def test_lanes_run_from_the_earliest_onset(context: Context, scene: Scene, judge
     starts = [lane.start for lane in view.lanes]
     assert starts == sorted(starts) and view.lanes[0].id == BROKEN
     assert all(lane.start <= lane.end for lane in view.lanes)
+
+
+@pytest.mark.parametrize("method", ["magic", "isolation-forest"])
+def test_what_is_no_localiser_is_refused_by_name(context: Context, method: str) -> None:
+    with pytest.raises(UnknownNameError, match="one of bfs-temporal, tree-scan"):
+        investigate.causes(context, TENANT, 1, method=method)
 
 
 @pytest.mark.parametrize("method", ["tree-scan", "bfs-temporal"])
