@@ -18,8 +18,8 @@ PAGE = Path(__file__).with_suffix(".md")
 INTRO = """\
 # Commands and API
 
-Made from the code by `docs/commands.py`. Every command takes `--json` (one JSON object on stdout; progress and logs
-go to stderr) and exits 0 when done, 1 when something failed or was refused, 2 on wrong usage. Commands work whether
+Made from the code by `docs/commands.py`. Every command but `serve` takes `--json` (one JSON object on stdout;
+progress, logs and errors go to stderr) and exits 0 when done, 1 when something failed or was refused, 2 on wrong usage. Commands work whether
 or not a server runs: they ask the server when it holds the stores and open them themselves when it does not.
 
 Settings come from the environment: `HEADWATER_HOME` (databases, models, keys; `./var`), `HEADWATER_DATABASE_URL`
@@ -56,7 +56,7 @@ def _walk(command: Any, name: str) -> Iterator[str]:
             words = " / ".join(f"`{word}`" for word in (*param.opts, *param.secondary_opts))
             default = (
                 ""
-                if param.default in (None, False, "") or param.required
+                if param.default in (None, True, False, "") or param.required
                 else f" ({param.default})"
             )
             yield f"- {words} {param.help or ''}{default}".rstrip()

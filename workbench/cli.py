@@ -26,6 +26,7 @@ from core.contracts import OnStep
 from core.errors import HeadwaterError
 from workbench import client
 from workbench import operations as ask_for
+from workbench.services.alerts import local_day
 from workbench.settings import Settings
 
 err = Console(stderr=True)
@@ -122,7 +123,16 @@ def answer(value: Any, as_json: bool, draw: Callable[[Any], None]) -> None:
 PROSE = ("title", "sentence", "summary", "message", "evidence")
 """Columns that may run over several lines; the others are cut."""
 LONG = ("explanation", "root_causes", "candidates", "parts", "market_conditions")
-"""What `show` leaves to --json, `explain` and `cause`."""
+KEEPING = (
+    "fingerprint",
+    "severity_rank",
+    "tenant",
+    "updated_by",
+    "version",
+    "hash",
+    "previous_hash",
+)
+"""What `show` leaves to --json, `explain` and `cause`; and the bookkeeping of a record."""
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], empty: str) -> None:
@@ -149,6 +159,8 @@ def _cell(key: str, value: Any) -> str:
         return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, int):
         return f"{value:,}"
+    if key == "onset":
+        return f"{local_day(datetime.fromisoformat(value))}"
     if isinstance(value, str) and MOMENT.match(value):
         return value[:16].replace("T", " ")
     return str(value)
@@ -156,7 +168,7 @@ def _cell(key: str, value: Any) -> str:
 
 def facts(value: Mapping[str, Any], indent: str = "") -> None:
     """A mapping as aligned lines, nested ones below their name."""
-    shown = {key: item for key, item in value.items() if key not in LONG}
+    shown = {key: item for key, item in value.items() if key not in LONG + KEEPING}
     width = max((len(key) for key in shown), default=0)
     for key, item in shown.items():
         if isinstance(item, Mapping):
@@ -246,7 +258,7 @@ def import_(
         "Importing",
     )
     answer(report, as_json, _draw_import)
-    if report["failed"] or (dry_run and report["refused"]):
+    if report["failed"] or not report["files"] or (dry_run and report["refused"]):
         raise typer.Exit(1)
 
 
@@ -262,11 +274,12 @@ def _draw_import(report: Mapping[str, Any]) -> None:
         "message": "",
     }
     table(report["files"], columns, "Nothing to import here.")
-    for row in report["quarantine"][:20]:
+    cells = [row for row in report["quarantine"] if row["line"]]  # the rest are whole files
+    for row in cells[:20]:
         out.print(
             f"refused  {row['file']} line {row['line']}, {row['column']}: {row['rule']}. Got {row['value']!r}."
         )
-    hidden = report["refused"] - min(20, len(report["quarantine"]))
+    hidden = report["refused"] - min(20, len(cells))
     if hidden > 0:
         out.print(f"… and {hidden:,} more refused; see them all with --json or on the Data page.")
     out.print(f"{report['new']:,} new rows, {report['refused']:,} refused.")
@@ -312,8 +325,8 @@ def detect(
         str, typer.Option(help="ensemble, lstm, streaming, isolation-forest, …")
     ] = "ensemble",
     at: Annotated[str | None, typer.Option(help="As known then, e.g. 2026-03-10")] = None,
-    explain: Annotated[bool, typer.Option("--explain/--no-explain")] = True,
-    cause: Annotated[bool, typer.Option("--cause/--no-cause")] = True,
+    explain: Annotated[bool, typer.Option("--explain/--no-explain", help="Say why")] = True,
+    cause: Annotated[bool, typer.Option("--cause/--no-cause", help="Say where from")] = True,
     as_json: Json = False,
 ) -> None:
     """Detect, explain and locate; save alerts and incidents."""
@@ -406,7 +419,7 @@ def cause(
             {
                 "name": "Candidate",
                 "level": "Level",
-                "type": "Type",
+                "type_label": "Cause",
                 "onset_day": "Onset",
                 "hops": "Hops",
                 "score": "Score",
@@ -425,13 +438,13 @@ def cause(
 
 @alerts_app.command("list")
 def alerts_list(
-    severity: Annotated[str | None, typer.Option()] = None,
-    status: Annotated[str | None, typer.Option()] = None,
-    level: Annotated[str | None, typer.Option()] = None,
+    severity: Annotated[str | None, typer.Option(help="low, medium, high or critical")] = None,
+    status: Annotated[str | None, typer.Option(help="open, acknowledged or resolved")] = None,
+    level: Annotated[str | None, typer.Option(help="Only this level, e.g. campaign")] = None,
     text: Annotated[str | None, typer.Option(help="Part of a name")] = None,
     muted: Annotated[bool, typer.Option(help="Also those under an incident")] = False,
     after: Annotated[str | None, typer.Option(help="`next` of the page before")] = None,
-    limit: Annotated[int, typer.Option()] = 50,
+    limit: Annotated[int, typer.Option(help="How many at most")] = 50,
     domain: DomainName = "ads",
     tenant: Tenant = None,
     as_json: Json = False,
@@ -466,8 +479,8 @@ def alerts_list(
 
 @incidents_app.command("list")
 def incidents_list(
-    status: Annotated[str | None, typer.Option()] = None,
-    limit: Annotated[int, typer.Option()] = 50,
+    status: Annotated[str | None, typer.Option(help="open, acknowledged or resolved")] = None,
+    limit: Annotated[int, typer.Option(help="How many at most")] = 50,
     domain: DomainName = "ads",
     tenant: Tenant = None,
     as_json: Json = False,
@@ -491,16 +504,22 @@ def incidents_list(
 
 
 def _on_one(operation: type[ask_for.Operation], with_note: bool) -> Callable[..., None]:
-    """A command that takes an id (and a note) and prints what came of it."""
+    """A command that shows what has this id, or changes it, with a note, and says what came of it."""
 
     def plain_act(identity: Identity, tenant: Tenant = None, as_json: Json = False) -> None:
         answer(ask(operation.model_validate({"id": identity}), tenant), as_json, facts)
+
+    def draw(record: Mapping[str, Any]) -> None:
+        about = record.get("title") or record["entity_name"]
+        out.print(
+            f"{record['status'].capitalize()}: {record['id']}, {about}. `undo` takes it back."
+        )
 
     def noted_act(
         identity: Identity, note: Note = "", tenant: Tenant = None, as_json: Json = False
     ) -> None:
         arguments = {"id": identity, "note": note}
-        answer(ask(operation.model_validate(arguments), tenant), as_json, facts)
+        answer(ask(operation.model_validate(arguments), tenant), as_json, draw)
 
     return noted_act if with_note else plain_act
 
@@ -522,12 +541,13 @@ for group, verb, operation in (
 @alerts_app.command("comment")
 def alerts_comment(
     identity: Identity,
-    text: Annotated[str, typer.Argument()],
+    text: Annotated[str, typer.Argument(help="What to say")],
     tenant: Tenant = None,
     as_json: Json = False,
 ) -> None:
     """Leave a comment on an alert."""
-    answer(ask(ask_for.CommentAlert(id=identity, text=text), tenant), as_json, facts)
+    kept = ask(ask_for.CommentAlert(id=identity, text=text), tenant)
+    answer(kept, as_json, lambda _: out.print(f"Comment kept on alert {identity}."))
 
 
 @alerts_app.command("undo")
@@ -540,7 +560,12 @@ def undo(
     as_json: Json = False,
 ) -> None:
     """Undo your last action."""
-    answer(ask(ask_for.Undo(audit_id=audit), tenant), as_json, facts)
+
+    def draw(event: Mapping[str, Any]) -> None:
+        what = f"{event['object_kind']} {event['object_id']}"
+        out.print(f"Undid a change of {what}. `undo {event['id']}` brings it back.")
+
+    answer(ask(ask_for.Undo(audit_id=audit), tenant), as_json, draw)
 
 
 # ── Machine ──────────────────────────────────────────────────────────────────────────────────────
@@ -581,12 +606,18 @@ def serve(
     host: Annotated[str | None, typer.Option(help="127.0.0.1 when absent")] = None,
 ) -> None:
     """Pages, REST API and scheduler in one process."""
+    given = {key: value for key, value in {"port": port, "host": host}.items() if value is not None}
+    _serve(Settings(**given))
+
+
+def _serve(settings: Settings, *, open_browser: bool = False) -> None:
     from workbench import server
 
-    given = {key: value for key, value in {"port": port, "host": host}.items() if value is not None}
-    settings = Settings(**given)
-    err.print(f"Headwater on http://{settings.host}:{settings.port} (stop with Ctrl+C)")
-    server.serve(settings)
+    server.serve(
+        settings,
+        on_start=lambda: err.print(f"Headwater on {settings.address} (stop with Ctrl+C)"),
+        open_browser=open_browser,
+    )
 
 
 @app.command()
@@ -595,7 +626,7 @@ def demo(
         bool, typer.Option("--serve/--no-serve", help="Open the workbench afterwards")
     ] = True,
     size: Annotated[str, typer.Option(help="S or M")] = "S",
-    seed: Annotated[int, typer.Option()] = 7,
+    seed: Annotated[int, typer.Option(help="Another seed is another account")] = 7,
     port: Annotated[int | None, typer.Option(help="8501 when absent")] = None,
     as_json: Json = False,
 ) -> None:
@@ -605,13 +636,14 @@ def demo(
 
     settings = Settings(**({"port": port} if port else {}))
     with client.local_context(settings) as context, progress("Demo") as on_step:
+        if serve_after:
+            from workbench import server
+
+            server.bind(settings).close()  # a taken port is told now, not after the work
         report = plain(build(context, settings.tenant, size=size, seed=seed, on_step=on_step))
     answer(report, as_json, draw_demo)
     if serve_after:
-        from workbench import server
-
-        err.print(f"Headwater on http://{settings.host}:{settings.port} (stop with Ctrl+C)")
-        server.serve(settings, open_browser=True)
+        _serve(settings, open_browser=True)
 
 
 def draw_demo(report: Mapping[str, Any]) -> None:

@@ -216,10 +216,10 @@ def _lock(folder: Path, address: str) -> IO[str]:
         "headwater",
         str(folder),
         "held by one process at a time",
-        found,
-        f"Ask the server at {found.address}, or stop it."
+        f"process {found.pid}, since {found.since}",
+        f"A server runs at {found.address}: use it or stop it, or choose another HEADWATER_HOME."
         if found.address
-        else "Wait until it ends.",
+        else "Wait until it ends, or choose another HEADWATER_HOME.",
     )
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import threading
 import time
 import webbrowser
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx2
 import uvicorn
 from fastapi import FastAPI, Request
 
-from core.errors import NotFoundError
+from core.errors import NotFoundError, StoreError
 from workbench import __version__, scheduler
 from workbench.api.app import add_errors, build_router
 from workbench.context import Context, announce, shared
@@ -70,20 +71,35 @@ def build(settings: Settings, *, pages: bool = True, chores: bool = True) -> Fas
     return app
 
 
-def serve(settings: Settings, *, open_browser: bool = False) -> None:
-    """Serve until interrupted; with `open_browser`, show the first page once the server answers."""
-    with announce(settings):
+def bind(settings: Settings) -> socket.socket:
+    """The port, taken for this process; StoreError when it can not be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise StoreError.of(
+            "headwater",
+            "the address",
+            "free to listen on",
+            f"{settings.host}:{settings.port}",
+            f"{error.strerror}. Choose another port (--port), or stop what listens there.",
+        ) from None
+
+
+def serve(settings: Settings, *, on_start: Callable[[], None], open_browser: bool = False) -> None:
+    """Serve until interrupted.
+
+    `on_start` is called once home and port are this process's own; with `open_browser`, the first page is shown
+    once the server answers.
+    """
+    with announce(settings), bind(settings) as door:
         config = uvicorn.Config(
-            build(settings),
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=5,
+            build(settings), log_level="warning", access_log=False, timeout_graceful_shutdown=5
         )
+        on_start()
         if open_browser:
             threading.Thread(target=_show, args=(settings.address,), daemon=True).start()
-        uvicorn.Server(config).run()
+        uvicorn.Server(config).run(sockets=[door])
 
 
 def _show(address: str, patience: float = 60.0) -> None:

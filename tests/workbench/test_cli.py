@@ -109,6 +109,43 @@ def test_verbs_and_undo(headwater: Headwater, detected: Path) -> None:
     assert headwater("alerts", "show", 1, "--json", home=detected).json["alert"]["status"] == "open"
 
 
+def test_a_change_is_told_in_a_line_with_its_way_back(headwater: Headwater, detected: Path) -> None:
+    assert headwater("alerts", "ack", 1, home=detected).out.startswith("Acknowledged: 1, ")
+    assert headwater("alerts", "comment", 1, "on it", home=detected).out == (
+        "Comment kept on alert 1.\n"
+    )
+    undone = headwater("alerts", "undo", home=detected).out
+    assert undone.startswith("Undid a change of alert 1. `undo ")
+    headwater("alerts", "undo", home=detected)
+    said = headwater("alerts", "undo", home=detected)
+    assert (said.code, said.err) == (
+        1,
+        "Nothing to undo: ana changed nothing that still stands.\n",
+    )
+
+
+def test_an_onset_is_shown_as_the_day_that_the_sentence_names(
+    headwater: Headwater, detected: Path
+) -> None:
+    top = headwater("incidents", "list", "--json", home=detected).json["incidents"][0]
+    line = next(
+        row
+        for row in headwater("incidents", "list", home=detected).out.splitlines()
+        if row.startswith(f"{top['id']} ")
+    )
+    day = datetime.fromisoformat(top["candidates"][0]["onset_day"])
+    assert f"since {day.day} {day:%b}" in line
+    assert f"{day:%Y-%m-%d}" in line
+
+
+def test_a_folder_with_nothing_to_import_is_no_success(
+    headwater: Headwater, tmp_path: Path
+) -> None:
+    (tmp_path / "bare").mkdir()
+    said = headwater("import", tmp_path / "bare")
+    assert (said.code, said.out.splitlines()[0]) == (1, "Nothing to import here.")
+
+
 def test_an_import_twice_and_a_batch_taken_back(
     headwater: Headwater, world: Path, tmp_path: Path
 ) -> None:

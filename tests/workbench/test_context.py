@@ -70,9 +70,9 @@ def test_another_process_is_named_and_its_address_told(tmp_path: Path) -> None:
         assert found is not None
         assert found.pid == process.pid
         assert server_address(settings) == "http://127.0.0.1:8765"
-        with pytest.raises(StoreError, match=f"pid={process.pid}") as refused:
+        with pytest.raises(StoreError, match=f"process {process.pid}") as refused:
             open_context(settings)
-        assert "Ask the server at http://127.0.0.1:8765" in str(refused.value)
+        assert "A server runs at http://127.0.0.1:8765" in str(refused.value)
     finally:
         process.kill()
         process.communicate()

@@ -63,7 +63,29 @@ def test_a_second_server_of_the_same_home_is_refused(server: Server) -> None:
     )
     assert found.returncode == 1
     assert "must be held by one process at a time" in found.stderr
-    assert f"Ask the server at {server.address}, or stop it." in found.stderr
+    assert f"process {server.process.pid}" in found.stderr
+    assert f"A server runs at {server.address}: use it or stop it" in found.stderr
+    assert "Headwater on" not in found.stderr
+
+
+@pytest.mark.parametrize("asked", ["serve", "demo"])
+def test_a_taken_port_is_told_before_anything_is_done(
+    server: Server, tmp_path: Path, asked: str
+) -> None:
+    port = server.address.rpartition(":")[2]
+    found = subprocess.run(
+        command(asked, "--port", port),
+        cwd=REPOSITORY,
+        env=environment(tmp_path / "home", COLUMNS="300"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (found.returncode, found.stdout) == (1, "")
+    assert f"the address must be free to listen on. Got '127.0.0.1:{port}'." in found.stderr
+    assert "--port" in found.stderr
+    assert "Headwater on" not in found.stderr
 
 
 def test_sigterm_ends_it_in_order_also_in_the_middle_of_a_detection(
