@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from core.contracts import Bools, Floats
 
@@ -20,6 +19,8 @@ def trailing(values: Floats, memory: float, gap: int) -> Floats:
 
     A day fades with time constant `memory` (days), so the sums are worth about `memory` days.
     """
+    from scipy.signal import lfilter  # a third of a second, which `headwater --help` need not wait
+
     faded = lfilter([1.0], [1.0, -np.exp(-1.0 / memory)], values, axis=-1)
     return delayed(np.asarray(faded), gap)
 
