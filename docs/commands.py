@@ -64,7 +64,7 @@ def _walk(command: Any, name: str) -> Iterator[str]:
 
 
 def _routes() -> Iterator[str]:
-    yield "Interactive under `/api/docs`. Errors have one shape: `ok`, `error`, `hint`, `errors`, `status`, `id`."
+    yield "The running server describes it under `/api/docs`. Errors have one shape: `ok`, `error`, `hint`, `errors`, `status`, `id`."
     yield ""
     yield "| method | path | what |"
     yield "|---|---|---|"

@@ -14,9 +14,11 @@ from pathlib import Path
 import httpx2
 import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse
 
 from core.errors import NotFoundError, StoreError
 from workbench import __version__, scheduler
+from workbench.api import docs
 from workbench.api.app import add_errors, build_router
 from workbench.context import Context, announce, shared
 from workbench.settings import Settings
@@ -48,13 +50,18 @@ def build(settings: Settings, *, pages: bool = True, chores: bool = True) -> Fas
         title="Headwater",
         version=__version__,
         description="Detect anomalies, explain them, trace them to their source.",
-        docs_url="/api/docs",
+        docs_url=None,  # FastAPI's own page loads its script from a foreign server
         openapi_url="/api/openapi.json",
         redoc_url=None,
         lifespan=lifespan,
     )
     app.include_router(build_router(lambda: opened[0]))
     add_errors(app)
+
+    @app.get("/api", include_in_schema=False, response_class=HTMLResponse)
+    @app.get("/api/docs", include_in_schema=False, response_class=HTMLResponse)
+    def described() -> str:
+        return docs.page()
 
     # every method, or Streamlit would answer for those that no route has
     @app.api_route(
