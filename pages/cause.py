@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -17,14 +18,15 @@ context, tenant, actor = state.who()
 def choice(alert: Any, view: CauseView) -> Candidate:
     """The candidates, best first, with every term of their score; a row picks one."""
     st.markdown("**Candidates, best first**")
+    key = f"{Key.CANDIDATE}:{alert.id}:{view.method}"
     picked = st.dataframe(
         tables.candidates(view.candidates),
         hide_index=True,
         column_config=tables.candidate_columns(view.candidates),
-        on_select="rerun",
-        selection_mode="single-row-required",
+        on_select=partial(state.keep_row, key),
+        selection_mode=("single-row-required", "single-cell"),
         selection_default={"selection": {"rows": [0]}},
-        key=f"{Key.CANDIDATE}:{alert.id}:{view.method}",
+        key=key,
         alt="Ranked candidates with the terms of their score; choose a row to highlight its path.",
     )
     rows = picked.selection.rows

@@ -104,7 +104,7 @@ def alert_table(chosen: dict[str, Any]) -> Any | None:
         column_config=tables.ALERT_COLUMNS,
         height=tables.height(len(found.alerts)),
         on_select=state.take_row,
-        selection_mode="single-row-required",
+        selection_mode=("single-row-required", "single-cell"),
         key=Key.ROWS,
         alt="Alerts, worst and latest first. Choose a row to preview it.",
     )

@@ -179,9 +179,17 @@ def show(numbers: Sequence[int]) -> int:
 
 def take_row() -> None:
     """The row that was clicked becomes the chosen alert."""
-    rows = st.session_state[Key.ROWS]["selection"]["rows"]
+    rows = keep_row(Key.ROWS)
     if rows:
         st.session_state[Key.SELECTED] = st.session_state[Key.SHOWN][rows[0]]
+
+
+def keep_row(key: str) -> list[int]:
+    """A click on any cell of a table chooses its row, as one on the row's mark does; returns what is chosen."""
+    picked = st.session_state[key]["selection"]
+    rows = [row for row, _ in picked["cells"]] or picked["rows"]
+    st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+    return rows
 
 
 def step(by: int) -> None:
