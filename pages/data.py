@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from workbench.services import brief, ingest
@@ -38,8 +40,9 @@ def batches() -> None:
     picked = st.dataframe(
         tables.batches(rows),
         hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
+        column_config=tables.BATCH_COLUMNS,
+        on_select=partial(state.keep_row, Key.BATCHES),
+        selection_mode=("single-row", "single-cell"),
         key=Key.BATCHES,
         height=tables.height(len(rows)),
         alt="Imported batches, newest first. Choose one to see what it refused or to take it back.",

@@ -263,12 +263,17 @@ def _siblings(scene: Scene, judged: Judged | None, entity: str, focus: str) -> t
     return tuple(_curve(scene, int(row), focus).last(HEAT_DAYS) for row in chosen)
 
 
-def _settings(kept: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    """(name, before, after); before = after where only one value was kept."""
+STATES = {1.0: "enabled", 0.0: "paused", -1.0: "archived"}
+
+
+def _settings(kept: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """(name, before, after), or (name, value) of what did not change."""
     rows = []
     for name, value in kept.items():
         pair = value if isinstance(value, Mapping) else {"before": value, "after": value}
-        rows.append((_words(name), _plain(pair.get("before")), _plain(pair.get("after"))))
+        both = (pair.get("before"), pair.get("after"))
+        told = (STATES.get(one, one) if name == "status" else one for one in both)
+        rows.append((_words(name), *dict.fromkeys(map(_plain, told))))
     return tuple(rows)
 
 

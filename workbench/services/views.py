@@ -108,7 +108,7 @@ class AlertView:
     contributions: Contributions | None
     parts: tuple[Part, ...]
     siblings: tuple[Curve, ...]
-    settings: tuple[tuple[str, str, str], ...]
+    settings: tuple[tuple[str, ...], ...]
     market: tuple[tuple[str, float | str], ...]
     notices: tuple[str, ...] = ()
 

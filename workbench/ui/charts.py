@@ -295,7 +295,7 @@ def _shares(chart: go.Figure, name: str, labels: list[str], values: Floats, colo
 
 def siblings(curves: Sequence[Curve], colours: Palette, focus: str) -> go.Figure:
     """The same metric of the neighbours under one parent, each on its own scale from zero."""
-    columns = min(4, len(curves))
+    columns = min(2, len(curves))
     rows = -(-len(curves) // columns)
     grid = make_subplots(
         rows=rows,
@@ -304,7 +304,7 @@ def siblings(curves: Sequence[Curve], colours: Palette, focus: str) -> go.Figure
         vertical_spacing=0.36 / rows,
         horizontal_spacing=0.04,
     )
-    chart = figure(colours, 96 * rows + 8)
+    chart = figure(colours, 72 * rows + 8)
     chart = grid.update_layout(chart.layout)
     for place, curve in enumerate(curves):
         ink = colours.primary if curve.entity == focus else colours.muted

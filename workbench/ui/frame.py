@@ -94,7 +94,12 @@ def draw(
         st.markdown(f"**{title}**", width="stretch")
         as_table = st.toggle("Table", key=f"table:{key}")
     if as_table:
-        return st.dataframe(table(), hide_index=True, height=min(420, chart.layout.height or 300))
+        return st.dataframe(
+            table(),
+            hide_index=True,
+            column_config={"Day": st.column_config.DateColumn(format="D MMM YYYY")},
+            height=min(420, chart.layout.height or 300),
+        )
     return st.plotly_chart(
         chart,
         theme=None,

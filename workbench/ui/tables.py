@@ -119,9 +119,8 @@ def curves(views: Sequence[Curve]) -> pd.DataFrame:
 
 def strips(rows: Sequence[Strip]) -> pd.DataFrame:
     """p-values by day and detector."""
-    return pd.DataFrame({"Day": rows[0].days, **{row.detector: row.p_values for row in rows}}).iloc[
-        ::-1
-    ]
+    told = {row.detector: [words.p_value(value) for value in row.p_values] for row in rows}
+    return pd.DataFrame({"Day": rows[0].days, **told}).iloc[::-1]
 
 
 def heat(view: Heat) -> pd.DataFrame:
@@ -197,10 +196,22 @@ def batches(rows: Sequence[Any]) -> pd.DataFrame:
             "Rows": [words.number(row.rows) for row in rows],
             "New": [words.number(row.new) for row in rows],
             "Refused": [words.number(row.refused) for row in rows],
-            "Differences": [len(row.differences) for row in rows],
             "State": [row.state.capitalize() for row in rows],
+            "Differences": [len(row.differences) for row in rows],
         }
     )
+
+
+BATCH_COLUMNS = {
+    "Batch": st.column_config.NumberColumn(width=50),
+    "Source": st.column_config.TextColumn(width=188),
+    "Report": st.column_config.TextColumn(width=106),
+    "As of": st.column_config.TextColumn(width=136),
+    "Rows": st.column_config.TextColumn(width=56, alignment="right"),
+    "New": st.column_config.TextColumn(width=56, alignment="right"),
+    "Refused": st.column_config.TextColumn(width=60, alignment="right"),
+    "State": st.column_config.TextColumn(width=66),
+}
 
 
 def files(rows: Sequence[FileReport]) -> pd.DataFrame:

@@ -178,6 +178,18 @@ def test_lanes_run_from_the_earliest_onset(context: Context, scene: Scene, judge
     assert all(lane.start <= lane.end for lane in view.lanes)
 
 
+def test_a_setting_that_did_not_change_is_told_once_and_a_state_in_words(
+    context: Context, scene: Scene, judged: Judged
+) -> None:
+    alert = alert_on(context, BROKEN)
+    alert.settings = {
+        "budget": {"after": 80.0, "before": 80.0},
+        "status": {"after": 0.0, "before": 1.0},
+    }
+    view = investigate.alert_view(scene, judged, alert)
+    assert view.settings == (("Budget", "80"), ("Status", "enabled", "paused"))
+
+
 @pytest.mark.parametrize("method", ["magic", "isolation-forest"])
 def test_what_is_no_localiser_is_refused_by_name(context: Context, method: str) -> None:
     with pytest.raises(UnknownNameError, match="one of bfs-temporal, tree-scan"):
