@@ -38,7 +38,12 @@ class Loaded:
         """For a person, in a few words."""
         if self.already:
             return f"already loaded as batch {self.batch}, 0 new rows"
-        parts = [f"batch {self.batch}: {self.new:,} new rows"]
+        return f"batch {self.batch}: {self.counts}"
+
+    @property
+    def counts(self) -> str:
+        """New, repeated and refused, in a few words."""
+        parts = [f"{self.new:,} new row{'s' * (self.new != 1)}"]
         if self.duplicates:
             parts.append(f"{self.duplicates:,} repeated in the file (the last one counts)")
         if self.refused:

@@ -56,8 +56,13 @@ class ImportReport:
 
     def __str__(self) -> str:
         verb = "would be stored" if self.dry_run else "stored"
-        told = f"{len(self.files):,} files, {self.new:,} new rows {verb}, {self.refused:,} refused"
-        return f"{told}, {self.failed:,} files not read" if self.failed else told
+        rows = f"{_count(self.new, 'new row')} {verb}, {self.refused:,} refused"
+        told = f"{_count(len(self.files), 'file')}, {rows}"
+        return f"{told}, {_count(self.failed, 'file')} not read" if self.failed else told
+
+
+def _count(many: int, one: str) -> str:
+    return f"{many:,} {one}{'s' * (many != 1)}"
 
 
 def import_paths(
@@ -158,7 +163,7 @@ def _import(
         return _both(own, store.known(tenant, domain)) if dry_run else own
 
     for batch in read_many(paths, domain=domain, known=known, loaded=before, **told):
-        report = _load(store, tenant, domain, batch, before)
+        report = _load(store, tenant, domain, batch, before, dry_run=dry_run)
         files.append(report)
         refusals += batch.refused
         differences += [(batch.file, found) for found in batch.differences]
@@ -186,17 +191,25 @@ def _import(
 
 
 def _load(
-    store: MetricStore, tenant: str, domain: Domain, batch: Batch, before: Mapping[str, int]
+    store: MetricStore,
+    tenant: str,
+    domain: Domain,
+    batch: Batch,
+    before: Mapping[str, int],
+    *,
+    dry_run: bool,
 ) -> FileReport:
     if batch.format in UNREAD:
-        reasons = [refusal.rule for refusal in batch.refused] + list(batch.notes)
+        reasons = [f"must be {refusal.rule}" for refusal in batch.refused] + list(batch.notes)
         return _report(batch, Loaded(0, batch.rows, 0, 0, 0), None, "; ".join(reasons))
     if batch.sha256 in before:
         number = before[batch.sha256]
         loaded = Loaded(number, batch.rows, 0, 0, 0, already=True)
         return _report(batch, loaded, number, loaded.sentence)
     loaded = store.load(tenant, domain, batch)
-    return _report(batch, loaded, loaded.batch, "; ".join([loaded.sentence, *batch.notes]))
+    # a dry run leaves no batch, so none is named
+    number, told = (None, loaded.counts) if dry_run else (loaded.batch, loaded.sentence)
+    return _report(batch, loaded, number, "; ".join([told, *batch.notes]))
 
 
 def _report(batch: Batch, loaded: Loaded, number: int | None, message: str) -> FileReport:

@@ -99,6 +99,8 @@ def test_a_dry_run_says_what_would_happen_and_leaves_nothing(ctx: Context, folde
     tried = ingest.import_paths(ctx, "acme", [folder], dry_run=True)
     assert (tried.new, tried.refused, tried.dry_run) == (9, 0, True)
     assert str(tried) == "3 files, 9 new rows would be stored, 0 refused"
+    assert {file.batch for file in tried.files} == {None}
+    assert not any("batch" in file.message for file in tried.files)
     assert ingest.batches(ctx, "acme") == []
     assert audit.history(ctx, "acme") == []
     ingest.import_paths(ctx, "acme", [folder])
