@@ -6,7 +6,8 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,8 @@ Cursor = duckdb.DuckDBPyConnection
 CONFLICT_TRIES = 8
 # A failed checkpoint on a full disk invalidates the whole database, so an import must not get near.
 MIN_FREE_BYTES = 1 << 30
+PATIENCE = 5.0
+"""Seconds that closing waits for calls under way."""
 
 
 class Duck:
@@ -33,6 +36,9 @@ class Duck:
         self.path = str(path)
         self._threads = threads
         self._reopening = threading.Lock()
+        self._calls = 0
+        self._closed = False
+        self._change = threading.Condition()
         self._connection = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -58,6 +64,26 @@ class Duck:
 
     def run(self, work: Callable[[Cursor], T]) -> T:
         """`work(cursor)`; repeated after a conflict, and once after a reopen where the file was invalidated."""
+        with self._in_use():
+            return self._run(work)
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Count a call, so that `close` can wait for it; refuse one that comes too late."""
+        with self._change:
+            if self._closed:
+                raise StoreError.of(
+                    "metrics", "the file", "open", "closed: the process is stopping"
+                )
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._change:
+                self._calls -= 1
+                self._change.notify_all()
+
+    def _run(self, work: Callable[[Cursor], T]) -> T:
         for attempt in range(CONFLICT_TRIES):
             connection = self._connection
             try:
@@ -110,6 +136,13 @@ class Duck:
             )
 
     def close(self) -> None:
+        """Wait for the calls under way, stop those that take too long (they roll back), and close."""
+        with self._change:
+            self._closed = True
+            if not self._change.wait_for(lambda: self._calls == 0, PATIENCE):
+                log.warning("Stopping %d calls to close %s", self._calls, self.path)
+                self._connection.interrupt()
+                self._change.wait_for(lambda: self._calls == 0, PATIENCE)
         self._connection.close()
 
     def _reopen(self, broken: duckdb.DuckDBPyConnection) -> None:

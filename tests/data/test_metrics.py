@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -521,3 +522,23 @@ def _oracle(
                 if value is not None:
                     known[name, offset, metric] = value
     return known
+
+
+def test_closing_waits_for_a_call_under_way_and_refuses_later_ones(tmp_path: Path) -> None:
+    store = duck.Duck(tmp_path / "metrics.duckdb")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(cursor: duck.Cursor) -> int:
+        begun.set()
+        go_on.wait(10)
+        return int(duck.one(cursor, "SELECT 42"))
+
+    with ThreadPoolExecutor(2) as pool:
+        answer = pool.submit(store.run, slow)
+        begun.wait(10)
+        closing = pool.submit(store.close)
+        go_on.set()
+        assert answer.result(10) == 42
+        closing.result(10)
+    with pytest.raises(StoreError, match="stopping"):
+        store.run(lambda cursor: cursor.execute("SELECT 1"))
