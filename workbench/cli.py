@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -613,11 +613,12 @@ def serve(
 def _serve(settings: Settings, *, open_browser: bool = False) -> None:
     from workbench import server
 
-    server.serve(
-        settings,
-        on_start=lambda: err.print(f"Headwater on {settings.address} (stop with Ctrl+C)"),
-        open_browser=open_browser,
-    )
+    with suppress(KeyboardInterrupt):  # the way to stop it, so no failure
+        server.serve(
+            settings,
+            on_start=lambda: err.print(f"Headwater on {settings.address} (stop with Ctrl+C)"),
+            open_browser=open_browser,
+        )
 
 
 @app.command()

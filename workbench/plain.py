@@ -27,7 +27,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [plain(item) for item in value]
     if isinstance(value, BaseModel):
-        return {key: plain(item) for key, item in value.model_dump().items()}
+        known = (
+            value.model_dump()
+        )  # a record's come in the order they were read: give them the model's
+        return {key: plain(known[key]) for key in type(value).model_fields if key in known}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {spec.name: plain(getattr(value, spec.name)) for spec in dataclasses.fields(value)}
     if isinstance(value, Mapping):

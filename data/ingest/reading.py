@@ -174,7 +174,7 @@ def _read_or_refuse(cursor: Cursor, source: Source, domain: Domain, known: Known
     except CancelledError:
         raise
     except HeadwaterError as error:
-        log.warning("%s was refused: %s", source.name, error)
+        log.info("%s was refused: %s", source.name, error)
         facts = error.context
         cure = f" ({error.hint.rstrip('.')})" if error.hint else ""
         refusal = Refusal(

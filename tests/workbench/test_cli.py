@@ -105,6 +105,7 @@ def test_verbs_and_undo(headwater: Headwater, detected: Path) -> None:
     assert (done.code, done.json["status"]) == (0, "acknowledged")
     shown = headwater("alerts", "show", 1, "--json", home=detected).json
     assert [row["body"] for row in shown["comments"]] == ["on it"]
+    assert [*shown["alert"]] == [*done.json]  # one order of fields, however a record was read
     assert headwater("alerts", "undo", "--json", home=detected).code == 0
     assert headwater("alerts", "show", 1, "--json", home=detected).json["alert"]["status"] == "open"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,13 @@ def test_sigterm_ends_it_in_order_also_in_the_middle_of_a_detection(
             assert "stop" in run.error
             assert (beat.error, beat.last_finished) == ("", None)
             assert beat.due <= context.clock()
+
+
+def test_ctrl_c_ends_it_promptly_and_is_no_failure(tmp_path: Path) -> None:
+    with serving(tmp_path / "home") as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(30) == 0
+        assert "Traceback" not in server.log.read_text()
 
 
 def test_beyond_loopback_nobody_serves_without_a_token(tmp_path: Path) -> None:
