@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import threading
 import time
@@ -89,7 +90,7 @@ def bind(settings: Settings) -> socket.socket:
             "the address",
             "free to listen on",
             f"{settings.host}:{settings.port}",
-            f"{error.strerror}. Choose another port (--port), or stop what listens there.",
+            f"{os.strerror(error.errno or 0)}. Choose another port with --port or HEADWATER_PORT.",
         ) from None
 
 

@@ -236,7 +236,9 @@ def test_the_alert_page_shows_evidence_and_meaning(detected: Context) -> None:
 def test_a_chart_can_be_read_as_a_table(detected: Context) -> None:
     test = visit("alert", id=str(alert_of(detected, BROKEN).id))
     assert not test.dataframe
-    test.toggle[0].set_value(True).run()
+    next(choice for choice in test.segmented_control if choice.options == ["Table"]).set_value(
+        "Table"
+    ).run()
     table = test.dataframe[0].value
     assert list(table.columns) == ["Day", "Observed", "Expected", "Spread (sd)", "Arrived"]
     newest = table.iloc[0]
@@ -283,7 +285,7 @@ def test_the_data_page_lists_arrivals_and_imports(detected: Context) -> None:
     test = visit("data")
     assert "What has arrived" in words(test)
     assert list(test.dataframe[0].value["Source"]) == ["spCampaigns_0.json.gz"]
-    test.toggle[0].set_value(True).run()
+    test.segmented_control[0].set_value("Table").run()
     states = test.dataframe[0].value
     assert set(states["spTargeting"]) == {"delivered", "partial", "missing"}
 

@@ -92,7 +92,10 @@ def draw(
     """A titled chart with alt text, and the same numbers as a table at a switch."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{title}**", width="stretch")
-        as_table = st.toggle("Table", key=f"table:{key}")
+        # no switch: while one has the focus, Streamlit hears no shortcut
+        as_table = st.segmented_control(
+            f"{title} as", ["Table"], key=f"table:{key}", label_visibility="collapsed"
+        )
     if as_table:
         return st.dataframe(
             table(),
