@@ -70,16 +70,16 @@ def walk(page: Page, url: str, scheme: str, out: Path) -> None:
         page.screenshot(path=out / f"{name}-{scheme}.png", animations="disabled")
 
     page.goto(f"{url}/triage")
-    expect(page.get_by_text("Where it started")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Where it started").first).to_be_visible(timeout=60_000)
     picture("triage")
     page.keyboard.press("o")
-    expect(page.get_by_text("against expected")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("against expected").first).to_be_visible(timeout=60_000)
     picture("alert")
     page.keyboard.press("g")
-    expect(page.get_by_text("From cause to effect")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("From cause to effect").first).to_be_visible(timeout=60_000)
     picture("cause")
     page.goto(f"{url}/data")
-    expect(page.get_by_text("Bring files in")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Bring files in").first).to_be_visible(timeout=60_000)
     picture("data")
 
 
