@@ -94,7 +94,7 @@ def draw(
         st.markdown(f"**{title}**", width="stretch")
         # no switch: while one has the focus, Streamlit hears no shortcut
         as_table = st.segmented_control(
-            f"{title} as", ["Table"], key=f"table:{key}", label_visibility="collapsed"
+            "Shown as", ["Table"], key=f"table:{key}", label_visibility="collapsed"
         )
     if as_table:
         return st.dataframe(
