@@ -227,7 +227,9 @@ def test_a_month_of_history_is_enough_to_begin():
 
 def test_a_week_is_not():
     panel, graph = account(shape=(1, 1, 1, 1, 1), days=7)
-    with pytest.raises(NotEnoughDataError, match=r"days of figures must be at least 8, better 60\. Got 7"):
+    with pytest.raises(
+        NotEnoughDataError, match=r"days of figures must be at least 8, better 60\. Got 7"
+    ):
         fit_baseline(panel, graph=graph)
 
 
