@@ -6,33 +6,23 @@ exit 0 = done, 1 = failed or something was refused, 2 = wrong usage.
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from core.contracts import OnStep
 from core.errors import HeadwaterError
 from workbench import client
 from workbench import operations as ask_for
-from workbench.services.alerts import local_day
 from workbench.settings import Settings
-
-err = Console(stderr=True)
-# a pipe has no width: give the table room instead of cutting it to 80 columns
-out = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+from workbench.terminal import answer, err, facts, out, progress, table
 
 app = typer.Typer(
     help="Headwater traces an anomaly to its source.",
@@ -84,113 +74,10 @@ def main() -> None:
         sys.exit(2)
 
 
-@contextmanager
-def progress(title: str) -> Iterator[OnStep]:
-    """A bar on a terminal's stderr that follows `on_step(stage, share, numbers)`; silent elsewhere."""
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    ) as bar:
-        task = bar.add_task(title, total=1.0)
-
-        def on_step(stage: str, share: float, numbers: Mapping[str, float] | None = None) -> None:
-            shown = "  ".join(f"{key} {value:,.4g}" for key, value in (numbers or {}).items())
-            bar.update(task, description=f"{title}: {stage}  {shown}".rstrip(": "), completed=share)
-
-        yield on_step
-
-
 def ask(operation: ask_for.Operation, tenant: str | None = None, title: str = "Working") -> Any:
     """Ask in process or through the server, with a progress bar."""
     with progress(title) as on_step:
         return client.ask(operation, Settings(), tenant=tenant, on_step=on_step)
-
-
-def answer(value: Any, as_json: bool, draw: Callable[[Any], None]) -> None:
-    """Print the answer as one JSON object or drawn for a person."""
-    if as_json:
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
-    else:
-        draw(value)
-
-
-PROSE = ("title", "sentence", "summary", "message", "evidence")
-"""Columns that may run over several lines; the others are cut."""
-LONG = ("explanation", "root_causes", "candidates", "parts", "market_conditions")
-KEEPING = (
-    "fingerprint",
-    "severity_rank",
-    "tenant",
-    "updated_by",
-    "version",
-    "hash",
-    "previous_hash",
-)
-"""What `show` leaves to --json, `explain` and `cause`; and the bookkeeping of a record."""
-
-
-def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], empty: str) -> None:
-    """Rows as a table: column key → heading; `empty` says what to do when there are none."""
-    if not rows:
-        out.print(empty)
-        return
-    drawn = Table(box=None, header_style="bold", pad_edge=False)
-    for key, heading in columns.items():
-        drawn.add_column(heading, no_wrap=key not in PROSE, overflow="ellipsis")
-    for row in rows:
-        drawn.add_row(*(_cell(key, row.get(key)) for key in columns))
-    out.print(drawn)
-
-
-def _cell(key: str, value: Any) -> str:
-    if value is None:
-        return "–"
-    if key == "confidence":
-        return f"{value:.0%}"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if key == "onset":
-        return f"{local_day(datetime.fromisoformat(value))}"
-    if isinstance(value, str) and MOMENT.match(value):
-        return value[:16].replace("T", " ")
-    return str(value)
-
-
-def facts(value: Mapping[str, Any], indent: str = "") -> None:
-    """A mapping as aligned lines, nested ones below their name."""
-    shown = {key: item for key, item in value.items() if key not in LONG + KEEPING}
-    width = max((len(key) for key in shown), default=0)
-    for key, item in shown.items():
-        if isinstance(item, Mapping):
-            out.print(f"{indent}[bold]{key}[/]" if item else f"{indent}[bold]{key:<{width}}[/]  –")
-            facts(item, indent + "  ")
-        elif isinstance(item, list):
-            out.print(
-                f"{indent}[bold]{key:<{width}}[/]  {len(item):,}"
-                if item
-                else f"{indent}[bold]{key:<{width}}[/]  –"
-            )
-            for row in item[:20]:
-                out.print(f"{indent}  · {_line(row)}")
-        else:
-            out.print(f"{indent}[bold]{key:<{width}}[/]  {_cell(key, item)}")
-
-
-def _line(row: Any) -> str:
-    if not isinstance(row, Mapping):
-        return str(row)
-    pairs = ((key, item) for key, item in row.items() if not isinstance(item, list | dict))
-    return ", ".join(f"{key} {_cell(key, item)}" for key, item in pairs if item not in (None, ""))
 
 
 def moment(text: str | None) -> datetime | None:
@@ -650,7 +537,8 @@ def demo(
 def draw_demo(report: Mapping[str, Any]) -> None:
     """The demo's report for a person."""
     out.print(
-        f"{report['entities']:,} entities, {report['observations']:,} observations, {report['alerts']:,} alerts."
+        f"{report['entities']:,} entities, {report['observations']:,} observations, {report['alerts']:,} alerts, "
+        f"{sum(incident['alerts'] for incident in report['incidents']):,} of them under these incidents:"
     )
     for incident in report["incidents"]:
         out.print(f"  {incident['severity']:<9} {incident['title']}")

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from core.domains import DOMAINS
 from core.errors import InvalidInputError, UnknownNameError
 from data import alert_feed, alert_store, alert_tally, audit_store, run_store
 from data.alert_feed import Cursor, Filters
@@ -306,11 +307,19 @@ def _onsets_of(day: date) -> tuple[datetime, datetime]:
     return midnight - HALF_DAY, midnight + HALF_DAY
 
 
+def _levels(value: Any) -> tuple[str, ...]:
+    known = dict.fromkeys(level for domain in DOMAINS.values() for level in domain.levels)
+    for name in _several(value):
+        if name not in known:
+            raise UnknownNameError.of("alerts", "the level", f"one of {', '.join(known)}", name)
+    return _several(value)
+
+
 _READERS: Mapping[str, tuple[str, Any]] = {
     "domain": ("domain", str),
     "severity": ("severity", _several),
     "status": ("status", statuses),
-    "level": ("level", _several),
+    "level": ("level", _levels),
     "entity": ("entities", _several),
     "text": ("text", str),
     "day": ("days", lambda day: (day, day)),

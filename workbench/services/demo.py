@@ -101,7 +101,8 @@ def _check_room(context: Context, tenant: str) -> None:
             f"tenant {tenant} in {context.settings.home}",
             "empty, or hold this very demo",
             f"{len(loaded)} imported files",
-            "Build it apart: HEADWATER_HOME=./demo-home headwater demo",
+            "See what is there with `headwater serve`, or build the demo apart: "
+            "HEADWATER_HOME=./demo-home headwater demo",
         )
 
 

@@ -154,6 +154,7 @@ def test_a_time_without_a_zone_is_in_utc_and_a_day_is_its_end(
         ("GET", "/api/anomaly/alerts/x", None, 422, ("id", "x")),
         ("GET", "/api/anomaly/alerts/active?limit=0", None, 422, ("limit", "0")),
         ("GET", "/api/anomaly/alerts/active?severity=awful", None, 422, ("severity", "awful")),
+        ("GET", "/api/anomaly/alerts/active?level=planet", None, 422, ("planet", "campaign")),
         ("GET", "/api/anomaly/alerts/active?after=nonsense", None, 422, ("nonsense",)),
         ("POST", "/api/anomaly/detect", {"detector_type": "magic"}, 422, ("magic",)),
         ("POST", "/api/anomaly/detect", {"entity_type": "planet"}, 422, ("planet",)),
