@@ -21,9 +21,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Key = tuple[Any, ...]
+PAGE_HEIGHT, GLANCE_HEIGHT = 480, 120  # pixels that a skeleton takes
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading the account")
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _large(key: Key, _make: Callable[[], T]) -> T:  # noqa: ARG001 - the cache reads the key
     return _make()
 
@@ -47,24 +48,31 @@ def known_at() -> datetime:
 
 
 def alert_view(alert: AlertRow) -> AlertView:
-    """The Alert page's view."""
-    return _small(
-        ("alert", *_key(alert)), lambda: investigate.alert_view(*_seen(alert.domain), alert)
-    )
+    """The Alert page's view; a skeleton stands in while the account is read."""
+    with st.skeleton(PAGE_HEIGHT):
+        return _small(
+            ("alert", *_key(alert)), lambda: investigate.alert_view(*_seen(alert.domain), alert)
+        )
 
 
 def cause_view(alert: AlertRow, method: str | None) -> CauseView:
-    """The Root cause page's view by the chosen method."""
+    """The Root cause page's view by the chosen method; a skeleton stands in while it is made."""
     context, tenant, _ = state.who()
-    return _small(
-        ("cause", *_key(alert), method),
-        lambda: investigate.cause_view(context, tenant, *_seen(alert.domain), alert, method=method),
-    )
+    with st.skeleton(PAGE_HEIGHT):
+        return _small(
+            ("cause", *_key(alert), method),
+            lambda: investigate.cause_view(
+                context, tenant, *_seen(alert.domain), alert, method=method
+            ),
+        )
 
 
 def glance(alert: AlertRow) -> Curve | None:
-    """Two weeks of the alert's metric for a preview."""
-    return _small(("glance", *_key(alert)), lambda: investigate.glance(_scene(alert.domain), alert))
+    """Two weeks of the alert's metric for a preview; a skeleton of its size stands in meanwhile."""
+    with st.skeleton(GLANCE_HEIGHT):
+        return _small(
+            ("glance", *_key(alert)), lambda: investigate.glance(_scene(alert.domain), alert)
+        )
 
 
 def _key(alert: AlertRow) -> Key:
