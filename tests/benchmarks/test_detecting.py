@@ -21,9 +21,11 @@ def test_whole_runs_stand_beside_one_entity_at_a_time(monkeypatch: pytest.Monkey
     # 120 keywords and what stands above and beside them
     assert ours["entities"] == theirs["entities"] > 120
     assert theirs["sampled"] == 20 and theirs["sampled_alerts"] <= ours["alerts"]
-    spent = dict(ours["seconds"])
-    assert spent.pop("total") == pytest.approx(sum(spent.values()), abs=0.05)
-    assert set(spent) == {"begin", "detect", "train", "cause", "explain", "save"}
+    # medians of the stages need not add up to the median of the whole
+    assert ours["seconds"].keys() == {
+        "begin", "detect", "train", "cause", "explain", "save", "total",
+    }  # fmt: skip
+    assert max(ours["seconds"].values()) == ours["seconds"]["total"] > 0
     scaled = theirs["seconds"] / 20 * theirs["entities"]
     assert theirs["scaled_seconds"] == pytest.approx(scaled, abs=0.06)
 
