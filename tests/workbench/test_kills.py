@@ -104,7 +104,15 @@ def alerts_of(context: Context) -> list[Alert]:
 def told(context: Context) -> list[tuple[Any, ...]]:
     """What alerts and incidents say, without the numbers of versions."""
     rows = [
-        (row.entity, row.onset, row.day, row.severity, row.score, row.incident_id, row.muted_by)
+        (
+            row.entity,
+            row.onset,
+            row.day,
+            row.severity,
+            round(row.score, 6),
+            row.incident_id,
+            row.muted_by,
+        )
         for row in alerts_of(context)
     ]
     groups = incidents.page(context, TENANT, limit=100).incidents

@@ -50,7 +50,7 @@ def kept(context: Context) -> dict[int, Alert]:
 def told(alerts: list[Alert]) -> list[tuple[Any, ...]]:
     """What an alert says of the world, without its number and times of saving."""
     facts = (
-        (row.entity, row.onset, row.day, row.severity, row.score, row.p_value, row.sentence)
+        (row.entity, row.onset, row.day, row.severity, round(row.score, 6), row.sentence)
         for row in alerts
     )
     return sorted(facts, key=str)
