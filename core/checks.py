@@ -38,13 +38,6 @@ from core.samples import SPIKE, planted_case, sample, spiked
 Subject = type[Algorithm]
 Check = Callable[[Any], None]
 
-CHEAP: dict[str, dict[str, Any]] = {
-    "isolation-forest": {"trees": 20, "sample": 256},
-    "half-space-trees": {"trees": 25, "window": 60},
-    "lstm-autoencoder": {"hidden": 8, "latent": 4, "windows": 200, "epochs": 3, "rate": 0.03},
-}
-"""Parameters that keep a check quick, by algorithm."""
-
 MEMORY = 256 * 2**20
 """Bytes that scoring 10,000 entity-days may take."""
 
@@ -56,11 +49,7 @@ ERROR = re.compile(r"[^:]+: .+ must be .+\. Got .+\.", re.DOTALL)
 
 def make(subject: Subject, **params: Any) -> Any:
     """An unfitted instance with cheap parameters."""
-    cheap = CHEAP.get(subject.name, {})
-    if subject.kind == "ensemble":
-        parts = [f"{part}.{key}={value}" for part in CHEAP for key, value in CHEAP[part].items()]
-        cheap = {"settings": ", ".join(parts)}
-    return subject(subject.Params.of({**cheap, **params}))
+    return subject(subject.Params.of({**subject.cheap, **params}))
 
 
 @functools.cache

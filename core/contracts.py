@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, Self, TypeVar, final
+from typing import Any, ClassVar, Protocol, Self, final
 
 import networkx as nx
 import numpy as np
@@ -28,6 +28,8 @@ from core.errors import (
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Times = NDArray[np.datetime64]
+Labels = NDArray[Any]
+"""(n_entity, n_time): bool = known anomaly, or the class as text, "" where nobody said."""
 
 
 # ── Panel ────────────────────────────────────────────────────────────────────────────────────────
@@ -379,6 +381,8 @@ class Algorithm(ABC):
     source: ClassVar[str]
     tags: ClassVar[Tags] = Tags()
     Params: ClassVar[type[Params]] = Params
+    cheap: ClassVar[Mapping[str, Any]] = {}
+    """Parameters that let the check-suite fit it in a moment."""
 
     def __init__(self, params: Any = None, *, state: State | None = None) -> None:
         self.params: Any = self.Params() if params is None else params
@@ -406,8 +410,10 @@ class Algorithm(ABC):
         return self._state or {}
 
     @final
-    def fit(self, panel: Panel, labels: Bools | None = None, on_step: OnStep | None = None) -> Self:
-        """Learn from a panel; `labels` (n_entity, n_time) mark known anomalies. Returns self."""
+    def fit(
+        self, panel: Panel, labels: Labels | None = None, on_step: OnStep | None = None
+    ) -> Self:
+        """Learn from a panel; `labels` say what is known of its cells. Returns self."""
         if len(panel.periods) < self.tags.min_times:
             raise NotEnoughDataError.of(
                 self.name, "periods", f"at least {self.tags.min_times}", len(panel.periods)
@@ -425,7 +431,7 @@ class Algorithm(ABC):
         """The opened state, made once."""
         return self._open(self.state)
 
-    def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
+    def _fit(self, panel: Panel, labels: Labels | None, on_step: OnStep | None) -> State:
         """Learn and return the state; the default learns nothing."""
         return {}
 
@@ -520,6 +526,28 @@ class Forecaster(Algorithm):
     def _predict(self, scorer: Any, panel: Panel) -> Floats: ...
 
 
+class Classifier(Algorithm):
+    """Says which class each entity is in at each time, learned from labelled cells."""
+
+    kind = "classifier"
+    tags = Tags(needs_labels=True, min_times=1)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes seen in training, in the order of the probabilities."""
+        return tuple(str(self.state["classes"]).split("\n"))
+
+    @final
+    def predict_proba(self, panel: Panel) -> Floats:
+        """(n_entity, n_time, n_class) probabilities, each cell summing to 1."""
+        self._check_metrics(panel)
+        with lifecycle.operation(self.name, self.model_id, "predict", len(panel.entities)):
+            return self._predict_proba(self.scorer, panel)
+
+    @abstractmethod
+    def _predict_proba(self, scorer: Any, panel: Panel) -> Floats: ...
+
+
 class Localizer(Algorithm):
     """Finds where an alarm started."""
 
@@ -575,96 +603,3 @@ class Explainer(Protocol):
 
 
 DAY = np.timedelta64(1, "D")
-
-
-# ── Domain ───────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One measured quantity: `bad` is the direction that hurts (−1 drop, +1 rise, 0 either)."""
-
-    name: str
-    label: str
-    unit: str = "count"
-    additive: bool = True
-    bad: int = 0
-    actionable: bool = False
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """numerator / denominator, always of sums; `empty` is the value of x/0 with x > 0 (0/0 is missing)."""
-
-    name: str
-    label: str
-    numerator: str
-    denominator: str
-    unit: str = ""
-    bad: int = 0
-    empty: float = float("nan")
-    empty_label: str = "–"
-
-    def of(self, numerator: Floats, denominator: Floats) -> Floats:
-        """Element-wise ratio under the zero rules."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.asarray(numerator / denominator, dtype=np.float64)
-        return np.where(denominator == 0, np.where(numerator > 0, self.empty, np.nan), ratio)
-
-
-@dataclass(frozen=True)
-class CauseType:
-    """A word of the cause vocabulary with the shift it leaves.
-
-    signature : channel → expected log change (sign and rough size); channels not named stay put
-    levels    : levels at which it can be the root
-    settings  : settings that give it away, name → sign of the change
-    """
-
-    name: str
-    label: str
-    levels: tuple[str, ...]
-    signature: Mapping[str, float] = field(default_factory=dict)
-    settings: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Domain:
-    """A domain as data; `ads`, `epc` and `services` are values of it, not code paths."""
-
-    name: str
-    label: str
-    levels: tuple[str, ...]
-    level_labels: Mapping[str, str]
-    metrics: tuple[Metric, ...]
-    ratios: tuple[Ratio, ...]
-    causes: tuple[CauseType, ...]
-    settings: tuple[str, ...] = ()
-    spend: str = ""
-    revenue: str = ""
-    step: np.timedelta64 = DAY
-    window: int = 14
-    defaults: Mapping[str, str] = field(default_factory=dict)
-
-    def metric(self, name: str) -> Metric:
-        """The declared metric, or a refusal that lists them."""
-        return _named(self.name, "metric", self.metrics, name)
-
-    def cause(self, name: str) -> CauseType:
-        """The declared cause type, or a refusal that lists them."""
-        return _named(self.name, "cause type", self.causes, name)
-
-
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-N = TypeVar("N", bound=_Named)
-
-
-def _named(who: str, thing: str, items: Sequence[N], name: str) -> N:
-    for item in items:
-        if item.name == name:
-            return item
-    raise UnknownNameError.of(who, thing, f"one of {', '.join(item.name for item in items)}", name)

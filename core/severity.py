@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.contracts import Domain, Floats, Panel
+from core.contracts import Floats, Panel
+from core.domain import Domain
 
 SEVERITIES = ("low", "medium", "high", "critical")
 DOUBT = (1e-6, 1e-3)

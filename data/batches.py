@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from core.contracts import Domain
+from core.domain import Domain
 from core.errors import ConflictError, NotFoundError, UnknownNameError
 from data.duck import Cursor, Duck, identifier, one, rows, statements
 from data.ingest.batch import Batch

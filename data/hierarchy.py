@@ -12,7 +12,8 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Domain, Graph
+from core.contracts import Graph
+from core.domain import Domain
 from core.errors import UnknownNameError
 from data.duck import Cursor, columns, statements
 from data.ingest.batch import Known

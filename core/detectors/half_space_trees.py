@@ -92,6 +92,7 @@ class HalfSpaceTrees(StreamingDetector):
         },
     )
     Params = HalfSpaceTreesParams
+    cheap = {"trees": 25, "window": 60}
 
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
         scale = Scale.learn(panel.values)

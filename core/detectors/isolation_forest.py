@@ -53,6 +53,7 @@ class IsolationForest(Detector):
     source = "Liu, Ting & Zhou, Isolation Forest (ICDM 2008), sections 2–4"
     tags = Tags(stochastic=True, min_times=3, modules=("sklearn", "numba"))
     Params = IsolationForestParams
+    cheap = {"trees": 20, "sample": 256}
 
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
         from sklearn.ensemble import IsolationForest as Forest

@@ -77,6 +77,7 @@ class LstmAutoencoder(Detector):
     source = "Malhotra et al., LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection (2016), section 2"
     tags = Tags(stochastic=True, min_times=LENGTH, modules=("torch",))
     Params = LstmAutoencoderParams
+    cheap = {"hidden": 8, "latent": 4, "windows": 200, "epochs": 3, "rate": 0.03}
 
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
         scale = Scale.learn(panel.values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.contracts import CauseType, Domain, Metric, Ratio
+from core.domain import CauseType, Domain, Metric, Ratio
 
 INF = float("inf")
 

@@ -114,6 +114,11 @@ class CalibratedEnsemble(Detector):
         },
     )
     Params = CalibratedEnsembleParams
+    cheap = {
+        "settings": "lstm-autoencoder.hidden=8, lstm-autoencoder.latent=4, lstm-autoencoder.windows=200,"
+        " lstm-autoencoder.epochs=3, lstm-autoencoder.rate=0.03, half-space-trees.trees=25,"
+        " half-space-trees.window=60, isolation-forest.trees=20, isolation-forest.sample=256"
+    }
 
     @classmethod
     def of(

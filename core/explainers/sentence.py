@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.contracts import Attribution, Domain, Floats, Panel
+from core.contracts import Attribution, Floats, Panel
+from core.domain import Domain
 
 BAND = 1.2816
 """Standard deviations on either side that hold 80 % of normal days."""

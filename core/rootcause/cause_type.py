@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.contracts import CauseType, Domain
+from core.domain import CauseType, Domain
 
 # Spread, in log units, of how strongly a cause of one type hits (relative to its signature), of a channel that a
 # cause leaves alone, and of one that an unnamed cause moves, as it does every third.

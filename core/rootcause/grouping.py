@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.contracts import Cause, Domain, Graph
+from core.contracts import Cause, Graph
+from core.domain import Domain
 
 APART = np.timedelta64(3, "D")
 """Onsets of one root further apart than this are two incidents."""

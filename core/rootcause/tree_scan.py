@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from core.contracts import Bools, Case, Cause, Domain, Floats, Localizer, Panel, Params, Tags, param
+from core.contracts import Bools, Case, Cause, Floats, Localizer, Panel, Params, Tags, param
+from core.domain import Domain
 from core.domains import DOMAINS
 from core.errors import InvalidInputError
 from core.hierarchy.structure import way

@@ -11,7 +11,7 @@ from datetime import date
 
 import duckdb
 
-from core.contracts import Domain
+from core.domain import Domain
 from core.errors import InvalidInputError
 from data.duck import Cursor, statements
 from data.ingest.batch import Batch, KnownSource, Refusal

@@ -8,7 +8,7 @@ from datetime import date
 
 import pyarrow as pa
 
-from core.contracts import Domain
+from core.domain import Domain
 from data.ingest.batch import EVENTS, Batch, Refusal
 from data.ingest.source import Source
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from core.contracts import Domain
+from core.domain import Domain
 from core.errors import InvalidInputError
 from data.duck import Cursor, rows, statements
 from data.ingest import sheet

@@ -16,7 +16,7 @@ from tempfile import gettempdir
 import duckdb
 import pyarrow as pa
 
-from core.contracts import Domain
+from core.domain import Domain
 from data.duck import Cursor, one, rows, statements
 from data.ingest.batch import EDGES, ENTITIES, Batch, Difference, observations_schema
 from data.ingest.quarantine import PLAIN, Check, Style, checks, refuse

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from threading import Condition
 from typing import Any
 
-from core.contracts import Domain
+from core.domain import Domain
 from core.errors import CancelledError, HeadwaterError, InvalidInputError
 from data.duck import Cursor
 from data.ingest import amazon_v3, calendar, console, profiles, sheet, table

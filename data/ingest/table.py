@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.contracts import Domain
+from core.domain import Domain
 from core.errors import InvalidInputError
 from data.duck import Cursor, rows, statements
 from data.ingest import sheet

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.contracts import Metric
+from core.domain import Metric
 from core.domains.ads import ADS
 from core.errors import ConflictError, NotFoundError, StoreError, UnknownNameError
 from core.features.maturity import fit_maturity

@@ -10,7 +10,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from core.contracts import Domain, OnStep
+from core.contracts import OnStep
+from core.domain import Domain
 from core.domains import DOMAINS
 from core.errors import CancelledError, InvalidInputError, UnknownNameError
 from data import audit_store
