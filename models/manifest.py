@@ -17,7 +17,23 @@ from core.errors import IncompatibleVersionError, PersistenceError
 SCHEMA = 1
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "numba", "safetensors")
+LIBRARIES = (
+    "lightgbm",
+    "numba",
+    "numpy",
+    "prophet",
+    "pyod",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "skops",
+    "statsmodels",
+    "stumpy",
+    "torch",
+    "xgboost",
+)
+ALSO_KNOWN_AS = {"xgboost": "xgboost-cpu"}
+"""The same library under the name of its smaller package."""
 BOUND_FORMATS = {"skops": "scikit-learn", "onnx": "onnxruntime", "ubj": "xgboost"}
 """Formats that only the library's own (major, minor) is sure to read; arrays and text are read by any."""
 
@@ -138,10 +154,12 @@ def check_name(thing: str, value: str) -> str:
 
 
 def _version(library: str) -> str:
-    try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:
-        return ""
+    for package in filter(None, (library, ALSO_KNOWN_AS.get(library))):
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return ""
 
 
 def _minor(version: str) -> list[str]:

@@ -26,7 +26,17 @@ from typing import Any
 import numpy as np
 
 from core import artifact, catalog
-from core.contracts import Algorithm, Detector, Floats, Forecaster, Panel, Periods, State
+from core.contracts import (
+    Algorithm,
+    Classifier,
+    Detector,
+    Floats,
+    Forecaster,
+    OnStep,
+    Panel,
+    Periods,
+    State,
+)
 from core.errors import (
     ChecksumMismatchError,
     InvalidInputError,
@@ -52,6 +62,21 @@ it one rank, and p by up to a factor of two where few scores calibrate."""
 
 _SIGNATURE = re.compile(rb"([0-9a-f]{16}) ([A-Za-z0-9+/]{86}==)\n")
 _DOMAIN = b"headwater/model-version/1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What a check of one version found: `error` names the kind of fault and `message` says it, "" when sound."""
+
+    name: str
+    version: str
+    bytes: int
+    error: str = ""
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.error
 
 
 class Registry:
@@ -284,6 +309,34 @@ class Registry:
 
     # ── upkeep ───────────────────────────────────────────────────────────────────────────────────
 
+    def verify(self, tenant: str, on_step: OnStep | None = None) -> list[Verdict]:
+        """Load every version of a tenant as serving would, and say of each whether it is sound.
+
+        A folder of the registry that no row speaks of is a fault of its own: a crash left it, or somebody
+        put it there; it is never loaded.
+        """
+        rows = self.store.versions(tenant)
+        verdicts = []
+        for done, row in enumerate(rows):
+            if on_step is not None:
+                on_step(f"{row.name} {row.id}", done / len(rows), {})
+            verdicts.append(self._verdict(tenant, row.name, row.id))
+        for folder in sorted(self.root.glob("[a-z0-9]*/*")):
+            if not self._recorded(folder):
+                error = MissingArtifactError.of(
+                    folder.name, "its row", "in the records", None, "The next start sweeps it away."
+                )
+                verdicts.append(_fault(folder.parent.name, folder.name, error))
+        return verdicts
+
+    def _verdict(self, tenant: str, name: str, version: str) -> Verdict:
+        try:
+            self.load(tenant, version)
+            manifest = self.manifest(tenant, version)
+        except PersistenceError as error:
+            return _fault(name, version, error)
+        return Verdict(name, version, sum(artifact.bytes for artifact in manifest.artifacts))
+
     def sweep(self, older_than: timedelta = timedelta(hours=1)) -> list[str]:
         """Remove what a crash left: temporary folders, and version folders that never got their row.
 
@@ -315,6 +368,10 @@ class Registry:
         except PersistenceError:
             return True
         return True
+
+
+def _fault(name: str, version: str, error: PersistenceError) -> Verdict:
+    return Verdict(name, version, 0, type(error).__name__, error.message)
 
 
 def version_id(at: datetime) -> str:
@@ -350,9 +407,10 @@ def _outcome(algorithm: Algorithm, probe: Panel) -> Floats:
         return algorithm.score(probe)
     if isinstance(algorithm, Forecaster):
         return algorithm.forecast(probe, 1)
-    raise InvalidInputError.of(
-        "registry", "the algorithm", "a detector or a forecaster", algorithm.name
-    )
+    if isinstance(algorithm, Classifier):
+        return algorithm.predict_proba(probe)
+    rule = "a detector, a forecaster or a classifier"
+    raise InvalidInputError.of("registry", "the algorithm", rule, algorithm.name)
 
 
 def _pack_probes(probe: Panel, expected: Floats) -> bytes:

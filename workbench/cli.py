@@ -35,12 +35,14 @@ incidents_app = typer.Typer(help="Incidents: alerts that share a root.", no_args
 simulate_app = typer.Typer(
     help="Worlds with known truth, as files a user would have.", no_args_is_help=True
 )
+models_app = typer.Typer(help="Model versions.", no_args_is_help=True)
 tokens_app = typer.Typer(help="Bearer tokens of the API.", no_args_is_help=True)
 for name, group in (
     ("batches", batches_app),
     ("alerts", alerts_app),
     ("incidents", incidents_app),
     ("simulate", simulate_app),
+    ("models", models_app),
     ("tokens", tokens_app),
 ):
     app.add_typer(group, name=name)
@@ -453,6 +455,65 @@ def undo(
         out.print(f"Undid a change of {what}. `undo {event['id']}` brings it back.")
 
     answer(ask(ask_for.Undo(audit_id=audit), tenant), as_json, draw)
+
+
+# ── Models ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@models_app.command("list")
+def models_list(
+    domain: Annotated[str, typer.Option(help="Only this domain")] = "",
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Model versions, newest first."""
+    columns = {
+        "id": "Version",
+        "name": "Algorithm",
+        "domain": "Domain",
+        "aliases": "In use as",
+        "state": "State",
+        "created_at": "Published",
+        "created_by": "By",
+    }
+    rows = ask(ask_for.Models(domain=domain), tenant)
+
+    def draw(value: Mapping[str, Any]) -> None:
+        shown = [{**row, "aliases": ", ".join(row["aliases"]) or "–"} for row in value["models"]]
+        table(shown, columns, "No model yet: headwater detect")
+
+    answer(rows, as_json, draw)
+
+
+@models_app.command("show")
+def models_show(
+    version: Annotated[str, typer.Argument(help="Its id")],
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """One version with its signed manifest."""
+    answer(ask(ask_for.ShowModel(id=version), tenant), as_json, facts)
+
+
+@models_app.command("verify")
+def models_verify(tenant: Tenant = None, as_json: Json = False) -> None:
+    """Check signature, digests, format and probe rows of every version; exit 1 if any is unsound."""
+    columns = {
+        "version": "Version",
+        "name": "Algorithm",
+        "ok": "Sound",
+        "bytes": "Bytes",
+        "error": "Fault",
+        "message": "What is wrong",
+    }
+    report = ask(ask_for.VerifyModels(), tenant, "Verifying")
+    answer(
+        report,
+        as_json,
+        lambda value: table(value["versions"], columns, "No model yet: headwater detect"),
+    )
+    if not report["ok"]:
+        raise typer.Exit(1)
 
 
 # ── Machine ──────────────────────────────────────────────────────────────────────────────────────

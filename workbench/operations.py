@@ -17,7 +17,16 @@ from core.contracts import OnStep
 from core.errors import PermissionDeniedError
 from workbench.context import Context
 from workbench.plain import plain
-from workbench.services import alerts, algorithms, detect, health, incidents, ingest, investigate
+from workbench.services import (
+    alerts,
+    algorithms,
+    detect,
+    health,
+    incidents,
+    ingest,
+    investigate,
+    models,
+)
 
 Severity = Literal["low", "medium", "high", "critical"]
 Status = Literal["open", "acknowledged", "resolved"]
@@ -331,6 +340,35 @@ class Algorithms(Operation):
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return {"algorithms": algorithms.listing()}
+
+
+class Models(Operation):
+    """Model versions, newest first, with the aliases that mean them."""
+
+    path, tag = "/api/models", "models"
+    domain: str = Field("", description="Only versions of this domain")
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return {"models": models.listing(context, caller.tenant, domain=self.domain)}
+
+
+class VerifyModels(Operation):
+    """Load every version as serving would: signature, digests, format, and the scores of its probe rows."""
+
+    method, path, tag = "POST", "/api/models/verify", "models"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return models.verify(context, caller.tenant, on_step=on_step)
+
+
+class ShowModel(Operation):
+    """One version with its signed manifest."""
+
+    path, tag = "/api/models/{id}", "models"
+    id: str
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return models.get(context, caller.tenant, self.id)
 
 
 class Health(Operation):

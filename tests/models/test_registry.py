@@ -456,3 +456,25 @@ def test_a_model_whose_bytes_do_not_score_alike_is_never_published(
             actor="ana",
         )
     assert list(registry.root.iterdir()) == []
+
+
+def test_verify_says_of_each_version_whether_it_is_sound(
+    registry: Registry, published: Publish
+) -> None:
+    sound, changed, lost, forgotten = (published() for _ in range(4))
+    arrays = folder_of(registry, changed) / "arrays.safetensors"
+    arrays.write_bytes(arrays.read_bytes()[:-1])
+    shutil.rmtree(folder_of(registry, lost))
+    shutil.copytree(folder_of(registry, forgotten), folder_of(registry, version_id(NOW)))
+    told: list[str] = []
+    verdicts = registry.verify("acme", lambda stage, *_: told.append(stage))
+    by_version = {verdict.version: verdict for verdict in verdicts}
+    assert by_version[sound].ok
+    assert by_version[sound].bytes > 0
+    assert by_version[changed].error == "ChecksumMismatchError"
+    assert "bytes long" in by_version[changed].message
+    assert by_version[lost].error == "MissingArtifactError"
+    assert [verdict.error for verdict in verdicts[4:]] == ["MissingArtifactError"]
+    assert "its row" in verdicts[4].message
+    assert len(told) == 4
+    assert registry.verify("zoe")[0].message == verdicts[4].message

@@ -268,3 +268,18 @@ def test_a_running_server_answers_as_the_process_itself(
     shown = headwater("alerts", "show", "1", "--json", home=detected).json
     assert shown["alert"]["status"] == "acknowledged"
     assert shown["history"][0]["actor"] == "ana"
+
+
+def test_models_are_listed_shown_and_verified(
+    headwater: Headwater, detected: Path, tmp_path: Path
+) -> None:
+    (listed,) = headwater("models", "list", "--json", home=detected).json["models"]
+    assert listed["aliases"] == ["champion"]
+    shown = headwater("models", "show", listed["id"], "--json", home=detected).json
+    assert shown["manifest"]["algorithm"] == listed["name"] == "ensemble"
+    assert headwater("models", "verify", "--json", home=detected).json["ok"] is True
+    text = next((tmp_path / detected.name / "registry" / "ensemble").glob("*/text.json"))
+    text.write_bytes(text.read_bytes().replace(b"lstm", b"1stm", 1))
+    said = headwater("models", "verify", home=detected)
+    assert said.code == 1
+    assert "ChecksumMismatchError" in said.out
