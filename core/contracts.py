@@ -6,6 +6,7 @@ Everything is found by name, never by position; a score is higher when more anom
 from __future__ import annotations
 
 import dataclasses
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -336,6 +337,8 @@ class Tags:
     min_times    : periods needed to fit
     extra        : pyproject extra that must be installed, "" for none
     modules      : modules that must be importable
+    tolerance    : largest difference of answers after saving, whatever the threads, relative to the larger of
+                   value and 1; 0 = bit for bit
     skip         : {check name: reason} → strict expected failure
     """
 
@@ -348,6 +351,7 @@ class Tags:
     min_times: int = 2
     extra: str = ""
     modules: tuple[str, ...] = ()
+    tolerance: float = 0.0
     skip: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -420,6 +424,9 @@ class Algorithm(ABC):
             )
         if self.tags.needs_labels and labels is None:
             raise InvalidInputError.of(self.name, "labels", "given", None)
+        if labels is not None and np.shape(labels) != panel.values.shape[:2]:
+            rule = f"of shape {panel.values.shape[:2]}, one per entity and period"
+            raise InvalidInputError.of(self.name, "labels", rule, np.shape(labels))
         with lifecycle.operation(self.name, self.model_id, "fit", panel.values.shape[0]):
             state = self._fit(panel, labels, on_step)
         self._state = {"metrics": "\n".join(panel.metrics), **state}
@@ -527,22 +534,47 @@ class Forecaster(Algorithm):
 
 
 class Classifier(Algorithm):
-    """Says which class each entity is in at each time, learned from labelled cells."""
+    """Says which class each entity is in at each time, learned from labelled cells.
+
+    A subclass writes `_learn` in place of `_fit`. Bool labels are the classes "anomaly" and "normal".
+    """
 
     kind = "classifier"
     tags = Tags(needs_labels=True, min_times=1)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes seen in training, in the order of the probabilities."""
-        return tuple(str(self.state["classes"]).split("\n"))
+        """The classes seen in training, sorted: the order of the probabilities."""
+        return tuple(json.loads(str(self.state["classes"])))
 
     @final
     def predict_proba(self, panel: Panel) -> Floats:
         """(n_entity, n_time, n_class) probabilities, each cell summing to 1."""
         self._check_metrics(panel)
+        shape = (*panel.values.shape[:2], len(self.classes))
         with lifecycle.operation(self.name, self.model_id, "predict", len(panel.entities)):
-            return self._predict_proba(self.scorer, panel)
+            shares = self._predict_proba(self.scorer, panel)
+            if shares.shape != shape or not np.allclose(shares.sum(axis=2), 1.0):
+                rule = f"probabilities of shape {shape}, each cell summing to 1"
+                raise PredictionError.of(self.name, "the answer", rule, shares.shape)
+        return shares
+
+    def _fit(self, panel: Panel, labels: Labels | None, on_step: OnStep | None) -> State:
+        known = np.asarray(labels)
+        if known.dtype == bool:
+            known = np.where(known, "anomaly", "normal")
+        classes, codes = np.unique(known.astype(str), return_inverse=True)
+        codes = codes.reshape(known.shape)
+        if classes[:1] == [""]:
+            classes, codes = classes[1:], codes - 1
+        if len(classes) < 2:
+            raise NotEnoughDataError.of(self.name, "classes", "at least 2", len(classes))
+        state = self._learn(panel, codes, on_step)
+        return {"classes": json.dumps(classes.tolist()), **state}
+
+    @abstractmethod
+    def _learn(self, panel: Panel, codes: NDArray[np.intp], on_step: OnStep | None) -> State:
+        """The state, from the index of each cell's class, (n_entity, n_time), −1 where nobody said."""
 
     @abstractmethod
     def _predict_proba(self, scorer: Any, panel: Panel) -> Floats: ...

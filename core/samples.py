@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 from scipy.stats import norm
 
-from core.contracts import Alarm, Case, Graph, Panel, Periods
+from core.contracts import Alarm, Case, Graph, Labels, Panel, Periods
 
 
 def sample(n_entity: int = 24, n_time: int = 42, seed: int = 0) -> Panel:
@@ -32,6 +32,13 @@ def spiked(seed: int = 0) -> Panel:
     values = panel.values.copy()
     values[SPIKE] += 12.0
     return panel.with_values(values)
+
+
+def planted_classes(panel: Panel) -> Labels:
+    """The class of every cell by its first metric alone: "down", "usual" or "up"; blank where it is missing."""
+    first = panel.values[:, :, 0]
+    classes = np.where(first > 0.5, "up", np.where(first < -0.5, "down", "usual"))
+    return np.where(np.isnan(first), "", classes)
 
 
 def planted_case(effect: float = 0.3, alarm: str = "keyword:1.0.0") -> Case:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import pickle
+import pkgutil
 import time
 from dataclasses import dataclass
 
@@ -15,6 +17,7 @@ from core import catalog, checks
 from core.contracts import (
     Blob,
     Cause,
+    Classifier,
     Forecaster,
     Localizer,
     Params,
@@ -23,7 +26,7 @@ from core.contracts import (
     param,
 )
 from core.errors import CancelledError, HeadwaterError, NotEnoughDataError, UnknownNameError
-from core.samples import SPIKE, sample, spiked
+from core.samples import SPIKE, planted_classes, sample, spiked
 
 # ── Sound algorithms: nothing to object to ───────────────────────────────────────────────────────
 
@@ -101,6 +104,30 @@ class SoundForecaster(Forecaster):
         return self._interval(scorer, len(panel.entities), len(panel.periods))
 
 
+class SoundClassifier(Classifier):
+    """The class whose mean is nearest, in standard deviations.
+
+    Good for: seeing what a check objects to. Bad for: everything else.
+    """
+
+    name = "sound-classifier"
+    source = "Made for this test, section 4"
+
+    def _learn(self, panel, codes, on_step):
+        rows = self._rows(panel)
+        return {
+            "means": np.array([rows[codes == code].mean(axis=0) for code in range(codes.max() + 1)])
+        }
+
+    def _predict_proba(self, scorer, panel):
+        far = ((self._rows(panel)[:, :, None] - scorer["means"]) ** 2).sum(axis=3)
+        near = np.exp(far.min(axis=2, keepdims=True) - far)
+        return near / near.sum(axis=2, keepdims=True)
+
+    def _rows(self, panel):
+        return np.nan_to_num(panel.values).clip(-3, 3)
+
+
 class SoundLocalizer(Localizer):
     """The highest anomalous ancestor reached without a break.
 
@@ -127,7 +154,7 @@ class SoundLocalizer(Localizer):
         return Cause(path[0], "unknown", onset, tuple(path), hops, terms, score, confidence)
 
 
-SOUND = (Sound, SoundStream, SoundForecaster, SoundLocalizer)
+SOUND = (Sound, SoundStream, SoundForecaster, SoundClassifier, SoundLocalizer)
 
 
 # ── Broken twins: check name → (the twin, other checks that must then fail too) ──────────────────
@@ -430,6 +457,49 @@ class TooSure(SoundForecaster):
     width = 0.01
 
 
+@breaks("probabilities_shaped")
+class Percent(SoundClassifier):
+    def predict_proba(self, panel):
+        return 100 * super().predict_proba(panel)
+
+
+@breaks("classes_sorted")
+class ByAppearance(SoundClassifier):
+    @property
+    def classes(self):
+        return super().classes[::-1]
+
+    def _predict_proba(self, scorer, panel):
+        return super()._predict_proba(scorer, panel)[:, :, ::-1]
+
+
+@breaks("rule_learned")
+class HardlyKnows(SoundClassifier):
+    def _rows(self, panel):
+        return super()._rows(panel)[:, :, 1:]
+
+
+@breaks("labels_needed")
+class Guesses(SoundClassifier):
+    def fit(self, panel, labels=None, on_step=None):
+        if labels is None or labels.shape != panel.values.shape[:2]:
+            labels = planted_classes(panel)
+        return super().fit(panel, labels, on_step)
+
+
+@breaks("one_class_refused")
+class NeverInDoubt(SoundClassifier):
+    def _fit(self, panel, labels, on_step):
+        lone = len(np.unique(labels)) == 1
+        return super()._fit(panel, planted_classes(panel) if lone else labels, on_step)
+
+
+@breaks("unlabelled_ignored")
+class FillsBlanks(SoundClassifier):
+    def _learn(self, panel, codes, on_step):
+        return super()._learn(panel, np.where(codes < 0, 0, codes), on_step)
+
+
 @breaks("root_first")
 class BlamesTheAlarm(SoundLocalizer):
     def _find(self, scorer, case):
@@ -480,13 +550,16 @@ def test_a_broken_algorithm_fails_its_own_check_and_no_other(check):
     assert failures(twin) == {check, *also}
 
 
+CHECKS = {
+    name.removeprefix("check_"): check
+    for module in pkgutil.iter_modules(checks.__path__, "core.checks.")
+    for name, check in inspect.getmembers(importlib.import_module(module.name), inspect.isfunction)
+    if name.startswith("check_")
+}
+
+
 def test_every_check_has_its_broken_twin():
-    written = {
-        name.removeprefix("check_")
-        for name, _ in inspect.getmembers(checks, inspect.isfunction)
-        if name.startswith("check_")
-    }
-    assert set(BROKEN) == written
+    assert set(BROKEN) == set(CHECKS)
 
 
 def test_every_check_is_called_for_by_some_kind_or_tag():
@@ -495,7 +568,7 @@ def test_every_check_is_called_for_by_some_kind_or_tag():
 
 def test_every_check_states_its_rule_in_one_line_and_stays_short():
     for name in BROKEN:
-        check = getattr(checks, f"check_{name}")
+        check = CHECKS[name]
         assert check.__doc__
         assert "\n" not in check.__doc__
         assert len(inspect.getsource(check).splitlines()) <= 20
@@ -513,7 +586,7 @@ def test_the_suite_did_not_go_silent():
         )
         for kind in set(kinds)
     }
-    least = {"detector": 30, "ensemble": 30, "forecaster": 28, "localizer": 11}
+    least = {"detector": 30, "ensemble": 30, "forecaster": 28, "classifier": 30, "localizer": 11}
     assert all(counts[kind] >= least[kind] for kind in counts), counts
 
 
