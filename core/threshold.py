@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.contracts import Bools, Floats, State
 from core.errors import InvalidInputError, NotEnoughDataError
@@ -74,9 +73,7 @@ class Threshold:
         start = n - max(int(TAIL * n), LEAST_TAIL)
         tail = np.zeros(4)
         if start > LEAST_TAIL and values[-1] > values[start]:
-            tail = np.array(
-                [values[start], p[start], *_pareto(values[start + 1 :] - values[start])]
-            )
+            tail = np.array([values[start], p[start], *pareto(values[start + 1 :] - values[start])])
         body = np.unique(np.linspace(0, max(start, 0), min(KEPT, max(start, 0) + 1)).astype(int))
         kept = np.concatenate([body, np.arange(max(start, 0) + 1, n)])
         return cls(values[kept], np.append(p[kept], 1.0 / (n + 1.0)), tail, float(alpha))
@@ -87,9 +84,8 @@ class Threshold:
         p = self.p[np.searchsorted(self.scores, scores, side="left")]
         start, p_start, scale, shape = self.tail
         if scale > 0:
-            excess = np.maximum(scores - start, 0.0) / scale
-            survival = np.exp(-excess) if shape < 1e-6 else (1.0 + shape * excess) ** (-1.0 / shape)
-            p = np.where(scores > start, np.maximum(p_start * survival, 1e-300), p)
+            beyond = survival(np.maximum(scores - start, 0.0) / scale, shape)
+            p = np.where(scores > start, np.maximum(p_start * beyond, 1e-300), p)
         return np.asarray(p)
 
     @property
@@ -122,12 +118,19 @@ class Threshold:
         return cls(scores, p, tail, float(state["alpha"]))
 
 
-def _pareto(excess: NDArray[np.float64]) -> tuple[float, float]:
-    """Scale and shape of a generalised Pareto distribution by probability-weighted moments."""
+def pareto(excess: Floats) -> tuple[float, float]:
+    """Scale and shape of a generalised Pareto distribution by probability-weighted moments.
+
+    excess : ascending, above 0
+    """
     n = len(excess)
-    ranked = np.sort(excess)
-    mean = float(ranked.mean())
+    mean = float(excess.mean())
     # a1 = E[X (1 − F)], plotting position (i − 0.35) / n (Hosking & Wallis 1987, equation 4)
-    a1 = float((ranked * (1.0 - (np.arange(1, n + 1) - 0.35) / n)).mean())
-    shape = float(np.clip(2.0 - mean / max(mean - 2.0 * a1, 1e-12), 0.0, 0.5))
+    a1 = float((excess * (1.0 - (np.arange(1, n + 1) - 0.35) / n)).mean())
+    shape = min(max(2.0 - mean / max(mean - 2.0 * a1, 1e-12), 0.0), 0.5)
     return mean * (1.0 - shape), shape
+
+
+def survival(excess: Any, shape: float) -> Any:
+    """How seldom a generalised Pareto variable exceeds `excess`, a number or an array, in scales."""
+    return np.exp(-excess) if shape < 1e-6 else (1.0 + shape * excess) ** (-1.0 / shape)
