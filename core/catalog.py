@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.contracts import Algorithm
-from core.errors import MissingExtraError, UnknownNameError
+from core.errors import MissingExtraError, UnknownNameError, install
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,11 @@ ENTRIES = (
     Entry("isolation-forest", "core.detectors.isolation_forest:IsolationForest"),
     Entry("half-space-trees", "core.detectors.half_space_trees:HalfSpaceTrees"),
     Entry("lstm-autoencoder", "core.detectors.lstm_autoencoder:LstmAutoencoder"),
+    Entry("pca", "core.detectors.components:PrincipalComponents"),
     Entry("seasonal-naive-residual", "core.detectors.forecast_residual:SeasonalNaiveResidual"),
     Entry("seasonal-naive", "core.forecasters.seasonal_naive:SeasonalNaive"),
+    Entry("lightgbm", "core.forecasters.boosted:LightGbm"),
+    Entry("xgboost", "core.forecasters.boosted:XgBoost"),
     Entry("ensemble", "core.ensembles.calibrated:CalibratedEnsemble"),
     Entry("vote-50-30-20", "core.ensembles.calibrated:Vote503020"),
     Entry("bfs-temporal", "core.rootcause.bfs_temporal:BfsTemporal"),
@@ -57,7 +60,7 @@ def make(name: str, **params: Any) -> Any:
     if not installed(algorithm):
         modules = ", ".join(algorithm.tags.modules)
         rule = f"installed with {modules}"
-        raise MissingExtraError.of("catalog", name, rule, "no such module", _install(algorithm))
+        raise MissingExtraError.of("catalog", name, rule, "no such module", install(algorithm.tags.extra))
     return algorithm(algorithm.Params.of(params))
 
 
@@ -82,7 +85,7 @@ def describe() -> list[dict[str, Any]]:
             "kind": algorithm.kind,
             "installed": installed(algorithm),
             "extra": algorithm.tags.extra,
-            "install": _install(algorithm),
+            "install": install(algorithm.tags.extra),
             "source": algorithm.source,
             "summary": (inspect.getdoc(algorithm) or "").partition("\n")[0],
             "params": [
@@ -136,14 +139,6 @@ def _param_line(spec: dict[str, Any]) -> str:
     allowed = ", ".join(f"`{choice}`" for choice in spec["choices"]) or f"{low} … {high}"
     unit = f" {spec['unit']}" if spec["unit"] else ""
     return f"| `{spec['name']}` | `{spec['default']}` | {allowed}{unit} | {spec['help']} |"
-
-
-def _install(algorithm: type[Algorithm]) -> str:
-    return (
-        f'pip install -e ".[{algorithm.tags.extra}]"'
-        if algorithm.tags.extra
-        else "pip install -e ."
-    )
 
 
 if __name__ == "__main__":
