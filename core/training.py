@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from core.contracts import OnStep
+from core.contracts import OnStep, State
 from core.errors import CancelledError, TrainingError
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 CHUNK = 1_024
 """Rows at once where no gradient is kept: enough to fill a core, few enough to stay in its cache."""
+Net = TypeVar("Net", bound="torch.nn.Module")
+
+PREFIX = "net."
+"""What the roles of weights in a state begin with."""
 CLIP = 1.0
 """Norm above which a gradient is cut; recurrent nets need it (Pascanu, Mikolov & Bengio 2013)."""
 
@@ -147,6 +152,45 @@ def mean_loss(model: torch.nn.Module, loss: Loss, tensors: Tensors) -> float:
             loss(model, *batch).item() * len(batch[0]) for batch in _batches(tensors, CHUNK)
         )
     return total / len(tensors[0])
+
+
+def blank(layers: Callable[[], Net]) -> Net:
+    """What `layers` makes, without values: nothing is drawn from torch's global random state."""
+    import torch
+
+    with torch.device("meta"):
+        net = layers()
+    return net.to_empty(device="cpu")
+
+
+def initialise(net: torch.nn.Module, bound: float, seed: int) -> None:
+    """Weights uniform in ±`bound`, from `seed` alone."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weights in net.parameters():
+            weights.uniform_(-bound, bound, generator=generator)
+
+
+def to_state(net: torch.nn.Module) -> dict[str, NDArray[Any]]:
+    """The weights as arrays, by role."""
+    return {PREFIX + name: value.numpy() for name, value in net.state_dict().items()}
+
+
+def from_state(net: torch.nn.Module, state: State) -> None:
+    """Fill `net` with the weights that `to_state` gave and make it ready to answer."""
+    import torch
+
+    # copies: a loaded array is read-only, and torch would write through it
+    net.load_state_dict(
+        {
+            role.removeprefix(PREFIX): torch.tensor(np.array(value))
+            for role, value in state.items()
+            if role.startswith(PREFIX)
+        }
+    )
+    net.eval().requires_grad_(False)
 
 
 def _batches(

@@ -14,7 +14,17 @@ from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State
 from core.errors import NotEnoughDataError
 from core.features.scaling import Scale
 from core.features.windows import windows
-from core.training import CHUNK, Schedule, one_thread, side_by_side, train
+from core.training import (
+    CHUNK,
+    Schedule,
+    blank,
+    from_state,
+    initialise,
+    one_thread,
+    side_by_side,
+    to_state,
+    train,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +39,6 @@ FADE = 0.75
 """Weight of a day over that of the next: today leads, yesterday counts, a week ago hardly does."""
 VALIDATION = 0.2
 """Latest share of the periods, held back for early stopping."""
-PREFIX = "net."
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,8 @@ class LstmAutoencoder(Detector):
             parts.append((_tensor(values[at]), _tensor(known), _tensor(rng.random(known.shape))))
 
         net = _net(len(panel.metrics), self.params.hidden, self.params.latent)
-        _initialise(net, self.params.hidden, self.params.seed)
+        # torch's own rule for recurrent layers
+        initialise(net, self.params.hidden**-0.5, self.params.seed)
         schedule = Schedule(
             self.params.epochs,
             self.params.batch,
@@ -112,23 +122,13 @@ class LstmAutoencoder(Detector):
         )
         with one_thread():
             history = train(net, _loss, parts[0], parts[1], schedule, on_step)
-        weights = {PREFIX + name: value.numpy() for name, value in net.state_dict().items()}
-        return {**scale.state, **weights, "history": json.dumps(asdict(history))}
+        return {**scale.state, **to_state(net), "history": json.dumps(asdict(history))}
 
     def _open(self, state: State) -> tuple[Scale, torch.nn.ModuleDict]:
-        import torch
-
         scale = Scale.of(state)
         net = _net(len(scale.centre), self.params.hidden, self.params.latent)
-        # copies: a loaded array is read-only, and torch would write through it
-        net.load_state_dict(
-            {
-                role.removeprefix(PREFIX): torch.tensor(np.array(value))
-                for role, value in state.items()
-                if role.startswith(PREFIX)
-            }
-        )
-        return scale, net.eval().requires_grad_(False)
+        from_state(net, state)
+        return scale, net
 
     def _score(self, scorer: Any, panel: Panel) -> Floats:
         return self._score_last(scorer, panel, len(panel.periods))
@@ -209,27 +209,19 @@ def _rebuild(net: torch.nn.ModuleDict, values: torch.Tensor, shown: torch.Tensor
 
 
 def _net(n_metric: int, hidden: int, latent: int) -> torch.nn.ModuleDict:
-    """The layers without values: nothing is drawn from torch's global random state."""
-    from torch import device, nn
+    from torch import nn
 
-    with device("meta"):
-        layers = {
-            "encoder": nn.LSTM(2 * n_metric, hidden, batch_first=True),
-            "squeeze": nn.Linear(hidden, latent),
-            "decoder": nn.LSTM(latent, hidden, batch_first=True),
-            "output": nn.Linear(hidden, n_metric),
-        }
-    return nn.ModuleDict(layers).to_empty(device="cpu")
+    def layers() -> nn.ModuleDict:
+        return nn.ModuleDict(
+            {
+                "encoder": nn.LSTM(2 * n_metric, hidden, batch_first=True),
+                "squeeze": nn.Linear(hidden, latent),
+                "decoder": nn.LSTM(latent, hidden, batch_first=True),
+                "output": nn.Linear(hidden, n_metric),
+            }
+        )
 
-
-def _initialise(net: torch.nn.ModuleDict, hidden: int, seed: int) -> None:
-    """Uniform in ±1/√hidden, torch's own rule for recurrent layers, from `seed` alone."""
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for weights in net.parameters():
-            weights.uniform_(-(hidden**-0.5), hidden**-0.5, generator=generator)
+    return blank(layers)
 
 
 def _tensor(values: NDArray[Any]) -> torch.Tensor:
