@@ -13,6 +13,22 @@ CEILING = 1e6
 """Half-widths beyond which a value is simply not forecast at all."""
 
 
+def residuals(forecaster: Forecaster, panel: Panel) -> Floats:
+    """(n_entity, n_time) |x − middle| / half-width of the worst metric, on the side where x lies.
+
+    Each period is forecast one step ahead; NaN where nothing was forecast or observed.
+    """
+    low, middle, high = np.moveaxis(forecaster.predict(panel), -1, 0)
+    distance = panel.values - middle
+    half = np.where(distance < 0, middle - low, high - middle)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.abs(distance) / half
+    # 0 / 0 is a flat series forecast exactly
+    ratio = np.where(distance == 0, 0.0, np.minimum(ratio, CEILING))
+    worst = np.where(np.isnan(ratio), -np.inf, ratio).max(axis=-1)
+    return np.where(np.isneginf(worst), np.nan, worst)
+
+
 def residual_detector(forecaster: type[Forecaster]) -> type[Detector]:
     """The detector `<forecaster>-residual` with the forecaster's own parameters and state.
 
@@ -33,12 +49,7 @@ def residual_detector(forecaster: type[Forecaster]) -> type[Detector]:
             return forecaster(self.params, state=state)
 
         def _score(self, scorer: Any, panel: Panel) -> Floats:
-            low, middle, high = np.moveaxis(scorer.predict(panel), -1, 0)
-            distance = panel.values - middle
-            half = np.where(distance < 0, middle - low, high - middle)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.abs(distance) / half
-            return np.asarray(np.nan_to_num(ratio, posinf=CEILING).clip(max=CEILING).max(axis=-1))
+            return np.nan_to_num(residuals(scorer, panel))
 
     Residual.__name__ = Residual.__qualname__ = f"{forecaster.__name__}Residual"
     Residual.__doc__ = f"""Distance from the forecast of `{forecaster.name}`, in half-widths of its interval.
