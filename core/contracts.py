@@ -9,9 +9,11 @@ import dataclasses
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self, final
+from uuid import uuid4
 
 import networkx as nx
 import numpy as np
@@ -390,8 +392,9 @@ class Algorithm(ABC):
 
     def __init__(self, params: Any = None, *, state: State | None = None) -> None:
         self.params: Any = self.Params() if params is None else params
-        self.model_id = ""
+        self.model_id = uuid4().hex
         self._state = state
+        self._status = "trained" if self.fitted else "new"
         if not isinstance(self.params, self.Params):
             rule = f"a {self.Params.__name__}"
             raise InvalidInputError.of(self.name, "params", rule, type(self.params).__name__)
@@ -399,6 +402,11 @@ class Algorithm(ABC):
     @property
     def fitted(self) -> bool:
         return self._state is not None or not self.tags.trained
+
+    @property
+    def status(self) -> str:
+        """ "new", "training", "trained" or "failed"; after a failed fit nothing of it is left."""
+        return self._status
 
     @property
     def state(self) -> State:
@@ -418,19 +426,17 @@ class Algorithm(ABC):
         self, panel: Panel, labels: Labels | None = None, on_step: OnStep | None = None
     ) -> Self:
         """Learn from a panel; `labels` say what is known of its cells. Returns self."""
-        if len(panel.periods) < self.tags.min_times:
-            raise NotEnoughDataError.of(
-                self.name, "periods", f"at least {self.tags.min_times}", len(panel.periods)
-            )
-        if self.tags.needs_labels and labels is None:
-            raise InvalidInputError.of(self.name, "labels", "given", None)
-        if labels is not None and np.shape(labels) != panel.values.shape[:2]:
-            rule = f"of shape {panel.values.shape[:2]}, one per entity and period"
-            raise InvalidInputError.of(self.name, "labels", rule, np.shape(labels))
-        with lifecycle.operation(self.name, self.model_id, "fit", panel.values.shape[0]):
-            state = self._fit(panel, labels, on_step)
-        self._state = {"metrics": "\n".join(panel.metrics), **state}
+        self._state, self._status = None, "training"
         self.__dict__.pop("scorer", None)
+        try:
+            with self._operation("fit", panel):
+                self._check_teachable(panel, labels)
+                state = self._fit(panel, labels, on_step)
+        except BaseException:
+            self._status = "failed"
+            raise
+        self._state = {"metrics": "\n".join(panel.metrics), **state}
+        self._status = "trained"
         return self
 
     @cached_property
@@ -445,6 +451,24 @@ class Algorithm(ABC):
     def _open(self, state: State) -> Any:
         """Turn the state into what scoring needs."""
         return state
+
+    def _operation(self, operation: str, panel: Panel) -> AbstractContextManager[None]:
+        """Listeners hear of the block, and its errors say where they happened."""
+        entities, times = panel.values.shape[:2]
+        return lifecycle.operation(
+            self.name, self.model_id, operation, entities, times, self.tags.extra
+        )
+
+    def _check_teachable(self, panel: Panel, labels: Labels | None) -> None:
+        if len(panel.periods) < self.tags.min_times:
+            raise NotEnoughDataError.of(
+                self.name, "periods", f"at least {self.tags.min_times}", len(panel.periods)
+            )
+        if self.tags.needs_labels and labels is None:
+            raise InvalidInputError.of(self.name, "labels", "given", None)
+        if labels is not None and np.shape(labels) != panel.values.shape[:2]:
+            rule = f"of shape {panel.values.shape[:2]}, one per entity and period"
+            raise InvalidInputError.of(self.name, "labels", rule, np.shape(labels))
 
     def _check_metrics(self, panel: Panel) -> None:
         known = str(self.state.get("metrics", "")).split("\n")
@@ -462,11 +486,11 @@ class Detector(Algorithm):
     def score(self, panel: Panel, last: int | None = None) -> Floats:
         """(n_entity, n_time) float64, finite; only the newest `last` columns of it where that is given."""
         n_time = len(panel.periods)
-        if last is not None and not 1 <= last <= n_time:
-            raise InvalidInputError.of(self.name, "last", f"in [1, {n_time}]", last)
         shape = (len(panel.entities), n_time if last is None else last)
-        self._check_metrics(panel)
-        with lifecycle.operation(self.name, self.model_id, "score", len(panel.entities)):
+        with self._operation("score", panel):
+            if last is not None and not 1 <= last <= n_time:
+                raise InvalidInputError.of(self.name, "last", f"in [1, {n_time}]", last)
+            self._check_metrics(panel)
             if last is None:
                 scores = self._score(self.scorer, panel)
             else:
@@ -510,10 +534,10 @@ class Forecaster(Algorithm):
     @final
     def forecast(self, panel: Panel, horizon: int) -> Floats:
         """(n_entity, horizon, n_metric, 3): low, middle, high, in the panel's units."""
-        if horizon < 1:
-            raise InvalidInputError.of(self.name, "horizon", "at least 1 period", horizon)
-        self._check_metrics(panel)
-        with lifecycle.operation(self.name, self.model_id, "forecast", len(panel.entities)):
+        with self._operation("forecast", panel):
+            if horizon < 1:
+                raise InvalidInputError.of(self.name, "horizon", "at least 1 period", horizon)
+            self._check_metrics(panel)
             return self._forecast(self.scorer, panel, horizon)
 
     @final
@@ -522,8 +546,8 @@ class Forecaster(Algorithm):
 
         NaN where too little came before.
         """
-        self._check_metrics(panel)
-        with lifecycle.operation(self.name, self.model_id, "forecast", len(panel.entities)):
+        with self._operation("predict", panel):
+            self._check_metrics(panel)
             return self._predict(self.scorer, panel)
 
     @abstractmethod
@@ -550,9 +574,9 @@ class Classifier(Algorithm):
     @final
     def predict_proba(self, panel: Panel) -> Floats:
         """(n_entity, n_time, n_class) probabilities, each cell summing to 1."""
-        self._check_metrics(panel)
-        shape = (*panel.values.shape[:2], len(self.classes))
-        with lifecycle.operation(self.name, self.model_id, "predict", len(panel.entities)):
+        with self._operation("classify", panel):
+            self._check_metrics(panel)
+            shape = (*panel.values.shape[:2], len(self.classes))
             shares = self._predict_proba(self.scorer, panel)
             if shares.shape != shape or not np.allclose(shares.sum(axis=2), 1.0):
                 rule = f"probabilities of shape {shape}, each cell summing to 1"
@@ -589,13 +613,13 @@ class Localizer(Algorithm):
     @final
     def find(self, case: Case) -> list[Cause]:
         """Candidates, best first; an empty list says that no cause was found."""
-        if case.alarm.node not in case.graph.net:
-            raise UnknownNameError.of(
-                self.name, "the alarm's node", "in the graph", case.alarm.node
-            )
-        with lifecycle.operation(
-            self.name, self.model_id, "find", case.graph.net.number_of_nodes()
-        ):
+        nodes = case.graph.net.number_of_nodes()
+        times = 1 if case.panel is None else len(case.panel.periods)
+        with lifecycle.operation(self.name, self.model_id, "find", nodes, times, self.tags.extra):
+            if case.alarm.node not in case.graph.net:
+                raise UnknownNameError.of(
+                    self.name, "the alarm's node", "in the graph", case.alarm.node
+                )
             causes = self._find(self.scorer, case)
         return sorted(causes, key=lambda cause: (-cause.score, cause.hops, cause.node))
 

@@ -8,7 +8,9 @@ from typing import Any, Self
 class HeadwaterError(Exception):
     """An error a person can act on: who refused, which thing, the rule, the value, the cure.
 
-    `context` holds the same facts as fields, for the API, the log and the page.
+    `context` holds the same facts as fields, for the API, the log and the page: who, thing, needed (the
+    rule), got (the value); from inside an algorithm also model_id, operation, entities, times, samples, and the
+    dependency, the library in which it broke or that is missing.
     """
 
     def __init__(self, message: str, *, hint: str = "", **context: Any) -> None:
@@ -23,7 +25,7 @@ class HeadwaterError(Exception):
     ) -> Self:
         """Build `{who}: {thing} must be {rule}. Got {value!r}.` with an optional hint."""
         message = f"{who}: {thing} must be {rule}. Got {_shown(value)}."
-        return cls(message, hint=hint, who=who, thing=thing, rule=rule, value=value, **context)
+        return cls(message, hint=hint, who=who, thing=thing, needed=rule, got=value, **context)
 
 
 class InvalidInputError(HeadwaterError):
@@ -96,6 +98,11 @@ class IncompatibleVersionError(PersistenceError):
 
 class SelfTestError(PersistenceError):
     """A loaded model does not reproduce the scores of its own probe rows."""
+
+
+def install(extra: str) -> str:
+    """The command that installs an extra of pyproject, or the base where it is ""."""
+    return f'pip install -e ".[{extra}]"' if extra else "pip install -e ."
 
 
 def _shown(value: Any) -> str:

@@ -1,10 +1,12 @@
-"""Lifecycle events: who learned or scored what, when, how long, and whether it failed.
+"""Lifecycle events: who learned or was asked what, on how much data, when, how long, and whether it failed.
 
-A listener that raises is logged and never harms the run.
+Every operation of every algorithm runs in `operation`. A listener that raises is logged and never harms the
+run; a foreign error becomes one of ours, with the cause chained.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -12,21 +14,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from core.errors import HeadwaterError, MissingExtraError, PredictionError, TrainingError, install
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Event:
-    """One moment of one operation: phase "before" or "after"; `seconds` and `error` only after."""
+    """One moment of one operation: phase "before" or "after"; `seconds` and `error` only after.
+
+    operation : fit, score, forecast, predict, classify, find or explain
+    """
 
     algorithm: str
     model_id: str
     operation: str
     phase: str
     at: datetime
-    samples: int
+    entities: int
+    times: int
     seconds: float | None = None
     error: str = ""
+
+    @property
+    def samples(self) -> int:
+        """Cells of the panel: one per entity and period."""
+        return self.entities * self.times
 
 
 Listener = Callable[[Event], None]
@@ -44,19 +57,77 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 @contextmanager
-def operation(algorithm: str, model_id: str, name: str, samples: int) -> Iterator[None]:
-    """Emit before and after events around a block; its error passes through."""
-    _emit(Event(algorithm, model_id, name, "before", datetime.now(UTC), samples))
+def operation(
+    algorithm: str, model_id: str, name: str, entities: int, times: int, extra: str = ""
+) -> Iterator[None]:
+    """Emit before and after events around a block and say of its error where it happened.
+
+    extra : of pyproject, named to whoever lacks a library that the block imports
+
+    A HeadwaterError passes through; another Exception leaves as TrainingError from a fit, else as
+    PredictionError, and a module that is not there as MissingExtraError.
+    """
+    begun = Event(algorithm, model_id, name, "before", datetime.now(UTC), entities, times)
+    _emit(begun)
     started = time.perf_counter()
     error = ""
     try:
-        yield
+        try:
+            yield
+        except HeadwaterError as ours:
+            ours.context = _place(begun) | ours.context
+            raise
+        except Exception as foreign:
+            raise _typed(begun, foreign, extra) from foreign
     except BaseException as raised:
         error = f"{type(raised).__name__}: {raised}"
         raise
     finally:
         seconds = time.perf_counter() - started
-        _emit(Event(algorithm, model_id, name, "after", datetime.now(UTC), samples, seconds, error))
+        ended = dataclasses.replace(
+            begun, phase="after", at=datetime.now(UTC), seconds=seconds, error=error
+        )
+        _emit(ended)
+
+
+def _place(event: Event) -> dict[str, object]:
+    names = ("model_id", "operation", "entities", "times", "samples")
+    return {name: getattr(event, name) for name in names}
+
+
+def _typed(event: Event, foreign: Exception, extra: str) -> HeadwaterError:
+    """A foreign error as one of ours: what was under way, on how much data, and in which library it broke."""
+    if isinstance(foreign, ModuleNotFoundError):
+        missing = str(foreign.name)
+        return MissingExtraError.of(
+            event.algorithm,
+            f"the library {missing}",
+            "installed",
+            "no such module",
+            install(extra),
+            dependency=missing,
+            **_place(event),
+        )
+    kind = TrainingError if event.operation == "fit" else PredictionError
+    return kind.of(
+        event.algorithm,
+        f"every step of its {event.operation} on {event.entities} × {event.times} cells",
+        "free of errors",
+        f"{type(foreign).__name__}: {foreign}",
+        "Take fewer entities or periods at a time."
+        if isinstance(foreign, MemoryError)
+        else "The cause stands below in the log; look for infinite or constant values in the data.",
+        dependency=_library(foreign),
+        **_place(event),
+    )
+
+
+def _library(error: Exception) -> str:
+    """The package in which an error was raised, e.g. "sklearn"."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return str(trace.tb_frame.f_globals["__name__"]).partition(".")[0] if trace else ""
 
 
 def _emit(event: Event) -> None:

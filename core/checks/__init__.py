@@ -18,7 +18,9 @@ from core.checks.learning import LEARNING, check_other_seed
 from core.checks.panels import PANELS, check_no_peek
 from core.checks.saving import SAVING
 from core.checks.scores import SCORES, check_stream_is_batch
-from core.checks.subject import Check, Subject
+from core.checks.subject import Check, Subject, answer, fitted, learn, make, question
+
+__all__ = ["Check", "Subject", "answer", "fitted", "learn", "make", "question", "yield_checks"]
 
 KINDS: dict[str, tuple[Check, ...]] = {
     "detector": (*PANELS, *SCORES),

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from core import lifecycle
 from core.contracts import (
     Bools,
     Detector,
@@ -167,13 +166,13 @@ class CalibratedEnsemble(Detector):
         last : judge only the newest `last` periods, from a panel of any length; those before are 1.
                The parts look back 14 periods further, as they did when they were calibrated.
         """
-        self._check_metrics(panel)
-        votes: Votes = self.scorer
-        n_time = len(panel.periods)
-        start = 0 if last is None else max(0, n_time - last)
-        part_p = np.ones((len(votes.members), len(panel.entities), n_time))
-        late = panel.select(times=slice(max(0, start - CONTEXT), None))
-        with lifecycle.operation(self.name, self.model_id, "score", len(panel.entities)):
+        with self._operation("score", panel):
+            self._check_metrics(panel)
+            votes: Votes = self.scorer
+            n_time = len(panel.periods)
+            start = 0 if last is None else max(0, n_time - last)
+            part_p = np.ones((len(votes.members), len(panel.entities), n_time))
+            late = panel.select(times=slice(max(0, start - CONTEXT), None))
             part_p[:, :, start:] = votes.part_p(late, n_time - start)
         return votes.p(part_p), dict(zip(votes.members, part_p, strict=True))
 
