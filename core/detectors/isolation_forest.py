@@ -133,7 +133,7 @@ def flatten(forest: Any) -> dict[str, NDArray[Any]]:
     )
     feature = np.concatenate([np.where(tree.children_left < 0, -1, tree.feature) for tree in trees])
     samples = np.concatenate([tree.n_node_samples for tree in trees])
-    depth = np.concatenate([_levels(tree) for tree in trees]) + _mean_path(samples)
+    depth = np.concatenate([_levels(tree) for tree in trees]) + mean_path(samples)
     return {
         "feature": feature.astype(np.int32),
         "threshold": np.concatenate([tree.threshold for tree in trees]),
@@ -141,7 +141,7 @@ def flatten(forest: Any) -> dict[str, NDArray[Any]]:
         "right": right.astype(np.int32),
         "depth": np.where(feature < 0, depth, 0.0),
         "roots": roots.astype(np.int32),
-        "unit": _mean_path(np.array([forest.max_samples_])) * len(trees),
+        "unit": mean_path(np.array([forest.max_samples_])) * len(trees),
     }
 
 
@@ -154,7 +154,7 @@ def _levels(tree: Any) -> Floats:
     return level
 
 
-def _mean_path(samples: NDArray[Any]) -> Floats:
+def mean_path(samples: NDArray[Any]) -> Floats:
     """Mean depth of an unsuccessful search among `samples` points (Liu et al., equation 1)."""
     n = np.asarray(samples, dtype=np.float64)
     many = 2.0 * (np.log(np.maximum(n - 1.0, 1.0)) + np.euler_gamma) - 2.0 * (n - 1.0) / np.maximum(

@@ -15,8 +15,8 @@ from core.features.period import period
 from core.features.scaling import Scale
 from core.features.windows import windows
 
-CELLS = 4_000_000
-"""Numbers in the rows that are judged at once: 32 MB."""
+CELLS, ROWS = 4_000_000, 4_096
+"""Numbers, and rows, that are judged at once: 32 MB, and as much again for what is compared with them."""
 SHARE = 4
 """A window that is chosen automatically takes at most one part in so many of the periods."""
 
@@ -102,7 +102,7 @@ class RowDetector(Detector):
             ends = np.clip(ends + (length - 1) // 2, min(length, n_time) - 1, n_time - 1)
         asked = np.arange(ends[0], ends[-1] + 1)
         at = np.column_stack([np.repeat(np.arange(n_entity), len(asked)), np.tile(asked, n_entity)])
-        step = max(1, CELLS // (length * values.shape[-1]))
+        step = min(ROWS, max(1, CELLS // (length * values.shape[-1])))
         parts = [
             self._judge(learned, _rows(values, padded, at[start : start + step]))
             for start in range(0, len(at), step)

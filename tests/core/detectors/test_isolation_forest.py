@@ -9,7 +9,7 @@ from core.detectors.isolation_forest import (
     IsolationForest,
     IsolationForestParams,
     Trees,
-    _mean_path,
+    mean_path,
     day_features,
     drawn,
     flatten,
@@ -26,9 +26,9 @@ def test_flat_trees_score_as_scikit_learn_does(rows, subsample):
     assert np.abs(flat + forest.score_samples(data)).max() < 1e-12
 
 
-def test_mean_path_is_that_of_the_paper():
+def testmean_path_is_that_of_the_paper():
     # c(2) = 1; c(256) = 2(ln 255 + 0.5772156649) − 2·255/256
-    assert _mean_path(np.array([1, 2, 256])) == pytest.approx([0.0, 1.0, 10.244770920116851])
+    assert mean_path(np.array([1, 2, 256])) == pytest.approx([0.0, 1.0, 10.244770920116851])
 
 
 def test_one_row_scores_as_it_does_among_many():
@@ -90,7 +90,7 @@ def test_the_trees_draw_from_at_most_the_pool():
     panel = sample()
     few = IsolationForest(IsolationForestParams(trees=5, pool=64, sample=256)).fit(panel)
     # 64 rows in the pool: c(64) per tree
-    assert few.state["unit"] == pytest.approx(5 * _mean_path(np.array([64])))
+    assert few.state["unit"] == pytest.approx(5 * mean_path(np.array([64])))
 
 
 def test_the_newest_days_are_judged_as_they_are_among_all():

@@ -1,0 +1,145 @@
+"""Detectors that look at each column by itself and add up how rare its value is: ECOD, COPOD, HBOS."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.contracts import Floats, State, param
+from core.detectors.rows import RowDetector, RowParams
+
+# ── Empirical tails ──────────────────────────────────────────────────────────────────────────────
+
+
+class TailDetector(RowDetector):
+    """Base of the detectors that add up tail probabilities of the columns.
+
+    The share of learned values at or below a value, and at or above it, each value counting itself once;
+    minus their logarithms are the left and the right tail. PyOD counts the rows of a call among the learned
+    ones, so that a row scores by its company; here it scores alone, and equal to PyOD on the rows learned.
+    """
+
+    @abstractmethod
+    def _combine(self, left: Floats, right: Floats, skewed: Floats) -> Floats:
+        """One number per cell; `skewed` is the tail on the long side of the column."""
+
+    def _learn(self, rows: Floats) -> State:
+        return {
+            "columns": np.ascontiguousarray(np.sort(rows, axis=0).T),
+            "skew": np.sign(((rows - rows.mean(axis=0)) ** 3).mean(axis=0)),
+        }
+
+    def _judge(self, scorer: Any, rows: Floats) -> Floats:
+        total = np.zeros(len(rows))
+        for values, column, skew in zip(rows.T, scorer["columns"], scorer["skew"], strict=True):
+            below = np.searchsorted(column, values, side="left")
+            upto = np.searchsorted(column, values, side="right")
+            itself = (below == upto).astype(np.float64)
+            count = len(column) + itself
+            left = -np.log((upto + itself) / count)
+            right = -np.log((len(column) - below + itself) / count)
+            skewed = left * (skew <= 0) + right * (skew >= 0)
+            total += self._combine(left, right, skewed)
+        return total
+
+
+class Ecod(TailDetector):
+    """How far out in the tails of all columns together a row lies.
+
+    Each column gives the larger of its left tail, its right tail and the tail on its skewed side, as minus
+    the logarithm of a probability; the score is their sum.
+
+    Good for: tables; nothing to set, nothing random, every column's share readable.
+    Bad for: joint oddities of ordinary values; values odd in the middle, between two peaks.
+    Score: −log probability (nats), 0 and up. Cost: log(pool) per cell.
+
+    Source: Li et al., ECOD: Unsupervised Outlier Detection Using Empirical Cumulative Distribution Functions
+    (TKDE 2022), algorithm 1, with PyOD's maximum taken per column.
+    """
+
+    name = "ecod"
+    source = "Li et al., ECOD: Unsupervised Outlier Detection Using Empirical CDFs (TKDE 2022), algorithm 1"
+
+    def _combine(self, left: Floats, right: Floats, skewed: Floats) -> Floats:
+        return np.maximum(np.maximum(left, right), skewed)
+
+
+class Copod(TailDetector):
+    """How improbable a row is under the empirical copula of the columns.
+
+    Each column gives the larger of the mean of its two tails and the tail on its skewed side, as minus the
+    logarithm of a probability; the score is their sum.
+
+    Good for: tables; skewed columns; nothing to set, nothing random, every column's share readable.
+    Bad for: joint oddities of ordinary values; values odd in the middle, between two peaks.
+    Score: −log probability (nats), 0 and up. Cost: log(pool) per cell.
+
+    Source: Li et al., COPOD: Copula-Based Outlier Detection (ICDM 2020), algorithm 1, with PyOD's maximum
+    taken per column.
+    """
+
+    name = "copod"
+    source = "Li et al., COPOD: Copula-Based Outlier Detection (ICDM 2020), algorithm 1"
+
+    def _combine(self, left: Floats, right: Floats, skewed: Floats) -> Floats:
+        return np.maximum(skewed, (left + right) / 2)
+
+
+# ── Histograms ───────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class HistogramsParams(RowParams):
+    bins: int = param(10, help="Bins of each column's histogram", low=2, high=10_000)
+    floor: float = param(
+        0.1,
+        help="Added to every density, so that an empty bin is rare and not impossible",
+        low=1e-9,
+        high=1.0,
+    )
+    margin: float = param(
+        0.5,
+        help="Bin widths outside the range that still count as the outermost bin",
+        low=0.0,
+        high=1.0,
+    )
+
+
+class Histograms(RowDetector):
+    """How thinly filled the histogram bins are into which a row's values fall.
+
+    One histogram of equal bins per column; the score is minus the sum of the logarithms of the densities.
+    A value outside the range falls into the outermost bin within `margin` bin widths, and counts as the
+    thinnest bin beyond.
+
+    Good for: tables, also large ones; values odd between two peaks; several peaks.
+    Bad for: joint oddities of ordinary values; one far value, which stretches all bins.
+    Score: minus log₂ density, any sign. Cost: log(bins) per cell.
+
+    Source: Goldstein & Dengel, Histogram-based Outlier Score (KI 2012), section 3; the numbers are those of
+    PyOD's HBOS on the same rows.
+    """
+
+    name = "hbos"
+    source = "Goldstein & Dengel, Histogram-based Outlier Score (KI 2012), section 3"
+    Params = HistogramsParams
+
+    def _learn(self, rows: Floats) -> State:
+        histograms = [np.histogram(column, self.params.bins, density=True) for column in rows.T]
+        return {
+            "density": np.stack([density for density, _ in histograms]),
+            "edges": np.stack([edges for _, edges in histograms]),
+        }
+
+    def _judge(self, scorer: Any, rows: Floats) -> Floats:
+        total = np.zeros(len(rows))
+        for values, density, edges in zip(rows.T, scorer["density"], scorer["edges"], strict=True):
+            rarity = -np.log2(density + self.params.floor)
+            margin = self.params.margin * (edges[1] - edges[0])
+            place = np.searchsorted(edges, values, side="left") - 1
+            outside = (values < edges[0] - margin) | (values > edges[-1] + margin)
+            total += np.where(outside, rarity.max(), rarity[np.clip(place, 0, len(rarity) - 1)])
+        return total
