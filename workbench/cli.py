@@ -21,8 +21,9 @@ from core.contracts import OnStep
 from core.errors import HeadwaterError
 from workbench import client
 from workbench import operations as ask_for
+from workbench.cli_evaluate import evaluate_app
 from workbench.settings import Settings
-from workbench.terminal import answer, err, facts, out, progress, table
+from workbench.terminal import Json, answer, err, facts, out, progress, table
 
 app = typer.Typer(
     help="Headwater traces an anomaly to its source.",
@@ -44,10 +45,10 @@ for name, group in (
     ("simulate", simulate_app),
     ("models", models_app),
     ("tokens", tokens_app),
+    ("evaluate", evaluate_app),
 ):
     app.add_typer(group, name=name)
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout")]
 Tenant = Annotated[str | None, typer.Option(help="Tenant; the configured one when absent")]
 DomainName = Annotated[str, typer.Option(help="ads")]
 Identity = Annotated[int, typer.Argument(help="Its number")]

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -20,6 +21,7 @@ from workbench.services.alerts import local_day
 err = Console(stderr=True)
 # a pipe has no width: give the table room instead of cutting it to 80 columns
 out = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout")]
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
