@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from core import lifecycle
 from core.errors import (
+    CancelledError,
     InvalidInputError,
     NotEnoughDataError,
     NotFittedError,
@@ -371,6 +372,15 @@ State = Mapping[str, StateValue]
 
 OnStep = Callable[[str, float, Mapping[str, float]], bool | None]
 """`on_step(stage, share done 0…1, numbers)`; returning False asks the algorithm to stop."""
+
+
+def report(
+    who: str, on_step: OnStep | None, stage: str, share: float, numbers: Mapping[str, float]
+) -> None:
+    """Tell whoever listens how far learning is; CancelledError where the listener wants it to stop."""
+    if on_step is not None and on_step(stage, share, numbers) is False:
+        reached = f"a stop at {stage}, {share:.0%} done"
+        raise CancelledError.of(who, "learning", "allowed to go on", reached)
 
 
 # ── Algorithms ───────────────────────────────────────────────────────────────────────────────────

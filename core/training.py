@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import OnStep, State
-from core.errors import CancelledError, TrainingError
+from core.contracts import OnStep, State, report
+from core.errors import TrainingError
 
 if TYPE_CHECKING:
     import torch
@@ -128,13 +128,7 @@ def train(
         if epoch == 0 or validation_losses[-1] < validation_losses[best]:
             best, best_weights = epoch, _weights(model)
         numbers = {"train": train_losses[-1], "validation": validation_losses[-1]}
-        if (
-            on_step is not None
-            and on_step("train", (epoch + 1) / schedule.epochs, numbers) is False
-        ):
-            raise CancelledError.of(
-                "training", "the run", "let finish", f"stop after epoch {epoch + 1}"
-            )
+        report("training", on_step, "train", (epoch + 1) / schedule.epochs, numbers)
         if epoch - best >= schedule.patience:
             break
     model.load_state_dict(best_weights)

@@ -21,8 +21,9 @@ from core.contracts import (
     State,
     Tags,
     param,
+    report,
 )
-from core.errors import CancelledError, InvalidInputError, NotEnoughDataError
+from core.errors import InvalidInputError, NotEnoughDataError
 from core.threshold import Threshold
 
 VALIDATION = 0.2
@@ -345,6 +346,5 @@ def _share_of(on_step: OnStep | None, part: str, index: int, total: int) -> OnSt
     def step(stage: str, share: float, numbers: Mapping[str, float]) -> bool | None:
         return on_step(f"{part}: {stage}", (index + share) / total, numbers)
 
-    if on_step(part, index / total, {}) is False:
-        raise CancelledError.of("ensemble", "training", "allowed to go on", "a stop", part=part)
+    report("ensemble", on_step, part, index / total, {})
     return step

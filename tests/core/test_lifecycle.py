@@ -86,6 +86,7 @@ def test_two_models_of_one_kind_are_told_apart() -> None:
 CALLS: dict[str, tuple[str, Callable[[Any, Panel], Any]]] = {
     "forecast": ("seasonal-naive", lambda model, panel: model.forecast(panel, 3)),
     "predict": ("seasonal-naive", lambda model, panel: model.predict(panel)),
+    "classify": ("logistic", lambda model, panel: model.predict_proba(panel)),
 }
 
 

@@ -59,7 +59,7 @@ def test_every_epoch_is_told_with_both_losses():
 
 
 def test_answering_false_cancels_the_run():
-    with pytest.raises(CancelledError, match="stop after epoch 1"):
+    with pytest.raises(CancelledError, match="a stop at train"):
         train(fresh(), squared, line(), line(seed=1), SCHEDULE, lambda *_: False)
 
 

@@ -1,0 +1,95 @@
+"""What a value was before, and how the values up to it ran: lags and rolling statistics over whole panels.
+
+Everything takes and gives (n_entity, n_time, …), looks only back, and counts only what is known: NaN is
+missing, and before the first period nothing is known. Sums run over the span itself, never over differences
+of running sums, so that cutting the past or the future leaves every number bit for bit as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from core.contracts import Bools, Floats
+
+FLAT = 1e-12
+"""Standard deviation over mean size below which values are equal but for rounding: they have no shape."""
+
+
+def lagged(values: Floats, lag: int) -> Floats:
+    """The values of `lag` periods before; NaN where there were none."""
+    moved = np.full_like(values, np.nan)
+    moved[:, lag:] = values[:, : max(values.shape[1] - lag, 0)]
+    return moved
+
+
+def rolling(values: Floats, span: int) -> Iterator[tuple[str, Floats]]:
+    """Mean, std, min and max over the latest `span` periods, by name; NaN where nothing is known."""
+    mean, count = _mean(values, span)
+    least, most = values.copy(), values.copy()
+    for lag in range(1, span):
+        before = lagged(values, lag)
+        np.fmin(least, before, out=least)
+        np.fmax(most, before, out=most)
+    yield "mean", mean
+    yield "std", np.sqrt(_central(values, span, mean, count, 2))
+    yield "min", least
+    yield "max", most
+
+
+def shape(values: Floats, span: int) -> Iterator[tuple[str, Floats]]:
+    """Skew and excess kurtosis over the latest `span` periods, by name; 0 where the values do not differ.
+
+    The population's moments, as `scipy.stats.skew` and `kurtosis` give by default.
+    """
+    mean, count = _mean(values, span)
+    second, third, fourth = (_central(values, span, mean, count, power) for power in (2, 3, 4))
+    flat = np.sqrt(second) <= FLAT * np.abs(mean)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skew, kurtosis = third / second**1.5, fourth / second**2 - 3.0
+    yield "skew", np.where(flat, 0.0, skew)
+    yield "kurtosis", np.where(flat, 0.0, kurtosis)
+
+
+def filled(values: Floats, method: str) -> tuple[Floats, Bools]:
+    """Values without the gaps that the method can close, and a mask of what was missing.
+
+    forward     : the last known value; nothing before the first known one
+    interpolate : on the line from the last known value to the next one, forward after the last: it looks
+                  ahead within a gap, so it is for learning from what is past, not for scoring as it comes
+    drop        : nothing is filled
+    """
+    missing = np.isnan(values)
+    if method == "drop" or not missing.any():
+        return values, missing
+    times = np.arange(values.shape[1])[None, :, None]
+    before = np.maximum.accumulate(np.where(missing, -1, times), axis=1)
+    last = np.take_along_axis(values, np.maximum(before, 0), axis=1)
+    closed = np.where(before < 0, np.nan, last)
+    if method == "interpolate":
+        end = values.shape[1]
+        after = np.minimum.accumulate(np.where(missing, end, times)[:, ::-1], axis=1)[:, ::-1]
+        following = np.take_along_axis(values, np.minimum(after, end - 1), axis=1)
+        share = (times - before) / np.maximum(after - before, 1)
+        line = last + share * (following - last)
+        closed = np.where(missing & (before >= 0) & (after < end), line, closed)
+    return closed, missing
+
+
+def _mean(values: Floats, span: int) -> tuple[Floats, Floats]:
+    total, count = np.zeros_like(values), np.zeros_like(values)
+    for lag in range(span):
+        before = lagged(values, lag)
+        known = ~np.isnan(before)
+        total += np.where(known, before, 0.0)
+        count += known
+    return total / np.where(count > 0, count, np.nan), count
+
+
+def _central(values: Floats, span: int, mean: Floats, count: Floats, power: int) -> Floats:
+    """The mean of (value − mean)^power over the span, known where the mean is."""
+    total = np.zeros_like(values)
+    for lag in range(span):
+        total += np.nan_to_num((lagged(values, lag) - mean) ** power)
+    return np.asarray(total / np.where(count > 0, count, np.nan))
