@@ -44,7 +44,13 @@ ENTRIES = (
     Entry("copod", "core.detectors.tails:Copod"),
     Entry("hbos", "core.detectors.tails:Histograms"),
     Entry("pca", "core.detectors.components:PrincipalComponents"),
+    Entry("lesinn", "core.detectors.lesinn:Lesinn"),
+    Entry(
+        "vector-autoregression", "core.detectors.vector_autoregression:VectorAutoregression"
+    ),
     Entry("kmeans-windows", "core.detectors.kmeans:KMeansWindows"),
+    Entry("matrix-profile", "core.detectors.matrix_profile:MatrixProfile"),
+    Entry("spectral-residual", "core.detectors.spectral_residual:SpectralResidual"),
     Entry("ewma", "core.detectors.ewma:Ewma"),
     Entry("seasonal-naive-residual", "core.detectors.forecast_residual:SeasonalNaiveResidual"),
     Entry("adaptive-conformal", "core.detectors.adaptive_conformal:AdaptiveConformal"),
@@ -61,7 +67,9 @@ ENTRIES = (
     Entry("random-forest", "core.classifiers.trees:RandomForest"),
     Entry("gradient-boosting", "core.classifiers.trees:GradientBoosting"),
     Entry("ensemble", "core.ensembles.calibrated:CalibratedEnsemble"),
-    Entry("vote-50-30-20", "core.ensembles.calibrated:Vote503020"),
+    Entry("vote-50-30-20", "core.ensembles.presets:Vote503020"),
+    Entry("majority-2-of-3", "core.ensembles.presets:Majority2Of3"),
+    Entry("failure-40-40-20", "core.ensembles.presets:Failure404020"),
     Entry("bfs-temporal", "core.rootcause.bfs_temporal:BfsTemporal"),
     Entry("tree-scan", "core.rootcause.tree_scan:TreeScan"),
 )
