@@ -286,7 +286,7 @@ def _instant(text: str) -> datetime:
 
 def _arrays(root: Path, name: str, layout: str) -> Mapping[str, NDArray[Any]]:
     try:
-        with np.load(root / name, allow_pickle=False) as file:
+        with (root / name).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {role: file[role] for role in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
         raise _refused(name, "an npz file of arrays", str(error)) from None

@@ -105,10 +105,12 @@ def draw_detection(found: Mapping[str, Any]) -> None:
     )
 
 
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(
+    row: Mapping[str, Any], nesting: Sequence[str] = ("nab", "fpr", "root_cause")
+) -> dict[str, Any]:
     nested = {
         f"{outer}.{inner}": value
-        for outer in ("nab", "fpr", "root_cause")
+        for outer in nesting
         for inner, value in (row.get(outer) or {}).items()
     }
     return {**row, **nested}
@@ -116,3 +118,77 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _known(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
     return any(row.get(key) is not None for row in rows)
+
+
+# ── Event logs ───────────────────────────────────────────────────────────────────────────────────
+
+EVENT_LOG = {
+    "algorithm": "Algorithm",
+    "trace.precision": "Precision",
+    "trace.recall": "Recall",
+    "trace.f1": "F1",
+    "trace.ap": "AP",
+    "attribute.f1": "Attribute F1",
+    "attribute.ap": "Attribute AP",
+    "seconds": "Seconds",
+}
+
+
+@evaluate_app.command("eventlog")
+def evaluate_eventlog(
+    path: Annotated[
+        Path,
+        typer.Argument(help="Folder with the log and its truth/", exists=True, file_okay=False),
+    ],
+    algorithm: Annotated[
+        list[str] | None,
+        typer.Option(help="Catalogue name, repeatable, or all; the best of them when absent"),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="case=…, activity=…, …: the column of each part, where its name does not tell"
+        ),
+    ] = None,
+    zone: Annotated[str, typer.Option(help="Of times that name none, and of office hours")] = "UTC",
+    budget: Annotated[float, typer.Option(help="Share of the traces that raise an alarm")] = 0.1,
+    as_json: Json = False,
+) -> None:
+    """Score detectors on a labelled event log: which traces went wrong, and which attribute of which event."""
+    from workbench.services import event_logs
+
+    with progress("Evaluating") as on_step:
+        found = plain(
+            event_logs.evaluate_event_log(
+                path,
+                algorithms=algorithm or (),
+                mapping=dict(map(pair, column or ())),
+                zone=zone,
+                budget=budget,
+                on_step=on_step,
+            )
+        )
+    beside = {key: found[key] for key in ("peers", "feature_seconds", "refused")}
+    single = len(found["results"]) == 1 and not found["skipped"]
+    answer(
+        {**found["results"][0], **beside} if single else found,
+        as_json,
+        lambda _: draw_eventlog(found),
+    )
+
+
+def draw_eventlog(found: Mapping[str, Any]) -> None:
+    """All algorithms and the peers, the best first, and the recall per kind of the best."""
+    best = max(found["results"], key=lambda row: row["trace"]["ap"] or 0.0)
+    rows = [_flat(row, ("trace", "attribute")) for row in (*found["results"], *found["peers"])]
+    rows.sort(key=lambda row: -(row["trace.ap"] or 0.0))
+    out.print(
+        f"[bold]{best['suite']}[/]: {best['anomalous']:,} of {best['traces']:,} traces went wrong"
+    )
+    table(rows, EVENT_LOG, "nothing was scored")
+    kinds = (f"{kind} {row['recall']:.0%}" for kind, row in best["by_kind"].items())
+    out.print(f"found by {best['algorithm']}: {', '.join(kinds)}")
+    for row in found["skipped"]:
+        out.print(f"not scored: {row['algorithm']}: {row['reason']}")
+    if found["refused"]:
+        out.print(f"{found['refused']:,} rows of the log could not be used")

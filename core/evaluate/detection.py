@@ -84,6 +84,8 @@ def _segment_hits(shares: Floats, cause: Cause) -> dict[str, float]:
 
 def mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Mean of each figure over the series that have it; NaN where none has."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    known = {name: [row[name] for row in rows if np.isfinite(row[name])] for name in names}
+    known: dict[str, list[float]] = {name: [] for row in rows for name in row}
+    for row in rows:
+        for name, value in row.items():
+            known[name] += [value] if np.isfinite(value) else []
     return {name: float(np.mean(held)) if held else float("nan") for name, held in known.items()}

@@ -1,14 +1,19 @@
-"""An open context in a temporary home, with a clock that the test moves."""
+"""An open context in a temporary home, with a clock that the test moves; and the command line in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.findings import NOW
+from tests.server import environment
+from workbench import cli
 from workbench.context import Context, open_context
 from workbench.settings import Settings
 
@@ -41,3 +46,44 @@ def settings(tmp_path: Path) -> Settings:
 def ctx(settings: Settings, clock: Clock) -> Iterator[Context]:
     with open_context(settings, clock=clock) as context:
         yield context
+
+
+class Said(NamedTuple):
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON object on stdout."""
+        assert self.out.count("\n") == 1
+        return json.loads(self.out)
+
+
+Headwater = Callable[..., Said]
+
+
+@pytest.fixture
+def headwater(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Headwater:
+    """Run a command in this process; `home` is copied at its first use, an empty one when absent."""
+
+    def run(*arguments: object, home: Path | None = None) -> Said:
+        place = tmp_path / (home.name if home else "empty")
+        if home and not place.exists():
+            shutil.copytree(home, place)
+        for name, value in environment(place, COLUMNS="200").items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("sys.argv", ["headwater", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Said(code, captured.out, captured.err)
+
+    return run

@@ -3,61 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from tests.server import environment, serving
-from workbench import cli
+from tests.server import serving
+from tests.workbench.conftest import Headwater
 from workbench.context import open_context
 from workbench.scheduler import CHORES
 from workbench.services import schedule
 from workbench.settings import Settings
-
-
-class Said(NamedTuple):
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one JSON object on stdout."""
-        assert self.out.count("\n") == 1
-        return json.loads(self.out)
-
-
-Headwater = Callable[..., Said]
-
-
-@pytest.fixture
-def headwater(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Headwater:
-    """Run a command in this process; `home` is copied at its first use, an empty one when absent."""
-
-    def run(*arguments: object, home: Path | None = None) -> Said:
-        place = tmp_path / (home.name if home else "empty")
-        if home and not place.exists():
-            shutil.copytree(home, place)
-        for name, value in environment(place, COLUMNS="200").items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("sys.argv", ["headwater", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        captured = capsys.readouterr()
-        return Said(code, captured.out, captured.err)
-
-    return run
 
 
 def test_what_there_is_comes_as_one_json_object(headwater: Headwater, detected: Path) -> None:
