@@ -113,6 +113,23 @@ def simulate_ads(
     answer(summary, as_json, facts)
 
 
+@simulate_app.command("eventlog")
+def simulate_eventlog(
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="Folder to write; must be empty or absent")
+    ],
+    size: Annotated[str, typer.Option(help="S, M, L or XL")] = "S",
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Write the event log of a buying process as a CSV file, plus truth/."""
+    from data.simulate.eventlog import simulate_eventlog as simulate
+
+    with progress("Simulating") as on_step:
+        summary = simulate(out_dir, size=size, seed=seed, on_step=_two(on_step))
+    answer(summary, as_json, facts)
+
+
 def _two(on_step: OnStep) -> Callable[[str, float], None]:
     return lambda stage, share: on_step(stage, share, {}) and None
 

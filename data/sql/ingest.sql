@@ -122,3 +122,16 @@ WHERE abs(shown - $scale * made) > $half ORDER BY row LIMIT 5;
 
 -- name: flag
 SELECT count(*) FROM good WHERE {condition};
+
+-- name: event_macros -- an instant as UTC microseconds; a time without offset is that of the named zone
+CREATE OR REPLACE TEMP MACRO instant(x, zone) AS epoch_us(
+    CASE WHEN regexp_matches(x, '\d{1,2}:\d\d.*(Z|UTC|GMT|[+-]\d\d(:?\d\d)?)$')
+         THEN TRY_CAST(x AS TIMESTAMPTZ)
+         ELSE timezone(zone, coalesce(
+             TRY_CAST(x AS TIMESTAMP),
+             try_strptime(x, ['%d.%m.%Y %H:%M:%S', '%d.%m.%Y %H:%M', '%d-%m-%Y %H:%M:%S', '%m/%d/%Y %H:%M'])
+         )) END
+);
+
+-- name: events -- the rows of a log that passed every check, in the order of the file
+SELECT {selected} FROM raw WHERE NOT ({bad}) ORDER BY row;

@@ -60,17 +60,15 @@ def test_the_log_is_cut_by_the_start_of_its_cases_and_truth_stays_with_its_event
     assert [key for part in parts for key in part.table.keys] == list(table.keys)
 
 
-@pytest.mark.parametrize("algorithm", ["pca", "knn"])
+@pytest.mark.parametrize("algorithm", ["pca", "ecod"])
 def test_a_detector_finds_what_the_rarity_of_the_sequence_cannot(
     trial: Trial, algorithm: str
 ) -> None:
     found = judge(trial, algorithm)
     chance, rare = peers(trial)
-    assert found["trace"]["ap"] > 0.9 > 0.6 > rare["trace"]["ap"] > chance["trace"]["ap"]
+    assert found["trace"]["ap"] > 0.8 > 0.6 > rare["trace"]["ap"] > chance["trace"]["ap"]
     assert found["attribute"]["ap"] > 0.6 > 0.2 > rare["attribute"]["ap"]
-    # neighbours are fooled by their like among what they learned from: the same step left out in several cases
-    least = {"pca": 1.0, "knn": 0.5}[algorithm]
-    assert min(row["recall"] for row in found["by_kind"].values()) >= least
+    assert min(row["recall"] for row in found["by_kind"].values()) >= 0.8
     assert rare["by_kind"]["skip"]["recall"] == 1.0
     assert rare["by_kind"]["duration"]["recall"] < 0.5
     for name in ("activity", "resource", "duration"):
