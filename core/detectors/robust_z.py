@@ -39,7 +39,7 @@ class RobustZ(Detector):
 
     name = "robust-z"
     source = "Iglewicz & Hoaglin, How to Detect and Handle Outliers (1993), section 3"
-    tags = Tags(min_times=3)
+    tags = Tags(min_times=1)
     Params = RobustZParams
 
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
@@ -59,16 +59,24 @@ class RobustZ(Detector):
         known = str(state.get("entities", "")).split("\n")
         return {**state, "row_of": {entity: row for row, entity in enumerate(known)}}
 
+    def attribute(self, panel: Panel) -> Floats:
+        """(n_entity, n_time, n_metric): the distance of each metric by itself, 0 where missing."""
+        self._check_metrics(panel)
+        return self._distance(self.scorer, panel)
+
     def _score(self, scorer: Any, panel: Panel) -> Floats:
+        distance = self._distance(scorer, panel)
+        largest = min(self.params.largest, distance.shape[-1])
+        if largest == 1:
+            return np.asarray(distance.max(axis=-1))
+        top = np.partition(distance, -largest, axis=-1)[..., -largest:]
+        return np.asarray(top.mean(axis=-1))
+
+    def _distance(self, scorer: Any, panel: Panel) -> Floats:
         centre, spread = scorer["centre"], scorer["spread"]
         if self.params.scope == "entity":
             rows = np.array([scorer["row_of"].get(entity, -1) for entity in panel.entities])
             known = (rows >= 0)[:, None]
             centre = np.where(known, scorer["entity_centre"][rows], centre)[:, None]
             spread = np.where(known, scorer["entity_spread"][rows], spread)[:, None]
-        distance = np.nan_to_num(np.abs(panel.values - centre) / spread)
-        largest = min(self.params.largest, distance.shape[-1])
-        if largest == 1:
-            return np.asarray(distance.max(axis=-1))
-        top = np.partition(distance, -largest, axis=-1)[..., -largest:]
-        return np.asarray(top.mean(axis=-1))
+        return np.asarray(np.nan_to_num(np.abs(panel.values - centre) / spread))

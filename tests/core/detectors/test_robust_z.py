@@ -29,6 +29,22 @@ def test_the_largest_metrics_are_averaged():
     assert np.allclose(fitted.score(panel), expected)
 
 
+def test_a_score_is_put_down_to_the_distance_of_each_metric():
+    panel = sample()
+    fitted = RobustZ().fit(panel)
+    shares = fitted.attribute(panel)
+    assert np.array_equal(shares.max(axis=-1), fitted.score(panel))
+    assert shares.shape == panel.values.shape
+
+
+def test_a_table_is_rows_of_one_period():
+    values = sample().values[:, :10].reshape(-1, 1, 5)
+    panel = sample(n_entity=len(values), n_time=1).with_values(values)
+    scores = RobustZ().fit(panel).score(panel)
+    assert scores.shape == (len(values), 1)
+    assert scores.std() > 0
+
+
 def test_scope_entity_judges_each_by_its_own_spread_and_a_new_one_by_the_pooled():
     values = sample().values.copy()
     values[0] *= 100.0
