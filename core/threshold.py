@@ -15,6 +15,8 @@ TAIL = 0.02
 """Share of the calibration scores that the tail is fitted to."""
 LEAST_TAIL = 50
 """Excesses below which a tail is not fitted; the empirical p-value then ends at 1 / (n + 1)."""
+ROUNDING = 1e-6
+"""Share of a score by which the order of rows or the threads may change it, where a net gives it."""
 KEPT = 20_000
 """Body scores kept; more are thinned evenly, the tail never."""
 
@@ -81,7 +83,8 @@ class Threshold:
     def p_values(self, scores: Floats) -> Floats:
         """How seldom a normal score is as high, in (0, 1], shaped like `scores`; falls as they rise."""
         scores = np.asarray(scores, dtype=np.float64)
-        p = self.p[np.searchsorted(self.scores, scores, side="left")]
+        # a score as high as a calibration score but for rounding counts as equal to it
+        p = self.p[np.searchsorted(self.scores, scores - ROUNDING * np.abs(scores), side="left")]
         start, p_start, scale, shape = self.tail
         if scale > 0:
             beyond = survival(np.maximum(scores - start, 0.0) / scale, shape)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from core.contracts import (
     Bools,
     Detector,
     Floats,
+    Forecaster,
     OnStep,
     Panel,
     Params,
@@ -23,16 +24,24 @@ from core.contracts import (
     param,
     report,
 )
-from core.errors import InvalidInputError, NotEnoughDataError
+from core.detectors.forecast_residual import residual_detector
+from core.errors import InvalidInputError, MissingExtraError, NotEnoughDataError
+from core.parts import above, settings, under
 from core.threshold import Threshold
 
 VALIDATION = 0.2
 """Latest share of the periods, which calibrates and never trains."""
-CONTEXT = 14
-"""Periods before the validation part that a part may look back on when it scores there."""
-
 Combination = Callable[[Floats, Floats], Floats]
 """p-values (n_part, …) and weights (n_part,) summing to 1 → evidence (…), higher = more anomalous."""
+
+
+def _majority(p: Floats, weights: Floats) -> Floats:
+    """The least level that parts of more than half of the weight stay below: of three equals, two."""
+    order = np.argsort(p, axis=0)
+    agreed = np.cumsum(weights[order], axis=0) > 0.5 + 1e-9
+    level = np.take_along_axis(p, order, axis=0)
+    return np.asarray(-np.log10(np.take_along_axis(level, agreed.argmax(axis=0)[None], axis=0)[0]))
+
 
 COMBINATIONS: Mapping[str, Combination] = {
     # Wilson, The harmonic mean p-value for combining dependent tests (PNAS 2019), equation 1
@@ -41,6 +50,7 @@ COMBINATIONS: Mapping[str, Combination] = {
     "fisher": lambda p, weights: np.tensordot(weights, -np.log10(p), axes=1),
     # the specification's weighted vote Σ w·(1 − p) = 1 − Σ w·p, on a scale that does not end at 1
     "vote": lambda p, weights: -np.log10(np.tensordot(weights, p, axes=1)),
+    "majority": _majority,
 }
 
 
@@ -48,7 +58,7 @@ COMBINATIONS: Mapping[str, Combination] = {
 class CalibratedEnsembleParams(Params):
     parts: str = param(
         "lstm-autoencoder=0.5, half-space-trees=0.3, isolation-forest=0.2",
-        help="Detectors by catalogue name, with their weights",
+        help="Detectors by catalogue name, with their weights; a forecaster votes by its residual",
     )
     settings: str = param("", help="Parameters of the parts, e.g. lstm-autoencoder.epochs=5")
     combination: str = param(
@@ -91,7 +101,7 @@ class CalibratedEnsemble(Detector):
     into p-values; the p-values are combined by weight, and the combination is calibrated once more on
     the same periods, which makes it a p-value again although the parts depend on each other. A part that
     cannot learn yet (too little history, a first window that is not full) is left out, the weights of the
-    others grow to 1, and `left_out` says why. Cells labelled as anomalies neither train nor calibrate.
+    others grow to 1, and `left_out` says why; so is one whose library is not installed. Cells labelled as anomalies neither train nor calibrate.
 
     Good for: one alarm rate over unlike detectors. Bad for: validation days full of unlabelled incidents,
     which pass for normal. Let it score at least 14 periods before those that matter.
@@ -119,6 +129,9 @@ class CalibratedEnsemble(Detector):
         " lstm-autoencoder.epochs=3, lstm-autoencoder.rate=0.03, half-space-trees.trees=25,"
         " half-space-trees.window=60, isolation-forest.trees=20, isolation-forest.sample=256"
     }
+
+    context: ClassVar[int] = 14
+    """Periods before those to be scored that a part may look back on."""
 
     @classmethod
     def of(
@@ -165,7 +178,7 @@ class CalibratedEnsemble(Detector):
         """p-values of the whole and of each part, in one pass over the parts.
 
         last : judge only the newest `last` periods, from a panel of any length; those before are 1.
-               The parts look back 14 periods further, as they did when they were calibrated.
+               The parts look back `context` periods further, as they did when they were calibrated.
         """
         with self._operation("score", panel):
             self._check_metrics(panel)
@@ -173,7 +186,7 @@ class CalibratedEnsemble(Detector):
             n_time = len(panel.periods)
             start = 0 if last is None else max(0, n_time - last)
             part_p = np.ones((len(votes.members), len(panel.entities), n_time))
-            late = panel.select(times=slice(max(0, start - CONTEXT), None))
+            late = panel.select(times=slice(max(0, start - self.context), None))
             part_p[:, :, start:] = votes.part_p(late, n_time - start)
         return votes.p(part_p), dict(zip(votes.members, part_p, strict=True))
 
@@ -190,16 +203,16 @@ class CalibratedEnsemble(Detector):
             raise NotEnoughDataError.of(self.name, "observed periods", rule, len(panel.periods))
         cut = len(panel.periods) - max(2, round(VALIDATION * len(panel.periods)))
         early = panel.select(times=slice(None, cut))
-        late = panel.select(times=slice(max(0, cut - CONTEXT), None))
+        late = panel.select(times=slice(max(0, cut - self.context), None))
         seen = np.isfinite(values[:, cut:]).any(axis=2)
 
-        weights = _parsed(self.name, "parts", self.params.parts, float)
+        weights = settings(self.name, "parts", self.params.parts, float)
         members: dict[str, Detector] = {}
         thresholds: dict[str, Threshold] = {}
         left_out: dict[str, str] = {}
         for index, name in enumerate(weights):
-            part = self._part(name)
             try:
+                part = self._part(name)
                 part.fit(early, on_step=_share_of(on_step, name, index, len(weights)))
                 warm = float(getattr(part, "warm", 1.0))
                 if warm < 1.0:
@@ -208,6 +221,9 @@ class CalibratedEnsemble(Detector):
                 thresholds[name] = Threshold.fit(part.score(late, last=seen.shape[1])[seen])
             except NotEnoughDataError as error:
                 left_out[name] = error.message
+                continue
+            except MissingExtraError as error:
+                left_out[name] = f"{error.message} {error.hint}"
                 continue
             members[name] = part
         if not members:
@@ -233,41 +249,17 @@ class CalibratedEnsemble(Detector):
 
     def _part(self, name: str) -> Detector:
         chosen = {"seed": str(self.params.seed)}
-        for key, value in _parsed(self.name, "settings", self.params.settings, str).items():
+        for key, value in settings(self.name, "settings", self.params.settings).items():
             part, _, setting = key.partition(".")
             if part == name:
                 chosen[setting] = value
         return _detector(name, chosen)
 
 
-@dataclass(frozen=True)
-class Vote503020Params(CalibratedEnsembleParams):
-    combination: str = param(
-        "vote", help="How the p-values of the parts become one", choices=tuple(COMBINATIONS)
-    )
-
-
-class Vote503020(CalibratedEnsemble):
-    """The specification's fixed vote: 0.5 LSTM, 0.3 streaming trees, 0.2 isolation forest.
-
-    The weighted mean of the calibrated scores 1 − p of `ensemble`'s parts, calibrated once more.
-
-    Good for: comparison with the specification. Bad for: anomalies that one part alone sees, as no part
-    can outvote the others however sure it is.
-    Score: −log10 p, 0 and up. Cost: that of the parts.
-
-    Source: the product's specification; calibration as in `ensemble`.
-    """
-
-    name = "vote-50-30-20"
-    source = "The product's specification: weights 0.5 / 0.3 / 0.2"
-    Params = Vote503020Params
-
-
 def calibrated(name: str, **params: Any) -> CalibratedEnsemble:
     """One detector alone under the same calibration: its scores as p-values."""
-    settings = ", ".join(f"{name}.{key}={value}" for key, value in params.items())
-    return CalibratedEnsemble(CalibratedEnsembleParams(parts=f"{name}=1", settings=settings))
+    chosen = ", ".join(f"{name}.{key}={value}" for key, value in params.items())
+    return CalibratedEnsemble(CalibratedEnsembleParams(parts=f"{name}=1", settings=chosen))
 
 
 # ── State: the parts' own, each role under the part's name ───────────────────────────────────────
@@ -279,10 +271,9 @@ def _closed(votes: Votes, left_out: Mapping[str, str]) -> dict[str, Any]:
     for (name, member), weight in zip(votes.members.items(), votes.weights, strict=True):
         chosen = {key: str(value) for key, value in dataclasses.asdict(member.params).items()}
         described.append({"name": name, "weight": float(weight), "params": chosen})
-        state |= {f"{name}.{role}": value for role, value in member.state.items()}
-        calibration = votes.thresholds[name].to_state()
-        state |= {f"{name}.threshold.{role}": value for role, value in calibration.items()}
-    state |= {f"threshold.{role}": value for role, value in votes.threshold.to_state().items()}
+        state |= above(member.state, name)
+        state |= above(votes.thresholds[name].to_state(), f"{name}.threshold")
+    state |= above(votes.threshold.to_state(), "threshold")
     return {**state, "parts": json.dumps(described, sort_keys=True)}
 
 
@@ -291,12 +282,12 @@ def _opened(state: State, combine: Combination) -> Votes:
     thresholds: dict[str, Threshold] = {}
     described = json.loads(str(state["parts"]))
     for part in described:
-        own = _under(state, part["name"])
-        thresholds[part["name"]] = Threshold.from_state(_under(own, "threshold"))
+        own = under(state, part["name"])
+        thresholds[part["name"]] = Threshold.from_state(under(own, "threshold"))
         roles = {role: value for role, value in own.items() if not role.startswith("threshold.")}
         members[part["name"]] = _detector(part["name"], part["params"], roles)
     weights = np.array([part["weight"] for part in described])
-    threshold = Threshold.from_state(_under(state, "threshold"))
+    threshold = Threshold.from_state(under(state, "threshold"))
     return Votes(members, weights, thresholds, threshold, combine)
 
 
@@ -304,31 +295,11 @@ def _detector(name: str, params: Mapping[str, str], state: State | None = None) 
     from core import catalog
 
     made = catalog.make(name, **params)
+    if isinstance(made, Forecaster):
+        made = residual_detector(type(made))(made.params)
     if not isinstance(made, Detector):
-        raise InvalidInputError.of("ensemble", "a part", "a detector", name)
+        raise InvalidInputError.of("ensemble", "a part", "a detector or a forecaster", name)
     return made if state is None else type(made)(made.params, state=state)
-
-
-def _under(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {
-        role.removeprefix(f"{prefix}."): value
-        for role, value in state.items()
-        if role.startswith(f"{prefix}.")
-    }
-
-
-def _parsed(who: str, thing: str, text: str, kind: Callable[[str], Any]) -> dict[str, Any]:
-    """`a=1, b=2` → {"a": kind("1"), "b": kind("2")}."""
-    found: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = (word.strip() for word in item.partition("="))
-        try:
-            found[name] = kind(value)
-        except ValueError:
-            equals = ""
-        if not equals or not name:
-            raise InvalidInputError.of(who, thing, "name=value, name=value, …", item)
-    return found
 
 
 def _shares(weights: list[float]) -> Floats:

@@ -9,8 +9,6 @@ from core.contracts import Panel, Periods
 from core.ensembles.calibrated import (
     CalibratedEnsemble,
     CalibratedEnsembleParams,
-    Vote503020,
-    Vote503020Params,
     calibrated,
 )
 from core.errors import CancelledError, InvalidInputError, NotEnoughDataError
@@ -173,19 +171,6 @@ def test_a_lone_detector_is_calibrated_in_its_own_order():
     raw, p = alone.scorer.members["robust-z"].score(panel), alone.p_values(panel)
     assert alone.scorer.members["robust-z"].params.largest == 2
     assert (np.diff(p.ravel()[np.argsort(raw.ravel())]) <= 1e-12).all()
-
-
-def test_the_specification_is_a_preset():
-    preset = Vote503020()
-    assert preset.params.combination == "vote"
-    assert preset.params.parts == "lstm-autoencoder=0.5, half-space-trees=0.3, isolation-forest=0.2"
-    ensemble = Vote503020(Vote503020Params(parts=QUICK)).fit(noise())
-    panel = noise(seed=14)
-    parts = ensemble.part_p_values(panel)
-    vote = 0.6 * (1 - parts["robust-z"]) + 0.4 * (1 - parts["half-space-trees"])
-    order = np.argsort(vote.ravel())
-    rises = np.diff(vote.ravel()[order]) > 1e-12
-    assert (np.diff(ensemble.score(panel).ravel()[order])[rises] >= 0).all()
 
 
 def test_progress_covers_all_parts_and_can_stop():
