@@ -63,6 +63,7 @@ ENTRIES = (
     Entry("lstm", "core.forecasters.networks:Lstm"),
     Entry("gru", "core.forecasters.networks:Gru"),
     Entry("tcn", "core.forecasters.networks:Tcn"),
+    Entry("median-ensemble", "core.ensembles.median:MedianEnsemble"),
     Entry("logistic", "core.classifiers.logistic:Logistic"),
     Entry("random-forest", "core.classifiers.trees:RandomForest"),
     Entry("gradient-boosting", "core.classifiers.trees:GradientBoosting"),

@@ -22,8 +22,8 @@ from core.contracts import (
     Params,
     State,
     param,
+    report,
 )
-from core.errors import CancelledError
 from core.features.cycle import WEEK, cycle
 from core.forecasters.intervals import interval, learned
 
@@ -144,9 +144,7 @@ class SeriesForecaster(Forecaster):
         for done, values in enumerate(panel.values, start=1):
             rows.append([self._learned(column, phases, cycles) for column in values.T])
             share = done / len(panel.entities)
-            if on_step is not None and on_step("series", share, {"entities": done}) is False:
-                rule = f"stop after {done} entities"
-                raise CancelledError.of(self.name, "the run", "let finish", rule)
+            report(self.name, on_step, "series", share, {"entities": float(done)})
         enough = (~np.isnan(panel.values)).sum(axis=1) >= LEAST
         columns = [[row[metric] for row in rows] for metric in range(len(panel.metrics))]
         state: dict[str, Any] = {

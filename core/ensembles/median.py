@@ -1,0 +1,132 @@
+"""Forecasters that each say low, middle and high, and the median of what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.contracts import (
+    Floats,
+    Forecaster,
+    Labels,
+    OnStep,
+    Panel,
+    Params,
+    State,
+    Tags,
+    param,
+    report,
+)
+from core.errors import InvalidInputError, MissingExtraError, NotEnoughDataError
+from core.parts import above, settings, under
+
+
+@dataclass(frozen=True)
+class MedianEnsembleParams(Params):
+    parts: str = param("arima, ets, theta, lightgbm, xgboost", help="Forecasters by catalogue name")
+    settings: str = param("", help="Parameters of the parts, e.g. arima.trials=20, ets.period=7")
+    coverage: float = param(
+        0.9, help="Share of the values that the interval should hold", low=0.5, high=0.999
+    )
+
+
+class MedianEnsemble(Forecaster):
+    """The median of several forecasters: one that goes astray moves nothing.
+
+    Low, middle and high are each the median over the parts, whose intervals all hold the same share. A part
+    that cannot learn yet or is not installed is left out, and `left_out` says why.
+
+    Good for: many unlike series of which nobody knows what suits them. Bad for: haste; a series that only
+    one part understands.
+    Units: those of the panel. Cost: that of the parts.
+
+    Source: Petropoulos & Svetunkov, A simple combination of univariate models (International Journal of
+    Forecasting 2020), section 2.
+    """
+
+    name = "median-ensemble"
+    source = (
+        "Petropoulos & Svetunkov, A simple combination of univariate models "
+        "(International Journal of Forecasting 2020), section 2"
+    )
+    tags = Tags(
+        stochastic=True,
+        min_times=15,
+        extra="forecasters",
+        modules=("lightgbm", "numba", "xgboost"),
+    )
+    Params = MedianEnsembleParams
+    cheap = {
+        "parts": "ets, theta, lightgbm",
+        "settings": "lightgbm.rounds=30, lightgbm.leaves=8, lightgbm.windows=500, lightgbm.rate=0.2",
+    }
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Parts that say nothing, each with the reason."""
+        reasons: dict[str, str] = json.loads(str(self.state["left_out"]))
+        return reasons
+
+    def _fit(self, panel: Panel, labels: Labels | None, on_step: OnStep | None) -> State:
+        names = [name.strip() for name in self.params.parts.split(",") if name.strip()]
+        members: dict[str, Forecaster] = {}
+        left_out: dict[str, str] = {}
+        for index, name in enumerate(names):
+            report(self.name, on_step, name, index / len(names), {})
+            step = None if on_step is None else _within(on_step, name, index, len(names))
+            try:
+                members[name] = self._part(name).fit(panel, labels, step)
+            except (NotEnoughDataError, MissingExtraError) as error:
+                left_out[name] = error.message
+        if not members:
+            reasons = "; ".join(left_out.values())
+            raise NotEnoughDataError.of(self.name, "parts able to learn", "at least 1", 0, reasons)
+        state: dict[str, Any] = {"left_out": json.dumps(left_out, sort_keys=True)}
+        described = {name: dataclasses.asdict(part.params) for name, part in members.items()}
+        for name, part in members.items():
+            state |= above(part.state, name)
+        return {**state, "parts": json.dumps(described)}
+
+    def _open(self, state: State) -> list[Forecaster]:
+        described: dict[str, dict[str, Any]] = json.loads(str(state["parts"]))
+        return [_forecaster(name, chosen, under(state, name)) for name, chosen in described.items()]
+
+    def _forecast(self, scorer: Any, panel: Panel, horizon: int) -> Floats:
+        return _median([part.forecast(panel, horizon) for part in scorer])
+
+    def _predict(self, scorer: Any, panel: Panel) -> Floats:
+        return _median([part.predict(panel) for part in scorer])
+
+    def _part(self, name: str) -> Forecaster:
+        chosen: dict[str, Any] = {"seed": self.params.seed, "coverage": self.params.coverage}
+        own = settings(self.name, "settings", self.params.settings)
+        return _forecaster(name, {**chosen, **under(own, name)})
+
+
+def _forecaster(name: str, params: Mapping[str, Any], state: State | None = None) -> Forecaster:
+    from core import catalog
+
+    if not issubclass(catalog.get(name), Forecaster):
+        raise InvalidInputError.of("median-ensemble", "a part", "a forecaster", name)
+    made: Forecaster = catalog.make(name, **params)
+    return made if state is None else type(made)(made.params, state=state)
+
+
+def _median(said: list[Floats]) -> Floats:
+    with warnings.catch_warnings():
+        # where no part says anything there is no median, which is no fault
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmedian(np.array(said), axis=0))
+
+
+def _within(on_step: OnStep, part: str, index: int, total: int) -> OnStep:
+    """Progress of one part as progress of the whole."""
+    return lambda stage, share, numbers: on_step(
+        f"{part}: {stage}", (index + share) / total, numbers
+    )
