@@ -1,7 +1,4 @@
-"""Every algorithm, one line each; nothing is imported before it is asked for.
-
-`python -m core.catalog > docs/algorithms.md` writes the docs page.
-"""
+"""Every algorithm, one line each; nothing is imported before it is asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,12 +41,12 @@ ENTRIES = (
     Entry("hbos", "core.detectors.tails:Histograms"),
     Entry("pca", "core.detectors.components:PrincipalComponents"),
     Entry("lesinn", "core.detectors.lesinn:Lesinn"),
-    Entry(
-        "vector-autoregression", "core.detectors.vector_autoregression:VectorAutoregression"
-    ),
+    Entry("vector-autoregression", "core.detectors.vector_autoregression:VectorAutoregression"),
     Entry("kmeans-windows", "core.detectors.kmeans:KMeansWindows"),
     Entry("matrix-profile", "core.detectors.matrix_profile:MatrixProfile"),
     Entry("spectral-residual", "core.detectors.spectral_residual:SpectralResidual"),
+    Entry("seasonal-esd", "core.detectors.decomposition:SeasonalEsd"),
+    Entry("stl-residual", "core.detectors.decomposition:StlResidual"),
     Entry("ewma", "core.detectors.ewma:Ewma"),
     Entry("seasonal-naive-residual", "core.detectors.forecast_residual:SeasonalNaiveResidual"),
     Entry("adaptive-conformal", "core.detectors.adaptive_conformal:AdaptiveConformal"),
@@ -93,7 +89,9 @@ def make(name: str, **params: Any) -> Any:
     if not installed(algorithm):
         modules = ", ".join(algorithm.tags.modules)
         rule = f"installed with {modules}"
-        raise MissingExtraError.of("catalog", name, rule, "no such module", install(algorithm.tags.extra))
+        raise MissingExtraError.of(
+            "catalog", name, rule, "no such module", install(algorithm.tags.extra)
+        )
     return algorithm(algorithm.Params.of(params))
 
 
@@ -129,50 +127,3 @@ def describe() -> list[dict[str, Any]]:
         }
         for name, algorithm in entries()
     ]
-
-
-def page() -> str:
-    """The docs page: every algorithm with its docstring and its parameters, in Markdown."""
-    rows = describe()
-    lines = [
-        "# Algorithms",
-        "",
-        "Made from the code by `python -m core.catalog > docs/algorithms.md`; a test keeps it current.",
-        "",
-        "| name | kind | what it gives |",
-        "|---|---|---|",
-        *(
-            f"| [{row['name']}](#{row['name']}) | {row['kind']} | {row['summary']} |"
-            for row in rows
-        ),
-    ]
-    for row in rows:
-        promises = [name for name in ("causal", "streaming", "stochastic") if row["tags"][name]]
-        needs = f", needs the extra `{row['extra']}`" if row["extra"] else ""
-        lines += [
-            "",
-            f"## {row['name']}",
-            "",
-            f"*{', '.join([row['kind'], *promises])}{needs}*",
-            "",
-            inspect.getdoc(get(row["name"])) or "",
-            "",
-            "| parameter | default | allowed | meaning |",
-            "|---|---|---|---|",
-            *(_param_line(spec) for spec in row["params"]),
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _param_line(spec: dict[str, Any]) -> str:
-    low, high = (
-        unbounded if spec[side] is None else f"{spec[side]:,}"
-        for side, unbounded in (("low", "-∞"), ("high", "∞"))
-    )
-    allowed = ", ".join(f"`{choice}`" for choice in spec["choices"]) or f"{low} … {high}"
-    unit = f" {spec['unit']}" if spec["unit"] else ""
-    return f"| `{spec['name']}` | `{spec['default']}` | {allowed}{unit} | {spec['help']} |"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page())

@@ -5,19 +5,39 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from core import catalog
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 PAGES = ("README.md", *(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")))
 
 
-def test_the_commands_page_is_current() -> None:
-    spec = importlib.util.spec_from_file_location("commands", ROOT / "docs" / "commands.py")
+def script(name: str) -> Any:
+    """A program of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None and spec.loader is not None
-    commands = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(commands)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_algorithm_has_its_page_and_every_figure_its_measurement() -> None:
+    algorithms = script("algorithms")
+    made = algorithms.pages()
+    stale = [str(path) for path, text in made.items() if path.read_text("utf-8") != text]
+    assert stale == [], "run: .venv/bin/python docs/algorithms.py"
+    assert {path.stem for path in algorithms.PAGES.glob("*.md")} == {
+        "README",
+        *(entry.name for entry in catalog.ENTRIES),
+    }
+
+
+def test_the_commands_page_is_current() -> None:
+    commands = script("commands")
     kept = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert kept == commands.page(), "run: .venv/bin/python docs/commands.py"
     listed = re.findall(r"^### `headwater ([a-z ]+)`$", kept, re.MULTILINE)

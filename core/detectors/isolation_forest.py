@@ -51,7 +51,7 @@ class IsolationForest(Detector):
 
     name = "isolation-forest"
     source = "Liu, Ting & Zhou, Isolation Forest (ICDM 2008), sections 2–4"
-    tags = Tags(stochastic=True, min_times=3, modules=("sklearn", "numba"))
+    tags = Tags(stochastic=True, min_times=1, modules=("sklearn", "numba"))
     Params = IsolationForestParams
     cheap = {"trees": 20, "sample": 256}
 

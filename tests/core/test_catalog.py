@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from core import catalog
@@ -50,8 +48,3 @@ def test_a_description_holds_what_a_form_needs():
 def test_names_are_registered_once():
     names = [entry.name for entry in catalog.ENTRIES]
     assert len(set(names)) == len(names)
-
-
-def test_the_docs_page_is_the_one_that_the_code_makes():
-    page = Path(__file__).parents[2] / "docs" / "algorithms.md"
-    assert page.read_text() == catalog.page(), "python -m core.catalog > docs/algorithms.md"
