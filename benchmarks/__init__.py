@@ -17,6 +17,7 @@ def _later(module: str) -> Callable[[OnStep], Rows]:
 
 
 BENCHMARKS: dict[str, Callable[[OnStep], Rows]] = {
+    "algorithms": _later("algorithms"),
     "detect": _later("detecting"),
     "import": _later("importing"),
     "worlds": _later("worlds"),

@@ -45,6 +45,11 @@ class HalfSpaceTreesParams(Params):
         low=0.0,
         high=1.0,
     )
+    density: str = param(
+        "thin",
+        help="Read a point's density at the first thin node, or sum it along the whole way there, as river does",
+        choices=("thin", "path"),
+    )
     smoothing: float = param(
         0.3,
         help="Weight of today in each entity's running level, which shows slow shifts",
@@ -133,7 +138,7 @@ class HalfSpaceTrees(StreamingDetector):
             if judged or learns:
                 leaves = forest.leaves(features)
             if judged:
-                scores[:, time - n_time] = forest.score(leaves)
+                scores[:, time - n_time] = forest.score(leaves, self.params.density)
             if learns:
                 self._learn(forest, leaves, points)
         return scores
@@ -176,7 +181,7 @@ class HalfSpaceTrees(StreamingDetector):
         level, features = self._features(Scale.of(self.state), level, points)
         forest = Forest.of({**self.state, **running})
         leaves = forest.leaves(features)
-        scores = forest.score(leaves)
+        scores = forest.score(leaves, self.params.density)
         self._learn(forest, leaves, points)
         return {"entities": running["entities"], "level": level, **forest.running}, scores
 
@@ -254,18 +259,20 @@ class Forest:
 
     def leaves(self, features: Floats) -> NDArray[np.intp]:
         """(n_point, n_feature) → the leaf of every tree, counted from the left, (n_tree, n_point)."""
-        found: NDArray[np.intp] = _walker()(features, self.feature, self.threshold)
+        found: NDArray[np.intp] = _kernel(_walk)(features, self.feature, self.threshold)
         return found
 
-    def score(self, leaves: NDArray[np.intp]) -> Floats:
-        density = np.full(leaves.shape[1], EMPTY)
+    def score(self, leaves: NDArray[np.intp], density: str = "thin") -> Floats:
+        """−log2 of the mean density of the leaves; `density` as in `HalfSpaceTreesParams`."""
+        by_leaf = _densities(self._by_tree(self.reference), along=float(density == "path"))
+        total = np.full(leaves.shape[1], EMPTY)
         # tree by tree, so that a point's sum is the same whoever else is judged
-        for dense, leaf in zip(_densities(self._by_tree(self.reference)), leaves, strict=True):
-            density += dense[leaf]
-        return np.asarray(-np.log2(density / len(leaves)))
+        for dense, leaf in zip(by_leaf, leaves, strict=True):
+            total += dense[leaf]
+        return np.asarray(-np.log2(total / len(leaves)))
 
     def learn(self, leaves: NDArray[np.intp], known: Bools) -> None:
-        _count(self._by_tree(self.latest), leaves[:, known])
+        _count(self._by_tree(self.latest), leaves, known)
         self.seen[0] += known.sum()
         self.points[0] += known.sum()
 
@@ -294,24 +301,34 @@ def _levels(nodes: int) -> list[slice]:
     return [slice(2**depth - 1, 2 ** (depth + 1) - 1) for depth in range(nodes.bit_length())]
 
 
-def _densities(reference: Floats) -> Floats:
-    """(n_tree, n_node) masses → (n_tree, n_leaf): mass · 2^depth of the first thin node on the way to each leaf."""
+def _densities(reference: Floats, along: float = 0.0) -> Floats:
+    """(n_tree, n_node) masses → (n_tree, n_leaf): mass · 2^depth of the first thin node on the way to each leaf.
+
+    along : share of the densities of the nodes before it that is added, 0 or 1
+    """
     dense, asked = reference[:, :1], reference[:, :1] > THIN
     for depth, level in enumerate(_levels(reference.shape[1])[1:], start=1):
         mass = reference[:, level]
         dense, asked = np.repeat(dense, 2, axis=1), np.repeat(asked, 2, axis=1)
-        dense = np.where(asked, mass * 2.0**depth, dense)
+        dense = np.where(asked, mass * 2.0**depth + along * dense, dense)
         asked &= mass > THIN
     return dense
 
 
-def _count(masses: Floats, leaves: NDArray[np.intp]) -> None:
-    """Add one to every node (n_tree, n_node) on the way of each point to its leaf (n_tree, n_point)."""
-    trees, width = len(masses), masses.shape[1] // 2 + 1
-    cells = leaves + width * np.arange(trees)[:, None]
-    counts = np.bincount(cells.ravel(), minlength=trees * width).reshape(trees, width)
+def _count(masses: Floats, leaves: NDArray[np.intp], known: Bools) -> None:
+    """Add one to every node (n_tree, n_node) on the way of each known point to its leaf (n_tree, n_point)."""
+    trees = len(masses)
+    counts = np.zeros((trees, masses.shape[1] // 2 + 1))
+    _kernel(_tally)(leaves, known, counts)
     for level in _levels(masses.shape[1]):
         masses[:, level] += counts.reshape(trees, level.stop - level.start, -1).sum(axis=2)
+
+
+def _tally(leaves: NDArray[np.intp], known: Bools, counts: Floats) -> None:
+    trees, points = leaves.shape
+    for tree in range(trees):
+        for point in range(points):
+            counts[tree, leaves[tree, point]] += known[point]
 
 
 def _walk(features: Floats, feature: NDArray[np.uint32], threshold: Floats) -> NDArray[np.intp]:
@@ -335,8 +352,8 @@ def _walk(features: Floats, feature: NDArray[np.uint32], threshold: Floats) -> N
 
 
 @functools.cache
-def _walker() -> Callable[..., NDArray[np.intp]]:
+def _kernel(loop: Callable[..., Any]) -> Callable[..., Any]:
     import numba
 
-    compiled: Callable[..., NDArray[np.intp]] = numba.njit(cache=True, nogil=True)(_walk)
+    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(loop)
     return compiled

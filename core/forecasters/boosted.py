@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.float32]
 
+BEND = 1.0
+"""Mean changes beyond which an error counts by its size, no longer by its square."""
 SPANS = (3, 7, 14, 28, 56)
 """Latest lags whose mean and standard deviation are features."""
 
 
 @dataclass(frozen=True)
 class BoostedParams(PooledParams):
-    rounds: int = param(300, help="Trees", low=1, high=10_000)
-    leaves: int = param(63, help="Most leaves of a tree", low=2, high=4_096)
-    rate: float = param(0.05, help="Share of each tree that is added", low=1e-4, high=1.0)
+    windows: int = param(
+        30_000, help="Training windows drawn from all series", low=8, high=1_000_000
+    )
+    rounds: int = param(200, help="Trees", low=1, high=10_000)
+    leaves: int = param(127, help="Most leaves of a tree", low=2, high=4_096)
+    rate: float = param(0.1, help="Share of each tree that is added", low=1e-4, high=1.0)
     least: int = param(50, help="Rows that a leaf must hold", low=1, high=100_000)
     share: float = param(
         0.5, help="Share of the features that each tree may ask", low=0.05, high=1.0
@@ -38,6 +43,8 @@ class Boosted(PooledForecaster):
     """Trees over tables of features, whichever library grows them."""
 
     Params = BoostedParams
+    asked = 4
+    refits = True
     cheap = {"rounds": 30, "leaves": 8, "windows": 500, "rate": 0.2}
 
     @abstractmethod
@@ -69,7 +76,8 @@ class LightGbm(Boosted):
 
     One row per window and period ahead: the latest lags, their rolling means and standard deviations,
     the values of the same phase in earlier seasons, the steps ahead and the calendar. Missing values
-    stay missing, the trees have a branch for them. The loss is the absolute error in mean changes.
+    stay missing, the trees have a branch for them. Errors are counted in mean changes of the series, large ones by
+    their size, small ones by their square (Huber 1964).
 
     Good for: many series that behave alike; seasons and calendar effects; sudden regime switches.
     Bad for: trends beyond what was seen in training; a handful of short series.
@@ -90,7 +98,8 @@ class LightGbm(Boosted):
 
         grown = lightgbm.train(
             {
-                "objective": "l1",
+                "objective": "huber",
+                "alpha": BEND,
                 "num_leaves": self.params.leaves,
                 "learning_rate": self.params.rate,
                 "min_data_in_leaf": self.params.least,
@@ -121,8 +130,8 @@ class LightGbm(Boosted):
 class XgBoost(Boosted):
     """XGBoost over the windows of all series, each scaled by its own recent past.
 
-    The rows, the loss and the intervals are those of `lightgbm`; the trees grow level by level with a
-    second-order penalty on their leaves.
+    The rows and the intervals are those of `lightgbm`; the loss is the absolute error, and leaves are
+    penalised by their number and size.
 
     Good for: many series that behave alike; seasons and calendar effects; sudden regime switches.
     Bad for: trends beyond what was seen in training; a handful of short series.

@@ -26,8 +26,8 @@ from core.training import (
 if TYPE_CHECKING:
     import torch
 
-CYCLES = np.array([1.0, 7.0, 31.0, 12.0])
-"""Length of the cycle of each calendar column: day, week, month, year."""
+CYCLES = np.array([1.0, 7.0, 31.0])
+"""Length of the cycle of each calendar column: day, week, month."""
 ASKED = 2 * SEASONS + 2 + 2 * len(CYCLES)
 """Numbers that tell the net which period ahead is asked for."""
 KERNEL = 3

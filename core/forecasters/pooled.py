@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,6 @@ REACH = 100.0
 """Spreads from the level beyond which one value is as far as another."""
 FLOOR = 0.01
 """Least spread of a series, as a share of the usual one: a series flat so far may still move."""
-ASKED = 16
-"""Most periods ahead that one training window is asked for, drawn at random."""
 MOST_AHEAD = 48
 """Most periods forecast at once where nobody said."""
 LEAST = 3
@@ -65,7 +63,7 @@ class Question:
 
     recent  : (n, n_lag), newest first
     seasons : (n, k, SEASONS) values of the asked period's phase before the origin, newest first
-    asked   : (n, k, 6) steps ahead, column of the metric; day's share, weekday, day of month, month
+    asked   : (n, k, 5) steps ahead, column of the metric; share of the day gone, weekday, day of the month
     """
 
     recent: Floats
@@ -91,7 +89,7 @@ class Series:
     """The series of a panel, one per entity and metric, with room before and after.
 
     values   : (n_series, room + n_time + ahead), NaN where nothing was observed
-    calendar : (n_time + ahead, 4)
+    calendar : (n_time + ahead, 3)
     usual    : (n_metric,) spread of the usual series
     """
 
@@ -171,6 +169,11 @@ class PooledForecaster(Forecaster):
     steps; those beyond build on the forecast so far.
     """
 
+    asked: ClassVar[int] = 16
+    """Most periods ahead that one training window is asked for, drawn at random."""
+    refits: ClassVar[bool] = False
+    """Whether it learns again from all periods, once the errors of the latest are known."""
+
     @abstractmethod
     def _learn(self, training: Sample, validation: Sample, on_step: OnStep | None) -> State:
         """What the model learned."""
@@ -196,7 +199,7 @@ class PooledForecaster(Forecaster):
         n_time, rng = len(panel.periods), np.random.default_rng(self.params.seed)
         split = n_time - held_out(n_time)
         windows = self.params.windows
-        training = series.draw(range(split), windows, min(ahead, ASKED), ahead, rng)
+        training = series.draw(range(split), windows, min(ahead, self.asked), ahead, rng)
         late = series.draw(range(split, n_time), max(1, windows // 4), ahead, ahead, rng)
         for sample, times in ((training, f"0–{split - 1}"), (late, f"{split}–{n_time - 1}")):
             if np.isnan(sample.answer).all():
@@ -207,7 +210,11 @@ class PooledForecaster(Forecaster):
         # a window belongs to one metric: NaN in the columns of the others
         own = late.question.asked[:, :1, 1, None] == np.arange(len(panel.metrics))
         ratios = np.where(own, errors[..., None], np.nan)
-        return {**state, "quantiles": learned(ratios, self.params.coverage)}
+        state["quantiles"] = learned(ratios, self.params.coverage)
+        if self.refits:
+            every = series.draw(range(n_time), windows, min(ahead, self.asked), ahead, rng)
+            state |= self._learn(every, late, on_step)
+        return state
 
     def _open(self, state: State) -> Any:
         return self._load(state), state
@@ -265,15 +272,14 @@ class PooledForecaster(Forecaster):
 
 
 def _calendar(labels: NDArray[Any]) -> Floats:
-    """(n_time, 4): share of the day gone, weekday from Monday, day of the month, month, all from 0."""
-    days, months = labels.astype("datetime64[D]"), labels.astype("datetime64[M]")
-    parts = (
-        (labels - days) / DAY,
-        (days.astype(np.int64) + 3) % 7,
-        (days - months).astype(np.int64),
-        months.astype(np.int64) % 12,
-    )
-    return np.stack(parts, axis=-1).astype(np.float64)
+    """(n_time, 3): share of the day gone, weekday from Monday, day of the month from 0.
+
+    No month: until years were seen, it is a date, and what happened then would be learned by heart.
+    """
+    days = labels.astype("datetime64[D]")
+    weekdays = (days.astype(np.int64) + 3) % 7
+    monthdays = (days - labels.astype("datetime64[M]")).astype(np.int64)
+    return np.stack([(labels - days) / DAY, weekdays, monthdays], axis=-1).astype(np.float64)
 
 
 def _mean_change(values: Floats, unknown: Floats) -> Floats:

@@ -9,8 +9,8 @@ from core.detectors.half_space_trees import (
     HalfSpaceTreesParams,
     _count,
     _densities,
+    _kernel,
     _walk,
-    _walker,
 )
 from core.errors import InvalidInputError
 from core.samples import sample, spiked
@@ -33,7 +33,7 @@ def test_points_end_in_the_leaf_that_their_cuts_lead_to():
 
 def test_learning_counts_every_node_on_the_way():
     latest = np.zeros((1, 7))
-    _count(latest, np.array([[0, 1, 3]]))
+    _count(latest, np.array([[0, 1, 2, 3]]), np.array([True, True, False, True]))
     assert latest.tolist() == [[3, 2, 1, 1, 1, 0, 1]]
 
 
@@ -41,7 +41,7 @@ def test_the_compiled_walk_does_what_its_source_says():
     rng = np.random.default_rng(0)
     feature = rng.integers(4, size=(3, 15), dtype=np.uint32)
     threshold, rows = rng.random((3, 15)), rng.random((50, 4))
-    assert np.array_equal(_walk(rows, feature, threshold), _walker()(rows, feature, threshold))
+    assert np.array_equal(_walk(rows, feature, threshold), _kernel(_walk)(rows, feature, threshold))
 
 
 def test_the_newest_days_are_judged_as_they_are_among_all():
@@ -118,3 +118,11 @@ def test_the_order_of_entities_within_a_day_does_not_matter():
     fitted = HalfSpaceTrees().fit(sample())
     turned = fitted.score(panel.select(entities=panel.entities[::-1]))[::-1]
     assert np.array_equal(turned, fitted.score(panel))
+
+
+def test_a_density_can_be_summed_on_the_way_to_the_first_thin_node():
+    reference = np.array([[1.0, 0.96, 0.04, 0.9, 0.06, 0.04, 0.0]])
+    way = 1.0 + 0.96 * 2
+    assert _densities(reference, along=1.0)[0] == pytest.approx(
+        [way + 0.9 * 4, way + 0.06 * 4, 1.0 + 0.04 * 2, 1.0 + 0.04 * 2]
+    )
