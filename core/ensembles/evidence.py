@@ -1,0 +1,96 @@
+"""Detectors that testify together: each part's scores become p-values, and their logarithms add up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from core.contracts import Detector, Floats, OnStep, Panel, State
+from core.errors import CancelledError
+from core.threshold import Threshold
+
+
+@dataclass(frozen=True)
+class Part:
+    """One witness: what it looks for, a detector of the catalogue with its parameters, and its weight."""
+
+    name: str
+    detector: str
+    weight: float = 1.0
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """A fitted part, and what its scores mean."""
+
+    part: Part
+    detector: Detector
+    threshold: Threshold
+
+    def evidence(self, panel: Panel, last: int) -> Floats:
+        """(n_entity, last) −ln p times the weight."""
+        p = self.threshold.p_values(self.detector.score(panel, last=last))
+        return -self.part.weight * np.log(p)
+
+
+def learn(parts: Sequence[Part], panel: Panel, seed: int, on_step: OnStep | None) -> State:
+    """Fit every part to the panel and calibrate it on the scores of the same panel.
+
+    Source of the sum: Fisher, Statistical Methods for Research Workers (1932), section 21.1, with weights
+    as in Good, On the Weighted Combination of Significance Tests (JRSS B 1955).
+    """
+    from core import catalog
+
+    seen = np.isfinite(panel.values).any(axis=2)
+    state: dict[str, Any] = {"parts": json.dumps([part.name for part in parts])}
+    for done, part in enumerate(parts):
+        if on_step is not None and on_step(part.name, done / len(parts), {}) is False:
+            raise CancelledError.of("headwater", "training", "allowed to go on", "a stop")
+        detector = catalog.make(part.detector, seed=seed, **part.params).fit(panel)
+        threshold = Threshold.fit(detector.score(panel)[seen])
+        state |= {f"{part.name}.{role}": value for role, value in detector.state.items()}
+        kept = threshold.to_state()
+        state |= {f"{part.name}.threshold.{role}": value for role, value in kept.items()}
+    return state
+
+
+def ready(parts: Sequence[Part], state: State, seed: int) -> list[Witness]:
+    """The parts opened from the state that `learn` gave."""
+    from core import catalog
+
+    witnesses = []
+    for part in parts:
+        own = {
+            role.removeprefix(f"{part.name}."): value
+            for role, value in state.items()
+            if role.startswith(f"{part.name}.")
+        }
+        calibration = {
+            role.removeprefix("threshold."): own.pop(role)
+            for role in tuple(own)
+            if role.startswith("threshold.")
+        }
+        made = catalog.make(part.detector, seed=seed, **part.params)
+        detector = type(made)(made.params, state=own)
+        witnesses.append(Witness(part, detector, Threshold.from_state(calibration)))
+    return witnesses
+
+
+TABLE = (
+    Part("cuts", "isolation-forest", params={"trees": 300, "sample": 64}),
+    Part("neighbours", "lesinn", params={"window": 1, "samples": 60, "size": 16}),
+    Part("histograms", "hbos", params={"window": 1, "bins": 0, "floor": 0.001}),
+)
+"""A table of rows: cut apart quickly, far from small samples, in thin bins."""
+
+JOINT = (
+    Part("forecast", "vector-autoregression", 3.0, {"lags": 3, "smooth": 10}),
+    Part("drift", "vector-autoregression", 3.0, {"lags": 1, "short": 10, "long": 60, "smooth": 10}),
+    Part("shape", "knn", 1.0, {"window": 8, "pool": 4_000}),
+)
+"""Many metrics of few entities: off their joint forecast from the last periods, from the last hour, of odd shape."""
