@@ -91,7 +91,7 @@ def draw_detection(found: Mapping[str, Any]) -> None:
         ]
         rows = [_flat(row) for row in (*results, *peers)]
         columns = {key: title for key, title in DETECTION.items() if _known(rows, key)}
-        rank = next((key for key in ORDER if key in columns), "algorithm")
+        rank = next((key for key in ORDER if key in columns), "seconds")
         rows.sort(key=lambda row: (row.get(rank) is None, -(row.get(rank) or 0.0)))
         out.print(f"[bold]{suite}[/]")
         table(rows, columns, "nothing was scored")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests import labelled_suites as written
@@ -102,6 +103,17 @@ def test_a_person_sees_a_table_with_the_published_figures(
     assert lines[3].split()[:4] == ["Peer", "(published)", "–", "0.2"]
     assert "failed: robust-z on case 2.npz: " in lines[4]
     assert "best threshold chosen with the labels in hand" in lines[-1]
+
+
+def test_where_every_case_failed_the_table_still_says_so(
+    headwater: Headwater, tmp_path: Path
+) -> None:
+    folder = written.write_split(tmp_path / "kpi", n=1)
+    np.savez(folder / "0.npz", train=np.zeros(9), test=np.zeros(9), test_y=np.full(9, 2))
+    said = headwater("evaluate", "detection", folder, "--algorithm", "robust-z")
+    assert said.code == 1
+    assert said.out.splitlines()[1].split() == ["Algorithm", "Series", "Seconds"]
+    assert "0.npz: test_y must be 0 or 1. Got 2" in said.out
 
 
 def test_the_best_of_a_stream_is_the_one_with_the_best_nab_score(
