@@ -64,6 +64,7 @@ ENTRIES = (
     Entry("random-forest", "core.classifiers.trees:RandomForest"),
     Entry("gradient-boosting", "core.classifiers.trees:GradientBoosting"),
     Entry("ensemble", "core.ensembles.calibrated:CalibratedEnsemble"),
+    Entry("headwater", "core.ensembles.headwater:Headwater"),
     Entry("vote-50-30-20", "core.ensembles.presets:Vote503020"),
     Entry("majority-2-of-3", "core.ensembles.presets:Majority2Of3"),
     Entry("failure-40-40-20", "core.ensembles.presets:Failure404020"),
