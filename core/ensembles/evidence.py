@@ -33,9 +33,9 @@ class Witness:
     threshold: Threshold
 
     def evidence(self, panel: Panel, last: int) -> Floats:
-        """(n_entity, last) −ln p times the weight."""
+        """(n_entity, last) −log10 p times the weight."""
         p = self.threshold.p_values(self.detector.score(panel, last=last))
-        return -self.part.weight * np.log(p)
+        return -self.part.weight * np.log10(p)
 
 
 def learn(parts: Sequence[Part], panel: Panel, seed: int, on_step: OnStep | None) -> State:
@@ -84,9 +84,8 @@ def ready(parts: Sequence[Part], state: State, seed: int) -> list[Witness]:
 TABLE = (
     Part("cuts", "isolation-forest", params={"trees": 300, "sample": 64}),
     Part("neighbours", "lesinn", params={"window": 1, "samples": 60, "size": 16}),
-    Part("histograms", "hbos", params={"window": 1, "bins": 0, "floor": 0.001}),
 )
-"""A table of rows: cut apart quickly, far from small samples, in thin bins."""
+"""A table of rows: cut apart quickly, far from small samples."""
 
 JOINT = (
     Part("forecast", "vector-autoregression", 3.0, {"lags": 3, "smooth": 10}),

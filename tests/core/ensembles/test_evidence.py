@@ -33,7 +33,7 @@ def series(values: np.ndarray) -> Panel:
     return Panel(values[None], ("server:1",), tuple(f"m{c}" for c in range(m)), when)
 
 
-def test_a_table_is_judged_by_cuts_neighbours_and_histograms() -> None:
+def test_a_table_is_judged_by_cuts_and_neighbours() -> None:
     rng = np.random.default_rng(3)
     values = rng.standard_normal((600, 6))
     labels = np.zeros(600, dtype=bool)
@@ -41,7 +41,7 @@ def test_a_table_is_judged_by_cuts_neighbours_and_histograms() -> None:
     values[:30] += rng.choice((-4.0, 4.0), (30, 6)) * (rng.random((30, 6)) < 0.5)
     panel = table(values)
     witnesses = ready(TABLE, learn(TABLE, panel, 0, None), 0)
-    assert [witness.part.name for witness in witnesses] == ["cuts", "neighbours", "histograms"]
+    assert [witness.part.name for witness in witnesses] == ["cuts", "neighbours"]
     total = sum(witness.evidence(panel, 1)[:, 0] for witness in witnesses)
     assert auc_roc(np.asarray(total), labels) > 0.95
 
