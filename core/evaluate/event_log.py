@@ -148,12 +148,16 @@ def _detected(trial: Trial, make: Callable[[], Any]) -> list[Scores]:
         detector = make().fit(panels[0])
         return [detector.score(panel)[:, 0] for panel in panels[1:]]
 
+    def look_at(names: Sequence[str]) -> list[Floats]:
+        panels = [part.events.select(metrics=names) for part in parts]
+        if np.isnan(panels[0].values).all():  # an attribute that this log does not have
+            return [np.zeros(len(panel.entities)) for panel in panels[1:]]
+        return look(panels)
+
     parts = (trial.train, *trial.later)
     events = look([part.events for part in parts])
     cases = look([part.cases for part in parts])
-    cells = [
-        look([part.events.select(metrics=names) for part in parts]) for names in GROUPS.values()
-    ]
+    cells = [look_at(names) for names in GROUPS.values()]
     cells = [[_thinned(seen[0], scores) for scores in seen] for seen in cells]
     stacked = [np.stack(columns, axis=-1) for columns in zip(*cells, strict=True)]
     views = [

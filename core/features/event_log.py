@@ -6,6 +6,7 @@ surprises −log p (nats) and robust standard deviations, so that one scale fits
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from core.contracts import Floats, Panel, Periods, State
 from core.errors import NotEnoughDataError
 from core.events import Codes, EventTable
-from core.features.scaling import robust_scale
+from core.features.rarity import LEAST, MARGIN, Level, Rarity, counted
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "activity": ("follows", "follows_two", "leads_to", "left_out", "out_of_order", "repeat"),
@@ -35,20 +36,10 @@ EVENT_FEATURES = tuple(name for names in GROUPS.values() for name in names)
 CASE_FEATURES = ("variant", "unfinished", "length", "case_time", *EVENT_FEATURES)
 TRACKED = 64
 """Activities, the most common ones, whose coming before others is watched."""
-BACKING = 2.0
-"""Events that the value's overall share counts for, beside those seen in the context."""
-LEAST = 20
-"""Events below which a group is scaled like all."""
-NINE_IN_TEN = 3.29
-"""Standard deviations that hold nine in ten values of a normal distribution."""
-FINEST = 0.01
-"""Part of the median amount below which amounts are not told apart."""
 SHRINK = 3.0
 """Other events of a case that it takes to believe half of the level they show."""
 MOSTLY = 0.8
 """Share of an activity's events that its trigger must come before."""
-MARGIN = 1.0
-"""Nats beyond the usual surprise that say nothing yet."""
 REPEATS = 10
 """Repeats from which on they are not told apart."""
 HOURS = 4
@@ -72,146 +63,14 @@ def in_nats(panel: Panel) -> Panel:
     return panel.with_values(values)
 
 
-# ── What is learned ──────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, eq=False)
-class Rarity:
-    """How surprising a value is in a context, −log p, from how often both came together.
-
-    p = (times together + BACKING · overall share) / (times of the context + BACKING). The last value is the bucket
-    of unknown ones; its share is that of values in the later half of training which the earlier half did not know.
-
-    pairs, together  : ascending context · n_value + value, and how often it was seen
-    contexts, times  : ascending contexts, and how often each was seen
-    share            : (n_value,) overall share of each value
-    usual            : mean surprise of what came in each context
-    """
-
-    pairs: NDArray[np.int64]
-    together: Floats
-    contexts: NDArray[np.int64]
-    times: Floats
-    share: Floats
-    usual: Floats
-
-    @classmethod
-    def learn(cls, context: NDArray[Any], value: NDArray[Any], n_value: int) -> Rarity:
-        """From codes in order of time; a value below 0 is missing and teaches nothing."""
-        given = value >= 0
-        context, value = context[given].astype(np.int64), value[given].astype(np.int64)
-        pairs, together = np.unique(context * n_value + value, return_counts=True)
-        contexts, times = np.unique(context, return_counts=True)
-        half = len(value) // 2
-        fresh = ~np.isin(value[half:], value[:half])
-        unknown = (fresh.sum() + 0.5) / (len(fresh) + 1.0)
-        counts = np.bincount(value, minlength=n_value)[: n_value - 1]
-        # half uniform: what was never seen at all is no rarer than one of so many values
-        known = 0.5 * counts / max(counts.sum(), 1) + 0.5 / (n_value - 1)
-        share = np.append((1.0 - unknown) * known / known.sum(), unknown)
-        at = np.searchsorted(contexts, pairs // n_value)
-        p = (together + BACKING * share[pairs % n_value]) / (times[at] + BACKING)
-        usual = np.bincount(at, -np.log(p) * together, len(contexts)) / times
-        return cls(pairs, together.astype(float), contexts, times.astype(float), share, usual)
-
-    def of(self, context: NDArray[Any], value: NDArray[Any]) -> Floats:
-        """(n_event,) surprises; NaN where the value is missing."""
-        n_value = len(self.share)
-        known = np.maximum(value, 0).astype(np.int64)
-        context = context.astype(np.int64)
-        together = _counted(self.pairs, self.together, context * n_value + known)
-        times = _counted(self.contexts, self.times, context)
-        p = (together + BACKING * self.share[known]) / (times + BACKING)
-        # nobody could have seen an unknown value here, however often the context came
-        p = np.where(known == n_value - 1, self.share[-1], p)
-        usual = _counted(self.contexts, self.usual - self.usual.mean(), context) + self.usual.mean()
-        excess = np.maximum(-np.log(p) - usual - MARGIN, 0.0)
-        return np.where(value < 0, np.nan, excess)
-
-    def avoidance(self, context: NDArray[Any], value: NDArray[Any]) -> Floats:
-        """(n_event,) how much seldomer the two came together than by chance, −log of the ratio; NaN where missing.
-
-        One more of each is counted, so who is new or seldom seen stands out nowhere.
-        """
-        n_value = len(self.share)
-        known = np.maximum(value, 0).astype(np.int64)
-        context = context.astype(np.int64)
-        seen = np.bincount(self.pairs % n_value, self.together, n_value)
-        expected = _counted(self.contexts, self.times, context) * seen[known] / max(seen.sum(), 1.0)
-        together = _counted(self.pairs, self.together, context * n_value + known)
-        ratio = (together + 1.0) / (expected + 1.0)
-        return np.where(value < 0, np.nan, np.maximum(-np.log(ratio), 0.0))
-
-
-def _counted(keys: NDArray[np.int64], counts: Floats, asked: NDArray[np.int64]) -> Floats:
-    if not len(keys):
-        return np.zeros(asked.shape)
-    at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return np.where(keys[at] == asked, counts[at], 0.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Level:
-    """Usual amount and spread per group, on a signed logarithmic scale.
-
-    groups         : ascending groups with at least LEAST events
-    centre, spread : one more each, the last for all other groups
-    unit           : amount from which on the scale is logarithmic
-    """
-
-    groups: NDArray[np.int64]
-    centre: Floats
-    spread: Floats
-    unit: Floats
-
-    @classmethod
-    def learn(cls, group: NDArray[Any], amount: Floats) -> Level:
-        """From amounts with NaN where missing."""
-        sizes = np.abs(amount[np.isfinite(amount) & (amount != 0)])
-        unit = np.array(FINEST * np.median(sizes) if len(sizes) else 1.0)
-        scaled = _logarithmic(amount, unit)
-        found, counts = np.unique(group[np.isfinite(scaled)], return_counts=True)
-        groups = found[counts >= LEAST].astype(np.int64)
-        order = np.argsort(group, kind="stable")
-        parts = [
-            scaled[order[low:high]]
-            for low, high in zip(
-                np.searchsorted(group, groups, "left", order),
-                np.searchsorted(group, groups, "right", order),
-                strict=True,
-            )
-        ]
-        scales = np.array([_centre_and_spread(part) for part in (*parts, scaled)])
-        return cls(groups, scales[:, 0], scales[:, 1], unit)
-
-    def of(self, group: NDArray[Any], amount: Floats) -> Floats:
-        """Robust standard deviations from the usual amount of the group; NaN where missing."""
-        at = np.searchsorted(self.groups, group)
-        there = self.groups[np.minimum(at, len(self.groups) - 1)] if len(self.groups) else -1
-        at = np.where(there == group, at, len(self.groups))
-        scaled: Floats = (_logarithmic(amount, self.unit) - self.centre[at]) / self.spread[at]
-        return scaled
-
-
-def _centre_and_spread(values: Floats) -> tuple[float, float]:
-    """Median, and the larger of the robust deviation and of what nine in ten values keep within."""
-    centre, spread = robust_scale(values, axis=0)
-    values = values[np.isfinite(values)]
-    low, high = np.quantile(values, [0.05, 0.95]) if len(values) else (0.0, 0.0)
-    return float(centre), max(float(spread), float(high - low) / NINE_IN_TEN)
-
-
-def _logarithmic(amount: Floats, unit: Floats) -> Floats:
-    return np.asarray(np.sign(amount) * np.log1p(np.abs(amount) / unit))
-
-
 @dataclass(frozen=True, eq=False)
 class EventFeatures:
     """Everything learned of a log; `events` and `cases` turn any log into features, always the same way.
 
     activities, resources : the values known; whatever else comes falls into the bucket of unknown ones
     tracked  : codes of the activities whose coming before others is watched
-    before   : (n_activity + 2, n_tracked, 2), how surprising it is that one of those did not, or did, come before
+    before   : (n_activity + 1, n_tracked, 2), how surprising it is that one of those did not, or did, come before
+               an event of each activity; the last row is the end of a case
     trigger  : (n_activity,) the activity after which each comes most punctually, −1 = none
     rarities, levels : by the feature they serve
     variants, seen : ascending numbers of the sequences of activities, and how often each was seen
@@ -261,8 +120,8 @@ class EventFeatures:
     def state(self) -> dict[str, Any]:
         """Arrays and text that `of` turns back."""
         state: dict[str, Any] = {
-            "activities": "\n".join(self.activities),
-            "resources": "\n".join(self.resources),
+            "activities": json.dumps(self.activities),
+            "resources": json.dumps(self.resources),
             **{
                 name: getattr(self, name)
                 for name in ("tracked", "before", "trigger", "variants", "seen")
@@ -283,8 +142,7 @@ class EventFeatures:
                 name, _, field = rest.partition(".")
                 parts[kind].setdefault(name, {})[field] = value
         activities, resources = (
-            tuple(str(state[name]).split("\n")) if state[name] else ()
-            for name in ("activities", "resources")
+            tuple(json.loads(str(state[name]))) for name in ("activities", "resources")
         )
         tracked, before, trigger, variants, seen = (
             np.asarray(state[name]) for name in ("tracked", "before", "trigger", "variants", "seen")
@@ -304,26 +162,22 @@ class EventFeatures:
     def events(self, table: EventTable) -> Panel:
         """One row per event, in the order of the table, of EVENT_FEATURES; NaN where an attribute is missing."""
         log = _Coded(table, self.activities, self.resources)
-        pairs = log.pairs()
+        measure = {"out_of_role": Rarity.avoidance}
         features = {
-            name: self.rarities[name].of(context, value)
-            for name, (context, value, _) in pairs.items()
+            name: measure.get(name, Rarity.surprise)(self.rarities[name], context, value)
+            for name, (context, value, _) in log.pairs().items()
         }
-        role = pairs["out_of_role"]
-        features["out_of_role"] = self.rarities["out_of_role"].avoidance(*role[:2])
         # parts of the day that overlap: just before a boundary is not another time of the day
-        features["hour"] = np.minimum(features["hour"], features.pop("near_hour"))
+        features["hour"] = np.minimum(features["hour"], features["near_hour"])
         amounts = log.amounts(self.trigger)
-        levels = {name: self.levels[name].of(*amounts[name]) for name in amounts}
-        pair_known = np.isin(amounts["after_this"][0], self.levels["after_this"].groups)
+        features |= {name: self.levels[name].deviation(*amounts[name]) for name in amounts}
+        followed = np.isin(amounts["after_this"][0], self.levels["after_this"].groups)
         features["since_previous"] = np.where(
-            pair_known, levels["after_this"], levels["since_previous"]
+            followed, features["after_this"], features["since_previous"]
         )
-        for name in ("since_trigger", "since_start"):
-            features[name] = levels[name]
         for name in ("duration", "cost"):
-            features[name] = levels[name]
-            features[f"{name}_in_case"] = levels[name] - _level_of_others(table, levels[name])
+            others = _level_of_others(table, features[name])
+            features[f"{name}_in_case"] = features[name] - others
         features["left_out"], features["out_of_order"] = self._order(log)
         values = np.stack([features[name] for name in EVENT_FEATURES], axis=-1)
         keys = table.keys
@@ -339,11 +193,11 @@ class EventFeatures:
         per_event = np.abs((events or self.events(table)).values[:, 0])
         farthest = table.per_key(np.fmax, per_event, np.nan)
         amounts = log.case_amounts()
-        times = _counted(self.variants, self.seen, log.variant)
+        times = counted(self.variants, self.seen, log.variant)
         own = {
             "variant": -np.log((times + 0.5) / (self.seen.sum() + 1.0)),
             "unfinished": self._unfinished(log),
-            **{name: self.levels[name].of(*amounts[name]) for name in amounts},
+            **{name: self.levels[name].deviation(*amounts[name]) for name in amounts},
         }
         columns = [own[name] for name in CASE_FEATURES[: len(own)]]
         values = np.concatenate([np.stack(columns, axis=-1), farthest], axis=-1)
@@ -375,7 +229,7 @@ class EventFeatures:
 
 
 def _coming_before(log: _Coded, tracked: Codes) -> Floats:
-    """(n_activity + 1, n_tracked, 2) surprises; the last row is the end of a case."""
+    """`EventFeatures.before`, from the share of the events of each activity."""
     before = np.zeros((log.n_activity + 1, len(tracked), 2))
     total = np.append(np.bincount(log.activity, minlength=log.n_activity), len(log.table.keys))
     for column, activity in enumerate(tracked.tolist()):
@@ -448,20 +302,16 @@ class _Coded:
         local = table.local_time
         hour = (local.astype("datetime64[h]") - local.astype("datetime64[D]")).astype(int)
         # 1970-01-01 was a Thursday
+        weekend = DAY_PARTS * ((local.astype("datetime64[D]").astype(int) + 3) % 7 >= 5)
         n_part = 2 * DAY_PARTS + 1
-        weekend = (local.astype("datetime64[D]").astype(int) + 3) % 7 >= 5
         return {
             "follows": (earlier, activity, n),
             "follows_two": (before_that * n + earlier, activity, n),
             "leads_to": (activity, later, n),
             "repeat": (activity, np.minimum(self._again(), REPEATS - 1), REPEATS + 1),
             "out_of_role": (activity, self.resource, self.n_resource),
-            "hour": (activity, hour // HOURS + DAY_PARTS * weekend, n_part),
-            "near_hour": (
-                activity,
-                (hour + HOURS // 2) % 24 // HOURS + DAY_PARTS * weekend,
-                n_part,
-            ),
+            "hour": (activity, hour // HOURS + weekend, n_part),
+            "near_hour": (activity, (hour + HOURS // 2) % 24 // HOURS + weekend, n_part),
         }
 
     def amounts(self, trigger: NDArray[np.int64]) -> dict[str, tuple[NDArray[Any], Floats]]:
@@ -487,7 +337,9 @@ class _Coded:
         seconds = table.time.astype(np.int64) / 1e6
         came = np.where(self.activity == activity, seconds, -np.inf)
         last = table.shifted(table.running(np.maximum, came), 1, -np.inf)
-        first = table.per_key(np.fmin, np.where(came > 0, came, np.nan), np.nan)[table.key_index]
+        first = table.per_key(np.fmin, np.where(np.isfinite(came), came, np.nan), np.nan)[
+            table.key_index
+        ]
         since: Floats = np.where(
             np.isfinite(last), seconds - last, np.minimum(seconds - first, 0.0)
         )

@@ -95,6 +95,17 @@ def test_without_labels_of_attributes_only_traces_are_judged() -> None:
     assert found["trace"]["ap"] > 0.9
 
 
+def test_a_log_of_activities_and_times_alone_is_judged_by_them() -> None:
+    table, truth = labelled()
+    bare = EventTable(
+        table.keys, table.offsets, table.time, {"activity": table.text("activity")}, {}, table.zone
+    )
+    found = judge(prepare(bare, truth), "pca")
+    assert found["by_kind"]["skip"]["recall"] == 1.0
+    assert found["attribute"]["ap_of"]["activity"] > 0.8
+    assert found["attribute"]["ap_of"]["duration"] < 0.1
+
+
 def test_truth_of_another_log_and_too_few_cases_are_refused() -> None:
     table, truth = labelled(60)
     with pytest.raises(NotEnoughDataError, match="at least 100"):

@@ -11,7 +11,6 @@ from core.features.event_log import (
     EVENT_FEATURES,
     GROUPS,
     EventFeatures,
-    Rarity,
     in_nats,
 )
 
@@ -149,16 +148,6 @@ def test_a_case_has_the_same_features_alone_and_among_others(learned: EventFeatu
     alone = learned.events(table.select(np.array([7])))
     among = learned.events(table).select(entities=alone.entities)
     np.testing.assert_array_equal(alone.values, among.values)
-
-
-def test_a_rarity_is_the_share_it_was_seen_with() -> None:
-    context = np.repeat([0, 1], [1000, 1000])
-    value = np.concatenate([np.zeros(990), np.ones(10), np.ones(1000)]).astype(int)
-    rarity = Rarity.learn(context, value, 3)
-    expected = -np.log(10 / 1000) + 0.99 * np.log(0.99) + 0.01 * np.log(0.01) - 1.0
-    assert rarity.of(np.array([0]), np.array([1]))[0] == pytest.approx(expected, abs=0.1)
-    assert rarity.of(np.array([0, 1]), np.array([0, 1])).tolist() == [0.0, 0.0]
-    assert np.isnan(rarity.of(np.array([0]), np.array([-1]))[0])
 
 
 def test_too_few_cases_teach_nothing() -> None:
