@@ -96,4 +96,6 @@ def _gains(scores: Floats, windows: Windows, profile: Profile) -> tuple[Floats, 
 
 def _sigmoid(position: Floats) -> Floats:
     """1 far ahead of a window's right edge (0), −1 far behind it; widths of the window are the unit."""
-    return np.where(position > 3.0, -1.0, 2.0 / (1.0 + np.exp(5.0 * position)) - 1.0)
+    return np.where(
+        position > 3.0, -1.0, 2.0 / (1.0 + np.exp(5.0 * np.minimum(position, 3.0))) - 1.0
+    )

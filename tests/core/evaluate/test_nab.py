@@ -56,6 +56,12 @@ def test_a_false_alarm_costs_more_far_from_a_window_and_by_profile() -> None:
     assert score(150, "low_fn") == pytest.approx(100 * (3 - 0.11) / 3)
 
 
+def test_a_window_may_be_a_single_row() -> None:
+    assert nab_score([(alarms(5_000, 900), [(900, 900)])], STANDARD) == 100.0
+    far = nab_score([(alarms(5_000, 900, 4_999), [(900, 900)])], STANDARD)
+    assert far == pytest.approx(100 * (2 - 0.11) / 2)
+
+
 def test_one_threshold_serves_all_series() -> None:
     # each alone is perfect; together the second's hit comes only with the first's false alarms
     first = (np.where(np.arange(100) == 50, 2.0, 1.0), [(50, 59)])
