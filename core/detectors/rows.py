@@ -17,6 +17,8 @@ from core.features.windows import windows
 
 CELLS, ROWS = 4_000_000, 4_096
 """Numbers, and rows, that are judged at once: 32 MB, and as much again for what is compared with them."""
+ENOUGH = 1_000
+"""Learned rows whose scores tell what is usual."""
 SHARE = 4
 """A window that is chosen automatically takes at most one part in so many of the periods."""
 
@@ -47,8 +49,8 @@ class RowDetector(Detector):
     median over all entities; a missing value counts as expected. A window of one period makes it the plain
     table that most of these methods were made for.
 
-    Rows of periods that were not observed are not learned from, nor are those that reach back before the
-    first period, as long as there are others.
+    A row that reaches back before its entity's first observed period is neither learned nor judged: it gets
+    the median score of the learned rows. Nor is a row learned that ends in an unobserved period.
 
     A subclass writes `_learn` and `_judge`, and `_ready` where opening what was learned is work.
     """
@@ -63,6 +65,10 @@ class RowDetector(Detector):
     def _learn(self, rows: Floats) -> State:
         """Learn from (n_row, n_column), at least 2 rows."""
 
+    def _taught(self, rows: Floats, on_step: OnStep | None) -> State:
+        """`_learn`; overridden by those that learn in steps and tell of each."""
+        return self._learn(rows)
+
     def _ready(self, state: State) -> Any:
         """What `_judge` needs."""
         return state
@@ -75,40 +81,48 @@ class RowDetector(Detector):
         scale = Scale.learn(panel.values)
         length = self.params.window or _length(panel)
         values, padded = self._windows(scale, panel, length)
-        known = ~np.isnan(values[:, :, -1]).all(axis=-1) & ~padded[:, :, -1]
-        whole = known & ~padded.any(axis=-1)
-        at = np.argwhere(whole if np.count_nonzero(whole) > 1 else known)
+        at = np.argwhere(~padded.any(axis=-1) & ~np.isnan(values[:, :, -1]).all(axis=-1))
         if len(at) < 2:
-            raise NotEnoughDataError.of(self.name, "observed rows", "at least 2", len(at))
+            raise NotEnoughDataError.of(
+                self.name,
+                f"observed rows of {length} periods",
+                "at least 2",
+                len(at),
+                "Set a shorter window.",
+            )
         if len(at) > self.params.pool:
             rng = np.random.default_rng(self.params.seed)
             at = at[np.sort(rng.choice(len(at), self.params.pool, replace=False, shuffle=False))]
-        learned = self._learn(_rows(values, padded, at))
-        return {**scale.state, "window": np.array(length), **learned}
+        rows = _rows(values, at)
+        learned = self._taught(rows, on_step)
+        some = rows[:: len(rows) // ENOUGH + 1]
+        usual = np.array(np.median(self._judge(self._ready(learned), some)))
+        return {**scale.state, "window": np.array(length), "usual": usual, **learned}
 
-    def _open(self, state: State) -> tuple[Scale, int, Any]:
-        return Scale.of(state), int(np.asarray(state["window"])), self._ready(state)
+    def _open(self, state: State) -> tuple[Scale, int, float, Any]:
+        length, usual = int(np.asarray(state["window"])), float(np.asarray(state["usual"]))
+        return Scale.of(state), length, usual, self._ready(state)
 
     def _score(self, scorer: Any, panel: Panel) -> Floats:
         return self._score_last(scorer, panel, len(panel.periods))
 
     def _score_last(self, scorer: Any, panel: Panel, last: int) -> Floats:
-        scale, length, learned = scorer
+        scale, length, usual, learned = scorer
         values, padded = self._windows(scale, panel, length)
         n_entity, n_time = values.shape[:2]
         ends = np.arange(n_time - last, n_time)
         if self.params.align == "centre":
             # half a window ahead; both ends get the score of the nearest whole window
             ends = np.clip(ends + (length - 1) // 2, min(length, n_time) - 1, n_time - 1)
-        asked = np.arange(ends[0], ends[-1] + 1)
-        at = np.column_stack([np.repeat(np.arange(n_entity), len(asked)), np.tile(asked, n_entity)])
+        first, after = ends[0], ends[-1] + 1
+        scores = np.full((n_entity, after - first), usual)
+        at = np.argwhere(~padded[:, first:after].any(axis=-1))
+        at[:, 1] += first
         step = min(ROWS, max(1, CELLS // (length * values.shape[-1])))
-        parts = [
-            self._judge(learned, _rows(values, padded, at[start : start + step]))
-            for start in range(0, len(at), step)
-        ]
-        scores = np.concatenate(parts).reshape(n_entity, len(asked))
-        return scores[:, ends - ends[0]]
+        for start in range(0, len(at), step):
+            some = at[start : start + step]
+            scores[some[:, 0], some[:, 1] - first] = self._judge(learned, _rows(values, some))
+        return scores[:, ends - first]
 
     def _windows(self, scale: Scale, panel: Panel, length: int) -> tuple[Floats, Bools]:
         """Views of the standardised windows (n_entity, n_time, length, n_metric), NaN where missing, and of the padding."""
@@ -116,12 +130,9 @@ class RowDetector(Detector):
         return windows(panel.with_values(np.clip(values, -self.reach, self.reach)), length)
 
 
-def _rows(values: Floats, padded: Bools, at: NDArray[np.intp]) -> Floats:
+def _rows(values: Floats, at: NDArray[np.intp]) -> Floats:
     """The windows of (entity, time) pairs as rows, oldest period first, 0 where missing."""
-    entity, time = at.T
-    rows: Floats = values[entity, time].reshape(len(at), -1)
-    # before the first observed period there is nothing but values that came later
-    rows[padded[entity, time, -1]] = 0.0
+    rows: Floats = values[at[:, 0], at[:, 1]].reshape(len(at), -1)
     rows[np.isnan(rows)] = 0.0
     return rows
 

@@ -76,18 +76,34 @@ def test_a_table_of_one_period_is_judged():
 def test_missing_values_count_as_expected_and_unobserved_periods_are_not_learned():
     panel = sample()
     values = panel.values.copy()
-    values[0, :10], values[1, 5, 2] = np.nan, np.nan
+    values[0, 10:20], values[1, 5, 2] = np.nan, np.nan
     fitted = Rows().fit(panel.with_values(values))
     assert len(fitted.state["rows"]) == 24 * 42 - 10
-    assert (fitted.score(panel.with_values(values))[0, :10] == 0).all()
+    assert (fitted.score(panel.with_values(values))[0, 10:20] == 0).all()
 
 
-def test_padded_periods_are_not_learned_while_others_are_there():
+def test_a_row_that_reaches_back_before_the_first_observed_period_is_usual():
+    panel = sample()
+    values = panel.values.copy()
+    values[0, :10] = np.nan
+    padded = np.zeros((24, 42), dtype=bool)
+    padded[1, :30] = True
+    panel = dataclasses.replace(panel.with_values(values), padded=padded)
+    fitted = Rows(RowParams(window=3)).fit(panel)
+    assert len(fitted.state["rows"]) == 22 * 40 + 30 + 10
+    scores, usual = fitted.score(panel), float(fitted.state["usual"])
+    assert usual == pytest.approx(np.median(np.delete(scores, [0, 1], axis=0)), abs=0.5)
+    for entity, begun in ((0, 12), (1, 32), (2, 2)):
+        assert (scores[entity, :begun] == usual).all()
+        assert (scores[entity, begun:] != usual).all()
+
+
+def test_no_whole_row_is_refused_with_a_way_out():
     padded = np.zeros((24, 42), dtype=bool)
     padded[:, :30] = True
     panel = dataclasses.replace(sample(), padded=padded)
-    assert len(Rows(RowParams(window=3)).fit(panel).state["rows"]) == 24 * 10
-    assert len(Rows(RowParams(window=40)).fit(panel).state["rows"]) == 24 * 12
+    with pytest.raises(NotEnoughDataError, match="rows of 40 periods must be at least 2"):
+        Rows(RowParams(window=40)).fit(panel)
 
 
 def test_the_seed_draws_the_pool():
@@ -99,7 +115,7 @@ def test_the_seed_draws_the_pool():
 
 
 def test_one_row_is_too_few():
-    with pytest.raises(NotEnoughDataError, match=r"observed rows must be at least 2\. Got 1"):
+    with pytest.raises(NotEnoughDataError, match=r"rows of 1 periods must be at least 2\. Got 1"):
         Rows().fit(sample(n_entity=1, n_time=1))
 
 
