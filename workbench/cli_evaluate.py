@@ -37,7 +37,10 @@ ORDER = ("nab.standard", "vus_pr", "auc_roc")
 @evaluate_app.command("detection")
 def evaluate_detection(
     path: Annotated[
-        Path, typer.Argument(help="Folder of a labelled suite, or of several", exists=True)
+        Path,
+        typer.Argument(
+            help="Folder of a labelled suite, or of several", exists=True, file_okay=False
+        ),
     ],
     algorithm: Annotated[
         list[str] | None,
@@ -118,6 +121,78 @@ def _flat(
 
 def _known(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
     return any(row.get(key) is not None for row in rows)
+
+
+# ── Forecasts ────────────────────────────────────────────────────────────────────────────────────
+
+FORECAST = {
+    "algorithm": "Algorithm",
+    "series": "Series",
+    "owa": "OWA",
+    "smape": "sMAPE",
+    "mase": "MASE",
+    "coverage.0.8": "In 80 %",
+    "coverage.0.95": "In 95 %",
+    "ms_per_series": "ms a series",
+}
+
+
+@evaluate_app.command("forecast")
+def evaluate_forecast(
+    path: Annotated[
+        Path, typer.Argument(help="Folder of Hourly.npz, Weekly.npz, …, or one file", exists=True)
+    ],
+    algorithm: Annotated[
+        list[str] | None,
+        typer.Option(help="Catalogue name, repeatable, or all; the median ensemble when absent"),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", "-p", help="key=value of an algorithm's parameter"),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one per core when absent")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score forecasters on series with what came next, as the M4 competition did; exit 1 if one failed."""
+    from workbench.services import forecasts
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with progress("Evaluating") as on_step:
+        found = plain(
+            forecasts.evaluate_forecast(
+                path,
+                algorithms=algorithm or (),
+                params=dict(map(pair, param or ())),
+                jobs=jobs,
+                on_step=on_step,
+            )
+        )
+    single = len(found["results"]) == 1 and not found["skipped"]
+    answer(found["results"][0] if single else found, as_json, lambda _: draw_forecast(found))
+    if any(result["failed"] for result in found["results"]):
+        raise typer.Exit(1)
+
+
+def draw_forecast(found: Mapping[str, Any]) -> None:
+    """A table per group of series and one of all, the best first."""
+    groups = dict.fromkeys(name for result in found["results"] for name in result["groups"])
+    for group in (*groups, None):
+        rows = [
+            {"algorithm": result["algorithm"], **_flat(figures, ("coverage",))}
+            for result in found["results"]
+            if (figures := result if group is None else result["groups"].get(group))
+        ]
+        rows.sort(key=lambda row: (row.get("owa") is None, row.get("owa") or 0.0))
+        out.print(f"[bold]{group or 'all'}[/]")
+        table(rows, FORECAST, "nothing was scored")
+    for result in found["results"]:
+        for task in result["failed"]:
+            out.print(f"failed: {result['algorithm']} on {task['series']}: {task['error']}")
+    for row in found["skipped"]:
+        out.print(f"not scored: {row['algorithm']}: {row['reason']}")
+    out.print("OWA is the error over that of Naive2; ms of processor time to fit and forecast")
 
 
 # ── Event logs ───────────────────────────────────────────────────────────────────────────────────

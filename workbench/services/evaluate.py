@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -82,8 +82,8 @@ def evaluate_detection(
     Returns {"results": one per suite and algorithm, "skipped": [{suite, algorithm, reason}], "published":
     {suite: [...]}}. A case that fails is told in its result and stops nothing.
     """
-    asked, found = _names(algorithms), suites(path)
-    chosen = _chosen(asked, params or {})
+    asked, found = named(algorithms, KINDS, DEFAULTS), suites(path)
+    chosen = parameters(asked, params or {})
     skipped = [
         {"suite": suite.name, "algorithm": name, "reason": reason}
         for suite in found
@@ -100,7 +100,7 @@ def evaluate_detection(
     tasks = [
         Task(suite, series, name, chosen[name]) for suite, name in pairs for series in suite.series
     ]
-    outcomes = _run(tasks, jobs or os.cpu_count() or 1, on_step)
+    outcomes = run(judge, tasks, jobs, on_step)
     return {
         "results": [
             _result(
@@ -135,10 +135,11 @@ def unfit(name: str, params: Mapping[str, str], layout: str) -> str:
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
-def _names(algorithms: Sequence[str]) -> list[str]:
-    scoring = [name for name, algorithm in catalog.entries() if algorithm.kind in KINDS]
+def named(algorithms: Sequence[str], kinds: Sequence[str], defaults: Sequence[str]) -> list[str]:
+    """The algorithms of these kinds that were asked for, the first default of the catalogue where none was."""
+    scoring = [name for name, algorithm in catalog.entries() if algorithm.kind in kinds]
     if not algorithms:
-        return [next(name for name in DEFAULTS if name in scoring)]
+        return [next(name for name in defaults if name in scoring)]
     for name in algorithms:
         if name not in (*scoring, ALL):
             rule = f"{ALL} or one of {', '.join(scoring)}"
@@ -146,7 +147,7 @@ def _names(algorithms: Sequence[str]) -> list[str]:
     return scoring if ALL in algorithms else list(dict.fromkeys(algorithms))
 
 
-def _chosen(names: Sequence[str], params: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def parameters(names: Sequence[str], params: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The parameters that each algorithm has; one that none has, or a wrong value, is refused."""
     known = {name: catalog.get(name).Params.__dataclass_fields__ for name in names}
     for param in params:
@@ -185,7 +186,7 @@ def _judged(task: Task, case: Case) -> Outcome:
     seconds = time.perf_counter() - began
 
     scored = slice(0 if case.whole else case.train, None)
-    p = _p_values(detector, case, scores)
+    source, p = _p_values(detector, case, scores)
     later = slice(case.train, None)
     alarms = {} if p is None else detection.false_alarms(p[later], case.labels[later])
     row = {
@@ -194,7 +195,7 @@ def _judged(task: Task, case: Case) -> Outcome:
         "anomalies": int(case.labels[scored].sum()),
         **detection.figures(scores[scored], case.labels[scored], case.window),
         "fpr": alarms,
-        "p_values": "detector" if hasattr(detector, "p_values") else "static threshold",
+        "p_values": source,
         "seconds": seconds,
     }
     stream = None if case.windows is None else (scores, case.windows)
@@ -213,17 +214,21 @@ def _detector(task: Task, case: Case) -> Any:
     return catalog.make(task.algorithm, **{**ahead, **task.params})
 
 
-def _p_values(detector: Any, case: Case, scores: Floats) -> Floats | None:
-    """The detector's own, else those of a threshold on its scores of the training part; None where neither is."""
+def _p_values(detector: Any, case: Case, scores: Floats) -> tuple[str | None, Floats | None]:
+    """The detector's own, else those of a threshold on its scores of the training part, where there is one."""
     if hasattr(detector, "p_values"):
-        return np.asarray(detector.p_values(case.panel)).ravel()
-    return detection.static_p(scores, case.train) if case.train else None
+        return "detector", np.asarray(detector.p_values(case.panel)).ravel()
+    if case.train:
+        return "static threshold", detection.static_p(scores, case.train)
+    return None, None
 
 
 # ── All cases ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _run(tasks: Sequence[Task], jobs: int, on_step: OnStep | None) -> list[Outcome]:
+def run(
+    judge: Callable[[Any], Outcome], tasks: Sequence[Any], jobs: int | None, on_step: OnStep | None
+) -> list[Outcome]:
     """The outcome of every task, the large ones first; a task whose process dies is tried once more by itself."""
     outcomes: dict[int, Outcome] = {}
 
@@ -235,7 +240,7 @@ def _run(tasks: Sequence[Task], jobs: int, on_step: OnStep | None) -> list[Outco
 
     waiting = sorted(range(len(tasks)), key=lambda at: -tasks[at].size)
     alone: list[int] = []
-    with _processes(min(jobs, len(tasks))) as pool:
+    with _processes(min(jobs or os.cpu_count() or 1, len(tasks))) as pool:
         futures = {pool.submit(judge, tasks[at]): at for at in waiting}
         for future in as_completed(futures):
             if isinstance(future.exception(), BrokenProcessPool):
