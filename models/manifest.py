@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import platform
@@ -10,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from core.errors import IncompatibleVersionError, PersistenceError
@@ -34,6 +36,7 @@ LIBRARIES = (
 )
 ALSO_KNOWN_AS = {"xgboost": "xgboost-cpu"}
 """The same library under the name of its smaller package."""
+VECTOR_UNITS = ("amx_tile", "avx512f", "avx2", "avx", "sve", "asimd")
 BOUND_FORMATS = {"skops": "scikit-learn", "onnx": "onnxruntime", "ubj": "xgboost"}
 """Formats that only the library's own (major, minor) is sure to read; arrays and text are read by any."""
 
@@ -141,9 +144,19 @@ def libraries() -> dict[str, str]:
 
 
 def machine() -> str:
-    """What else the last bits of a score depend on: processor family and thread count."""
+    """What else the last bits of a score depend on: processor family, vector unit and thread count."""
     threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
-    return f"{platform.machine()}/{threads}"
+    return f"{platform.machine()}/{_vector_unit()}/{threads}"
+
+
+@functools.cache
+def _vector_unit() -> str:
+    """The widest of the vector units that matrix products are written for, "" where the system does not tell."""
+    try:
+        told = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return ""
+    return next((unit for unit in VECTOR_UNITS if unit in told), "")
 
 
 def check_name(thing: str, value: str) -> str:
