@@ -71,7 +71,7 @@ def test_every_layout_under_one_folder(headwater: Headwater, tmp_path: Path) -> 
     assert live["per_series"][1]["fpr"]["0.05"] is not None
 
     table = found["rows", "pca"]
-    assert (table["vus_pr"], table["fpr"]["0.01"]) == (None, None)
+    assert (table["vus_pr"], table["fpr"]["0.01"], table["p_values"]) == (None, None, None)
     assert table["auc_roc"] > 0.9
     assert found["metrics", "pca"]["root_cause"] is None
     assert found["metrics", "robust-z"]["root_cause"]["hit@1"] == 1.0
@@ -142,5 +142,8 @@ def test_what_is_asked_wrongly_is_told(
     assert message in said.err
 
 
-def test_a_folder_that_is_not_there_is_wrong_usage(headwater: Headwater, tmp_path: Path) -> None:
-    assert headwater("evaluate", "detection", tmp_path / "nowhere").code == 2
+def test_what_is_no_folder_is_wrong_usage(headwater: Headwater, tmp_path: Path) -> None:
+    file = tmp_path / "a file"
+    file.touch()
+    for path in (tmp_path / "nowhere", file):
+        assert headwater("evaluate", "detection", path).code == 2

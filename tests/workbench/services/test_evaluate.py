@@ -144,14 +144,11 @@ def die_on_the_first(task: Task) -> Outcome:
     return Outcome({"series": task.series})
 
 
-def test_a_process_that_dies_takes_no_other_case_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evaluate, "judge", die_on_the_first)
+def test_a_process_that_dies_takes_no_other_case_with_it(tmp_path: Path) -> None:
     found = suite(written.write_series(tmp_path / "sines"))
     assert found is not None
     tasks = [Task(found, series, "robust-z", {}) for series in found.series]
-    dead, *alive = evaluate._run(tasks, 2, None)
+    dead, *alive = evaluate.run(die_on_the_first, tasks, 2, None)
     assert dead.error.startswith("its process died")
     assert [outcome.row["series"] for outcome in alive] == list(found.series[1:])
 
