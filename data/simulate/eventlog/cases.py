@@ -35,6 +35,9 @@ from data.simulate.eventlog.process import (
 STICKS, STANDS_IN = 0.75, 0.02
 """Shares of steps that the case's own person of the role does, and that a deputy does."""
 WAIT_SPREAD, DURATION_SPREAD, COST_SPREAD, SIZE_SPREAD = 0.7, 0.45, 0.25, 0.6
+"""Standard deviations of the logarithms, the last of the size of a case."""
+SIZE_ON_DURATION, SIZE_ON_COST = 0.3, 0.6
+"""Exponents of the size of a case."""
 WIDTH = len(STEPS) + COPIES
 Numbers = NDArray[np.int64]
 
@@ -82,7 +85,7 @@ class Log:
 def build_log(n_case: int, days: int, seed: int, share: float = SHARE) -> Log:
     """`n_case` cases that begin within `days`; a `share` of them goes wrong."""
     root = root_key("eventlog", seed)
-    cases = derive(root, 1 + np.arange(n_case))
+    cases = derive(derive(root, Channel.CASE), np.arange(n_case))
     staff = hire(root)
     plans = _plan(cases, share)
     begun = (np.arange(n_case) + uniform(derive(cases, Channel.ARRIVAL))) / n_case
@@ -99,10 +102,12 @@ def build_log(n_case: int, days: int, seed: int, share: float = SHARE) -> Log:
         for name in ("minutes", "wait", "cost")
     )
     pace = np.where(there, staff.pace[who], 1.0)
-    minutes = minutes * scale**0.3 * pace * np.exp(DURATION_SPREAD * drawn(Channel.DURATION))
+    minutes = (
+        minutes * scale**SIZE_ON_DURATION * pace * np.exp(DURATION_SPREAD * drawn(Channel.DURATION))
+    )
     worked = np.maximum(np.rint(60 * minutes * plans.slow), 12).astype(np.int64)
     waits = (HOUR * wait * np.exp(WAIT_SPREAD * drawn(Channel.WAIT))).astype(np.int64)
-    cost = cost * scale**0.6 * np.exp(COST_SPREAD * drawn(Channel.COST)) * plans.dear
+    cost = cost * scale**SIZE_ON_COST * np.exp(COST_SPREAD * drawn(Channel.COST)) * plans.dear
     done = _timed(plans, staff, who, (begun * days * DAY).astype(np.int64), waits, worked)
     case, column = np.nonzero(there)
     order = np.lexsort((column, done[case, column], case))
@@ -120,22 +125,20 @@ def build_log(n_case: int, days: int, seed: int, share: float = SHARE) -> Log:
         np.round(cost[case, column], 2),
         [],
     )
-    place = {
-        (int(c), int(k)): row
-        for row, (c, k) in enumerate(zip(case.tolist(), column.tolist(), strict=True))
-        if plans.kinds[c]
-    }
     proper = _assign(cases, plans, staff, begun, planted=False)
-    for (c, k), labels in sorted(plans.labels.items()):
-        row = place[c, k]
+    row_of = {
+        cell: row for row, cell in enumerate(zip(case.tolist(), column.tolist(), strict=True))
+    }
+    for cell, labels in sorted(plans.labels.items()):
+        row = row_of[cell]
         was = {
-            "resource": staff.names[proper[c, k]],
-            "duration": f"{log.minutes[row] / plans.slow[c, k]:.2f}",
-            "cost": f"{log.cost[row] / plans.dear[c, k]:.2f}",
+            "resource": staff.names[proper[cell]],
+            "duration": f"{log.minutes[row] / plans.slow[cell]:.2f}",
+            "cost": f"{log.cost[row] / plans.dear[cell]:.2f}",
         }
         log.truth.extend(
             {
-                "case": c,
+                "case": cell[0],
                 "event_index": int(index[row]),
                 "attribute": label.attribute,
                 "kind": label.kind,

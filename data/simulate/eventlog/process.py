@@ -37,6 +37,7 @@ class Channel(IntEnum):
     DURATION = 12
     COST = 13
     ANOMALY = 14
+    CASE = 15
 
 
 @dataclass(frozen=True)
@@ -187,10 +188,10 @@ class Staff:
         return full * self.hours[who] + today
 
     def moment(self, worked: Seconds, who: NDArray[np.int64]) -> Seconds:
-        """When each person has worked so long: the inverse of `worked`, at the start of a shift where it jumps."""
-        full, second = np.divmod(worked, self.hours[who])
+        """When each person has worked so long (> 0 s): the inverse of `worked`, at the end of a shift where it jumps."""
+        full, second = np.divmod(worked - 1, self.hours[who])
         week, weekday = np.divmod(full, self.days[who])
-        return (week * 7 + weekday) * DAY + self.starts[who] + second
+        return (week * 7 + weekday) * DAY + self.starts[who] + second + 1
 
 
 def hire(root: Keys) -> Staff:

@@ -57,7 +57,7 @@ def test_an_anomaly_changes_no_other_case(log: Log, sound: Log) -> None:
         np.testing.assert_array_equal(getattr(log, name)[kept], getattr(sound, name)[same])
 
 
-def test_an_odd_person_duration_or_cost_changes_only_that_attribute(log: Log, sound: Log) -> None:
+def test_what_is_labelled_is_all_that_an_odd_cost_or_person_changes(log: Log, sound: Log) -> None:
     labels = defaultdict(set)
     for row in log.truth:
         labels[row["case"]].add((row["attribute"], row["event_index"]))
@@ -65,10 +65,20 @@ def test_an_odd_person_duration_or_cost_changes_only_that_attribute(log: Log, so
         if kind not in ("attribute", "cost"):
             continue
         mine, theirs = np.flatnonzero(log.case == case), np.flatnonzero(sound.case == case)
-        named = {"attribute": ("resource", "who"), "cost": ("cost", "cost")}[kind]
-        np.testing.assert_array_equal(log.step[mine], sound.step[theirs])
-        differs = np.flatnonzero(getattr(log, named[1])[mine] != getattr(sound, named[1])[theirs])
-        assert {(named[0], int(at)) for at in differs} == labels[case]
+        if kind == "cost":
+            np.testing.assert_array_equal(log.done[mine], sound.done[theirs])
+            differs = {
+                ("cost", int(at)) for at in np.flatnonzero(log.cost[mine] != sound.cost[theirs])
+            }
+            assert differs == labels[case]
+        else:
+            # another person has other hours, so what runs side by side may change places
+            done_by = Counter(zip(log.step[mine].tolist(), log.who[mine].tolist(), strict=True))
+            done_by -= Counter(
+                zip(sound.step[theirs].tolist(), sound.who[theirs].tolist(), strict=True)
+            )
+            named = [mine[at] for _, at in labels[case]]
+            assert done_by == Counter((int(log.step[at]), int(log.who[at])) for at in named)
 
 
 def test_every_kind_is_planted_about_equally_often_in_about_one_case_of_twelve(log: Log) -> None:
@@ -158,7 +168,8 @@ def test_no_value_of_a_column_and_no_cut_of_a_number_gives_the_anomalies_away(lo
             flagged[log.case[column == value]] = True
             hits = (flagged & truth).sum()
             assert 2 * hits / (flagged.sum() + truth.sum()) < 0.25, (name, value)
-            assert hits < 0.9 * flagged.sum() or hits < 10, (name, value)
+            # a case that leaves a step out may well be shorter than any other: that is what is wrong with it
+            assert name == "length" or hits < 0.9 * flagged.sum() or hits < 10, (name, value)
     for name, number in (("minutes", log.minutes), ("cost", log.cost), ("case", log.case)):
         for merge in (np.maximum, np.minimum):
             ends = merge.reduceat(number, np.flatnonzero(log.index == 0)).astype(float)
