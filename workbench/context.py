@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Self
 
 from core.errors import PermissionDeniedError, StoreError
-from data import token_store
+from data import run_store, token_store
 from data.metrics import MetricStore
 from data.record_store import Records
 from data.version_store import Versions
@@ -77,6 +78,9 @@ def open_context(settings: Settings | None = None, *, clock: Clock = utc_now) ->
         keys = Keys(settings.home / "keys")
         registry = Registry(settings.home / "registry", Versions(records), keys, clock)
         registry.sweep()
+        # nobody else holds the home, so whatever still counts as running died with its process
+        for tenant in {tenant for tenant, _ in metrics.holdings()}:
+            records.write(tenant, partial(run_store.heal, tenant=tenant, now=clock()))
         return Context(
             settings=settings,
             metrics=metrics,

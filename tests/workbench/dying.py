@@ -12,7 +12,6 @@ from typing import Any
 
 from data import batches, run_store
 from data.metrics import MetricStore
-from data.record_store import Records
 from models import train
 from workbench.context import open_context
 from workbench.services import detect, ingest
@@ -52,7 +51,7 @@ def spoil() -> None:
         case "file committed":
             MetricStore.load = at_call(FILE, MetricStore.load, after=True)  # type: ignore[method-assign]
         case "run begun":
-            Records.write = at_call(1, Records.write, after=True)  # type: ignore[method-assign]
+            detect._begin = at_call(1, detect._begin, after=True)
         case "model published":
             train.publish = at_call(1, train.publish, after=True)
         case "alerts written, not committed":

@@ -137,6 +137,7 @@ def test_a_killed_run_leaves_nothing_torn_and_the_next_one_heals(
     left = told(context)
     saved = point == "run committed"
     assert left == (unkilled if saved else [])
+    assert run_of(context, 1).state == ("done" if saved else "failed"), "told at the restart"
 
     report = detect.detect(context, TENANT, actor="ana", detector="streaming")
     assert told(context) == unkilled
