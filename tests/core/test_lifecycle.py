@@ -131,10 +131,10 @@ def test_a_failure_is_told_and_passes_through(heard: list[lifecycle.Event]) -> N
 
 def test_a_refusal_is_told_like_any_failure(heard: list[lifecycle.Event]) -> None:
     with pytest.raises(NotEnoughDataError) as raised:
-        catalog.make("isolation-forest").fit(sample(n_time=2))
+        catalog.make("seasonal-naive").fit(sample(n_time=2))
     assert [event.error.partition(":")[0] for event in heard] == ["", "NotEnoughDataError"]
     told = raised.value.context
-    assert (told["needed"], told["got"], told["samples"]) == ("at least 3", 2, 48)
+    assert (told["needed"], told["got"], told["samples"]) == ("at least 15", 2, 48)
 
 
 def test_a_listener_that_fails_is_logged_and_harms_nothing(

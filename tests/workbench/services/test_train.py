@@ -68,7 +68,7 @@ def test_what_cannot_be_fitted_leaves_nothing(ctx: Context, panel: Panel) -> Non
         train.fit_champion(ctx, "acme", panel, detector="oracle", **ask)
     with pytest.raises(NotEnoughDataError):
         short = panel.select(times=slice(0, 1))
-        train.fit_champion(ctx, "acme", short, detector="isolation-forest", **ask)
+        train.fit_champion(ctx, "acme", short, detector="ensemble", **ask)
     with pytest.raises(CancelledError):
         train.fit_champion(
             ctx, "acme", panel, detector="lstm-autoencoder", on_step=lambda *_: False, **ask
