@@ -99,8 +99,12 @@ def draw_detection(found: Mapping[str, Any]) -> None:
         out.print(f"[bold]{suite}[/]")
         table(rows, columns, "nothing was scored")
         for result in results:
+            failed: dict[str, list[str]] = {}
             for case in result["failed"]:
-                out.print(f"  failed: {result['algorithm']} on {case['series']}: {case['error']}")
+                failed.setdefault(case["error"], []).append(case["series"])
+            for error, (first, *others) in failed.items():
+                more = f" and {len(others)} more" if others else ""
+                out.print(f"  failed: {result['algorithm']} on {first}{more}: {error}")
     for row in found["skipped"]:
         out.print(f"not scored: {row['algorithm']} on {row['suite']}: {row['reason']}")
     out.print(

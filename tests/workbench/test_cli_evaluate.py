@@ -93,7 +93,9 @@ def test_a_person_sees_a_table_with_the_published_figures(
     headwater: Headwater, tmp_path: Path
 ) -> None:
     folder = written.write_series(tmp_path / "sines")
-    (folder / "case 2.npz").write_bytes(b"no archive")
+    for number in (1, 2):
+        with np.load(folder / f"case {number}.npz") as file:
+            np.savez(folder / f"case {number}.npz", **{**file, "y": np.full(400, 2)})
     said = headwater("evaluate", "detection", folder, "--algorithm", "robust-z")
     lines = [line.rstrip() for line in said.out.splitlines()]
     assert lines[0] == "sines"
@@ -101,19 +103,23 @@ def test_a_person_sees_a_table_with_the_published_figures(
     # the best first
     assert lines[2].startswith("robust-z")
     assert lines[3].split()[:4] == ["Peer", "(published)", "–", "0.2"]
-    assert "failed: robust-z on case 2.npz: " in lines[4]
+    assert lines[4].startswith("  failed: robust-z on case 1.npz: labelled: case 1.npz: y must be")
     assert "best threshold chosen with the labels in hand" in lines[-1]
 
 
 def test_where_every_case_failed_the_table_still_says_so(
     headwater: Headwater, tmp_path: Path
 ) -> None:
-    folder = written.write_split(tmp_path / "kpi", n=1)
-    np.savez(folder / "0.npz", train=np.zeros(9), test=np.zeros(9), test_y=np.full(9, 2))
-    said = headwater("evaluate", "detection", folder, "--algorithm", "robust-z")
+    folder = tmp_path / "kpi"
+    folder.mkdir()
+    for number in range(3):
+        np.savez(folder / f"{number}.npz", train=np.zeros(9), test=np.zeros(9), test_y=np.eye(9)[0])
+    said = headwater("evaluate", "detection", folder, "--algorithm", "seasonal-naive-residual")
     assert said.code == 1
-    assert said.out.splitlines()[1].split() == ["Algorithm", "Series", "Seconds"]
-    assert "0.npz: test_y must be 0 or 1. Got 2" in said.out
+    lines = said.out.splitlines()
+    assert lines[1].split() == ["Algorithm", "Series", "Seconds"]
+    assert lines[3].startswith("  failed: seasonal-naive-residual on 0.npz and 2 more: ")
+    assert "at least 15. Got 9" in lines[3]
 
 
 def test_the_best_of_a_stream_is_the_one_with_the_best_nab_score(
