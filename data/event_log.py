@@ -1,4 +1,4 @@
-"""Event logs: CSV, XLSX or Parquet of cases, activities, resources and times, as an `EventTable`.
+"""Event logs: CSV or Parquet of cases, activities, resources and times, as an `EventTable`.
 
 Columns are known by the names that process mining tools write, whatever their case, or by a mapping
 `{"case": column, "activity": column, "timestamp": column, …}`. Duration is kept in minutes: as its column says
@@ -29,7 +29,7 @@ from data.ingest.facts import literal, workspace
 from data.ingest.quarantine import Check, refuse
 from data.ingest.source import Source, open_source
 
-SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".parquet")
 NAMES = {
     "case": ("case", "case_id", "caseid", "case:concept:name", "trace_id"),
     "activity": ("activity", "concept:name", "task", "event"),
@@ -80,7 +80,7 @@ def read_event_log(
     """
     if zone not in available_timezones():
         raise InvalidInputError.of("event log", "the zone", "of the IANA list", zone)
-    files = [path] if path.is_file() else _files(path)
+    files = [file for file in _files(path) if file.suffix.lower() in SUFFIXES]
     if not files:
         rule = f"a file or a folder with one of {', '.join(SUFFIXES)}"
         raise InvalidInputError.of("event log", "the path", rule, str(path))
@@ -99,11 +99,14 @@ def read_event_log(
     return EventLog(_table(events, zone), rows, tuple(refused), rows - len(events))
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    inner = ((file, file.relative_to(path).parts) for file in sorted(path.rglob("*")))
     return [
         file
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in SUFFIXES and file.relative_to(folder).parts[0] != "truth"
+        for file, parts in inner
+        if parts[0] != "truth" and not any(part.startswith(".") for part in parts)
     ]
 
 
@@ -178,16 +181,14 @@ def _checks(place: Mapping[str, int], zone: str) -> list[Check]:
         start = f"instant(start_text, {literal(zone)})"
         late = f"(start_text IS NOT NULL AND coalesce({start} > {time}, {start} IS NULL))"
         checks.append(Check("start_text", "a date and time not after the timestamp", late))
-    for name, rule, low in (
-        ("duration", "a finite number, not negative", "n < 0"),
-        ("cost", "a finite number", "false"),
+    for name, rule, bad in (
+        ("duration", "a finite number, not negative", "NOT isfinite({n}) OR {n} < 0"),
+        ("cost", "a finite number", "NOT isfinite({n})"),
     ):
+        text = f"{name}_text"
+        refused = bad.format(n=f"plain_number({text})")
         if name in place:
-            number = f"plain_number({name}_text)"
-            bad = f"NOT isfinite({number}) OR {low.replace('n', number)}"
-            checks.append(
-                Check(f"{name}_text", rule, f"({name}_text IS NOT NULL AND coalesce({bad}, true))")
-            )
+            checks.append(Check(text, rule, f"({text} IS NOT NULL AND coalesce({refused}, true))"))
     return checks
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from core.errors import InvalidInputError, UnknownNameError
 from data.event_log import EventLog, read_event_log, read_truth
+from data.simulate.eventlog import simulate_eventlog
 
 HEAD = "case:concept:name,concept:name,org:resource,time:timestamp,costs,region\n"
 
@@ -166,6 +168,28 @@ def test_truth_names_events_by_their_place_in_the_case(tmp_path: Path) -> None:
         read_truth(tmp_path, log)
 
 
+def test_the_truth_of_a_simulated_log_lies_on_its_events(tmp_path: Path) -> None:
+    simulate_eventlog(tmp_path / "log", size="S", seed=5)
+    log = read_event_log(tmp_path / "log")
+    truth = read_truth(tmp_path / "log", log)
+    assert log.refused_rows == 0
+    wrong_cases = np.unique(log.table.key_index[truth.wrong.any(axis=1)])
+    assert set(wrong_cases) == set(np.flatnonzero(truth.kinds != ""))
+    for row in csv.DictReader((tmp_path / "log/truth/attributes.csv").read_text().splitlines()):
+        case = log.table.keys.index(row["case_id"])
+        event = log.table.offsets[case] + int(row["event_index"])
+        if row["attribute"] in ("duration", "cost"):
+            ratio = log.table.number(row["attribute"])[event] / float(row["was"])
+            assert abs(np.log(ratio)) > np.log(2.5)
+        if row["attribute"] == "resource":
+            assert log.table.text("resource").values()[event] != row["was"]
+        if row["kind"] == "rework":
+            activities = log.table.text("activity").values()
+            assert activities[event] in activities[log.table.offsets[case] : event]
+
+
 def test_a_folder_without_a_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="a file or a folder with one of"):
         read_event_log(tmp_path)
+    with pytest.raises(InvalidInputError, match="a file or a folder with one of"):
+        read_event_log(written(tmp_path, "case,activity,timestamp\n", "log.xlsx"))
