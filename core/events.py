@@ -173,13 +173,19 @@ class EventTable:
             numbers={**self.numbers, **(numbers or {})},
         )
 
+    def rows_of(self, keys: Rows | Bools) -> Rows:
+        """Rows of all events of the keys in these places (or under this mask), key after key."""
+        places = np.arange(len(self.keys))[keys]
+        lengths = self.lengths[places]
+        ends = np.cumsum(lengths)
+        return np.arange(lengths.sum()) + np.repeat(self.offsets[places] + lengths - ends, lengths)
+
     def select(self, keys: Rows | Bools) -> EventTable:
-        """All events of the keys in these rows (or under this mask), in that order."""
-        rows = np.arange(len(self.keys))[keys]
-        lengths = self.lengths[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        events = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
-        return self._cut(tuple(self.keys[row] for row in rows.tolist()), offsets, events)
+        """All events of the keys in these places (or under this mask), in that order."""
+        places = np.arange(len(self.keys))[keys]
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[places])]).astype(np.int64)
+        names = tuple(self.keys[place] for place in places.tolist())
+        return self._cut(names, offsets, self.rows_of(places))
 
     def where(self, events: Bools) -> EventTable:
         """The events under the mask; every key stays, even one that has none left."""

@@ -95,13 +95,11 @@ def prepare(table: EventTable, truth: Truth) -> Trial:
     ends = (np.array([LEARN, LEARN + TUNE]) * len(order)).astype(int)
     early, middle, late = np.split(order, ends)
     features = EventFeatures.learn(table.select(early))
-    event = np.arange(len(table), dtype=np.float64)
 
     def part(cases: NDArray[np.intp]) -> Part:
-        cut = table.with_columns(numbers={"event": event}).select(cases)
+        cut = table.select(cases)
         events = features.events(cut)
-        rows = cut.number("event").astype(int)
-        wrong = None if truth.wrong is None else truth.wrong[rows]
+        wrong = None if truth.wrong is None else truth.wrong[table.rows_of(cases)]
         farthest = features.cases(cut, events)
         return Part(cut, truth.kinds[cases], wrong, in_nats(events), in_nats(farthest))
 
@@ -154,21 +152,26 @@ def _detected(trial: Trial, make: Callable[[], Any]) -> list[Scores]:
             return [np.zeros(len(panel.entities)) for panel in panels[1:]]
         return look(panels)
 
-    parts = (trial.train, *trial.later)
-    events = look([part.events for part in parts])
-    cases = look([part.cases for part in parts])
-    cells = [look_at(names) for names in GROUPS.values()]
-    cells = [[_thinned(seen[0], scores) for scores in seen] for seen in cells]
-    stacked = [np.stack(columns, axis=-1) for columns in zip(*cells, strict=True)]
-    views = [
-        [
+    def worst(of_events: Sequence[Floats]) -> list[Floats]:
+        return [
             part.table.per_key(np.maximum, scores, -np.inf)
-            for part, scores in zip(trial.later, seen, strict=True)
+            for part, scores in zip(trial.later, of_events, strict=True)
         ]
-        for seen in ([cell.max(axis=-1) for cell in stacked], events)
+
+    parts = (trial.train, *trial.later)
+    attributes = [look_at(names) for names in GROUPS.values()]
+    cells = [
+        np.stack([_thinned(seen[0], seen[at]) for seen in attributes], axis=-1) for at in (0, 1)
     ]
-    traces = [sum(_ranked(seen[0], seen[at]) for seen in (*views, cases)) for at in (0, 1)]
-    return [Scores(np.asarray(trace), cell) for trace, cell in zip(traces, stacked, strict=True)]
+    views = (
+        worst([cell.max(axis=-1) for cell in cells]),
+        worst(look([part.events for part in parts])),
+        look([part.cases for part in parts]),
+    )
+    return [
+        Scores(np.sum([_ranked(seen[0], seen[at]) for seen in views], axis=0), cells[at])
+        for at in (0, 1)
+    ]
 
 
 def _ranked(ordinary: Floats, scores: Floats) -> Floats:
