@@ -1,0 +1,232 @@
+"""Shapes of one series: how far each window lies from the most similar other one, exactly and in three readings.
+
+raw     : the windows as they are, so that level and amplitude count
+centred : less their means, so that amplitude counts
+shaped  : less their means and over their spreads, so that form alone counts
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.contracts import Floats
+
+READINGS = ("raw", "centred", "shaped")
+FLOOR = 0.1
+"""Spread, in those of the whole series, that is added to a window's own before the division: noise stays small."""
+BLOCK = 256
+"""Windows compared before the nearest so far is looked up; they stay in the first cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """The most similar other window of each window, per reading.
+
+    distance : (3, n_row) root mean squared difference; ∞ where there is no other window
+    index    : (3, n_row) where that window starts, −1 where there is none
+    means, scales : (n_window,) of every window; centred = x − mean, shaped = (x − mean) · scale
+    """
+
+    length: int
+    first: int
+    distance: Floats
+    index: NDArray[np.int64]
+    means: Floats
+    scales: Floats
+
+
+def nearest(values: Floats, length: int, *, first: int = 0, causal: bool = False) -> Nearest:
+    """Compare every window of (n_time,) from start `first` on with all that share no period with it.
+
+    causal : only with those that ended before it began
+
+    Exact all-pairs comparison: products of neighbouring starts differ by two terms, so a pair costs a few
+    operations whatever the length (Zhu et al., Matrix Profile II, ICDM 2016, section 3; here for the three
+    readings in one pass).
+    """
+    return Nearest(length, first, *_comparer()(values, length, first, causal, FLOOR, BLOCK))
+
+
+def plateau(profile: Floats, length: int) -> Floats:
+    """(n_window,) → (n_window + length − 1,): the mean over all windows that hold a period."""
+    running = np.concatenate(([0.0], np.cumsum(profile)))
+    period = np.arange(len(profile) + length - 1)
+    stop, start = np.minimum(period + 1, len(profile)), np.maximum(period - length + 1, 0)
+    return np.asarray((running[stop] - running[start]) / (stop - start))
+
+
+def discrepancy(values: Floats, found: Nearest) -> Floats:
+    """(3, n_time): how far each period lies from where the neighbours of its windows have it.
+
+    The root mean square over all windows that hold the period: a window is odd as a whole, this says where.
+    """
+    sums, count = _blamer()(
+        values, found.length, found.first, found.index, found.means, found.scales
+    )
+    return np.asarray(np.sqrt(sums / np.maximum(count, 1.0)))
+
+
+def novelty(features: Floats, gap: int) -> Floats:
+    """(n_time, n_feature) → (n_time,): distance to the nearest earlier row that is more than `gap` behind."""
+    return np.asarray(_novelty()(np.ascontiguousarray(features), gap))
+
+
+# ── Compiled loops ───────────────────────────────────────────────────────────────────────────────
+
+
+def _compare(
+    values: Floats, length: int, first: int, causal: bool, floor: float, block: int
+) -> tuple[Floats, NDArray[np.int64], Floats, Floats]:
+    n_window = len(values) - length + 1
+    sums, squares = np.zeros(len(values) + 1), np.zeros(len(values) + 1)
+    for at in range(len(values)):
+        sums[at + 1] = sums[at] + values[at]
+        squares[at + 1] = squares[at] + values[at] * values[at]
+    means, power, scales = np.empty(n_window), np.empty(n_window), np.empty(n_window)
+    spread, unit = np.empty(n_window), np.empty(n_window)
+    for at in range(n_window):
+        means[at] = (sums[at + length] - sums[at]) / length
+        power[at] = (squares[at + length] - squares[at]) / length
+        spread[at] = max(power[at] - means[at] * means[at], 0.0)
+        scales[at] = 1.0 / np.sqrt(spread[at] + floor * floor)
+        unit[at] = spread[at] * scales[at] * scales[at]
+
+    distance = np.full((3, n_window - first), np.inf)
+    index = np.full((3, n_window - first), -1)
+    product, following = np.empty(n_window), np.empty(n_window)
+    for other in range(n_window):
+        total = 0.0
+        for lag in range(length):
+            total += values[first + lag] * values[other + lag]
+        product[other] = total / length
+    least, place = np.empty(3), np.empty(3, np.int64)
+    for row in range(first, n_window):
+        if row > first:
+            gone, come = values[row - 1] / length, values[row + length - 1] / length
+            for other in range(n_window - 1):
+                following[other + 1] = (
+                    product[other] - gone * values[other] + come * values[other + length]
+                )
+            total = 0.0
+            for lag in range(length):
+                total += values[row + lag] * values[lag]
+            following[0] = total / length
+            product, following = following, product
+        least[:] = np.inf
+        place[:] = -1
+        mean, scale = means[row], scales[row]
+        for begin in range(0, n_window, block):
+            end = min(n_window, begin + block)
+            for side in range(1 if causal else 2):
+                start = begin if side == 0 else max(begin, row + length)
+                stop = min(end, row - length + 1) if side == 0 else end
+                if stop <= start:
+                    continue
+                raw, centred, shaped = 1e300, 1e300, 1e300
+                for other in range(start, stop):
+                    joint = product[other] - mean * means[other]
+                    raw = min(raw, power[other] - 2.0 * product[other])
+                    centred = min(centred, spread[other] - 2.0 * joint)
+                    shaped = min(shaped, unit[other] - 2.0 * joint * scale * scales[other])
+                if raw < least[0]:
+                    least[0], place[0] = raw, begin
+                if centred < least[1]:
+                    least[1], place[1] = centred, begin
+                if shaped < least[2]:
+                    least[2], place[2] = shaped, begin
+        for reading in range(3):
+            if place[reading] < 0:
+                continue
+            lowest = 1e300
+            for other in range(place[reading], min(n_window, place[reading] + block)):
+                if (other > row - length and other < row + length) or (causal and other > row):
+                    continue
+                joint = product[other] - mean * means[other]
+                if reading == 0:
+                    found = power[other] - 2.0 * product[other]
+                elif reading == 1:
+                    found = spread[other] - 2.0 * joint
+                else:
+                    found = unit[other] - 2.0 * joint * scale * scales[other]
+                if found < lowest:
+                    lowest = found
+                    index[reading, row - first] = other
+            own = power[row] if reading == 0 else (spread[row] if reading == 1 else unit[row])
+            distance[reading, row - first] = np.sqrt(max(lowest + own, 0.0))
+    return distance, index, means, scales
+
+
+def _blame(
+    values: Floats,
+    length: int,
+    first: int,
+    index: NDArray[np.int64],
+    means: Floats,
+    scales: Floats,
+) -> tuple[Floats, Floats]:
+    sums, count = np.zeros((3, len(values))), np.zeros((3, len(values)))
+    for reading in range(3):
+        for row in range(index.shape[1]):
+            here, there = first + row, index[reading, row]
+            if there < 0:
+                continue
+            for lag in range(length):
+                left, right = values[here + lag], values[there + lag]
+                if reading > 0:
+                    left -= means[here]
+                    right -= means[there]
+                if reading > 1:
+                    left *= scales[here]
+                    right *= scales[there]
+                sums[reading, here + lag] += (left - right) ** 2
+                count[reading, here + lag] += 1.0
+    return sums, count
+
+
+def _new(features: Floats, gap: int) -> Floats:
+    n_time, n_feature = features.shape
+    far = np.zeros(n_time)
+    for row in range(gap + 1, n_time):
+        lowest = 1e300
+        for other in range(row - gap):
+            total = 0.0
+            for column in range(n_feature):
+                total += (features[row, column] - features[other, column]) ** 2
+            lowest = min(lowest, total)
+        far[row] = np.sqrt(lowest)
+    return far
+
+
+@functools.cache
+def _comparer() -> Callable[..., Any]:
+    import numba
+
+    # reordered sums let the minimum run over several windows at once
+    compiled: Callable[..., Any] = numba.njit(
+        cache=True, nogil=True, fastmath={"reassoc", "nsz", "contract", "nnan"}
+    )(_compare)
+    return compiled
+
+
+@functools.cache
+def _blamer() -> Callable[..., Any]:
+    import numba
+
+    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(_blame)
+    return compiled
+
+
+@functools.cache
+def _novelty() -> Callable[..., Any]:
+    import numba
+
+    compiled: Callable[..., Any] = numba.njit(
+        cache=True, nogil=True, fastmath={"reassoc", "nsz", "contract"}
+    )(_new)
+    return compiled
