@@ -61,13 +61,12 @@ def plant(plan: Plan, u: Floats) -> str:
 
 def in_order(plan: Plan) -> list[int]:
     """Identities with each step after those it waits for."""
-    left, placed = dict(plan), dict[int, None]()
+    left, placed = dict(plan), list[int]()
     while left:
-        ready = [name for name, planned in left.items() if planned.after <= placed.keys()]
-        placed.update(dict.fromkeys(ready))
-        for name in ready:
-            del left[name]
-    return list(placed)
+        ready = [name for name, planned in left.items() if planned.after <= set(placed)]
+        placed += ready
+        left = {name: planned for name, planned in left.items() if name not in ready}
+    return placed
 
 
 # ── Rewiring ─────────────────────────────────────────────────────────────────────────────────────
@@ -111,19 +110,17 @@ def _pick(options: Sequence[int], u: Iterator[float]) -> int:
 
 def _skip(plan: Plan, u: Iterator[float]) -> None:
     """One or two mandatory steps in a row do not take place; the event after them comes too soon."""
-    many = 1 + (next(u) < 0.3)
+    twice = next(u) < 0.3
     options = [n for n, p in plan.items() if p.step.mandatory and _followers(plan, n)]
-    at = _pick(options, u)
-    for _ in range(many):
-        followers = _followers(plan, at)
-        gone = _take_out(plan, at)
+    chain = [_pick(options, u)]
+    after = _followers(plan, chain[0])
+    if twice and len(after) == 1 and after[0] in options:
+        chain += after
+    for name in chain:
+        followers = _followers(plan, name)
+        gone = _take_out(plan, name)
         for other in followers:
             plan[other].labels.append(Label("activity", "skip", gone.step.activity))
-        if len(followers) != 1 or not plan[followers[0]].step.mandatory:
-            break
-        at = followers[0]
-        if not _followers(plan, at):
-            break
 
 
 def _insert(plan: Plan, u: Iterator[float]) -> None:
