@@ -45,6 +45,7 @@ class PrincipalComponents(RowDetector):
         "(2003), section 2; Liu & Paparrizos, TSB-AD (NeurIPS 2024), Sub-PCA"
     )
     Params = PrincipalComponentsParams
+    reach = np.inf
 
     def _learn(self, rows: Floats) -> State:
         from sklearn.decomposition import PCA

@@ -52,6 +52,8 @@ class EllipticEnvelope(RowDetector):
         "(Technometrics 1999), section 3"
     )
     Params = EllipticEnvelopeParams
+    # wild rows bent together would be the half that lies closest
+    reach = np.inf
 
     def _learn(self, rows: Floats) -> State:
         from sklearn.covariance import EmpiricalCovariance, MinCovDet

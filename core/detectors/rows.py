@@ -46,8 +46,9 @@ class RowDetector(Detector):
     """Base of the detectors that judge rows, with no memory of the row before.
 
     A row is the last `window` periods of an entity, every metric in robust standard deviations from its
-    median over all entities; a missing value counts as expected. A window of one period makes it the plain
-    table that most of these methods were made for.
+    median over all entities; a missing value counts as expected. Beyond `reach` a value counts by its
+    logarithm (reach · arsinh(value / reach)), lest one wild column drown all others. A window of one period
+    makes it the plain table that most of these methods were made for.
 
     A row that reaches back before its entity's first observed period is neither learned nor judged: it gets
     the median score of the learned rows. Nor is a row learned that ends in an unobserved period.
@@ -58,8 +59,8 @@ class RowDetector(Detector):
     tags = Tags(stochastic=True, min_times=1, modules=("sklearn",))
     Params = RowParams
     cheap = {"pool": 500}
-    reach: ClassVar[float] = np.inf
-    """Robust standard deviations beyond which one value is as odd as another."""
+    reach: ClassVar[float] = 2.0
+    """Robust standard deviations up to which a value counts nearly as it is; ∞ = however large."""
 
     @abstractmethod
     def _learn(self, rows: Floats) -> State:
@@ -127,7 +128,9 @@ class RowDetector(Detector):
     def _windows(self, scale: Scale, panel: Panel, length: int) -> tuple[Floats, Bools]:
         """Views of the standardised windows (n_entity, n_time, length, n_metric), NaN where missing, and of the padding."""
         values = (panel.values - scale.centre) / scale.spread
-        return windows(panel.with_values(np.clip(values, -self.reach, self.reach)), length)
+        if np.isfinite(self.reach):
+            values = self.reach * np.arcsinh(values / self.reach)
+        return windows(panel.with_values(values), length)
 
 
 def _rows(values: Floats, at: NDArray[np.intp]) -> Floats:

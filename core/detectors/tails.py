@@ -22,6 +22,8 @@ class TailDetector(RowDetector):
     ones, so that a row scores by its company; here it scores alone, and equal to PyOD on the rows learned.
     """
 
+    reach = np.inf
+
     @abstractmethod
     def _combine(self, left: Floats, right: Floats, skewed: Floats) -> Floats:
         """One number per cell; `skewed` is the tail on the long side of the column."""
@@ -131,6 +133,7 @@ class Histograms(RowDetector):
     name = "hbos"
     source = "Goldstein & Dengel, Histogram-based Outlier Score (KI 2012), section 3"
     Params = HistogramsParams
+    reach = np.inf
 
     def _learn(self, rows: Floats) -> State:
         histograms = [

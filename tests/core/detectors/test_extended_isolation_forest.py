@@ -42,9 +42,12 @@ def test_cuts_along_one_column_rank_as_the_isolation_forest_of_the_library():
     from sklearn.ensemble import IsolationForest
 
     panel = sample()
-    params = ExtendedIsolationForest.Params(slant=1, trees=200)
-    scores = ExtendedIsolationForest(params).fit(panel).score(panel).ravel()
-    rows = panel.values.reshape(-1, 5)
+    detector = ExtendedIsolationForest(ExtendedIsolationForest.Params(slant=1, trees=200)).fit(
+        panel
+    )
+    scores = detector.score(panel).ravel()
+    values = (panel.values - detector.state["centre"]) / detector.state["spread"]
+    rows = 2 * np.arcsinh(values.reshape(-1, 5) / 2)
     reference = IsolationForest(n_estimators=200, max_samples=256, random_state=0).fit(rows)
     assert spearmanr(scores, -reference.score_samples(rows)).statistic > 0.97
     assert scores.mean() == pytest.approx(-reference.score_samples(rows).mean(), abs=0.01)

@@ -13,7 +13,9 @@ def test_the_score_is_the_distance_to_the_nearest_centre_of_the_library():
     panel, fresh = sample(), sample(seed=1)
     detector = KMeansWindows(KMeansWindows.Params(clusters=6)).fit(panel)
     centre, spread = detector.state["centre"], detector.state["spread"]
-    rows, new = (((one.values - centre) / spread).reshape(-1, 5) for one in (panel, fresh))
+    rows, new = (
+        2 * np.arcsinh((one.values - centre) / spread / 2).reshape(-1, 5) for one in (panel, fresh)
+    )
     reference = KMeans(6, random_state=0).fit(rows)
     assert np.allclose(detector.state["centres"], reference.cluster_centers_)
     expected = reference.transform(new).min(axis=1)

@@ -16,6 +16,7 @@ class Rows(RowDetector):
 
     name = "rows"
     source = "none"
+    reach = np.inf
 
     def _learn(self, rows):
         return {"rows": rows}
@@ -104,6 +105,18 @@ def test_no_whole_row_is_refused_with_a_way_out():
     panel = dataclasses.replace(sample(), padded=padded)
     with pytest.raises(NotEnoughDataError, match="rows of 40 periods must be at least 2"):
         Rows(RowParams(window=40)).fit(panel)
+
+
+def test_a_value_counts_as_it_is_at_first_and_by_its_logarithm_far_out():
+    class Bent(Rows):
+        reach = 2.0
+
+    panel = panel_of([[[-1.0], [-0.1], [0.0], [0.1], [1.0], [2_000.0]]])
+    fitted = Bent(RowParams(window=1)).fit(panel)
+    plain = (panel.values[0, :, 0] - fitted.state["centre"]) / fitted.state["spread"]
+    bent = fitted.score(panel)[0]
+    assert bent[2:4] == pytest.approx(plain[2:4], rel=0.01)
+    assert bent[5] == pytest.approx(2 * np.log(plain[5]), rel=0.001)
 
 
 def test_the_seed_draws_the_pool():
