@@ -9,6 +9,7 @@ from math import factorial
 import numpy as np
 from numpy.typing import NDArray
 
+from core import lifecycle
 from core.contracts import (
     Attribution,
     Bools,
@@ -66,38 +67,44 @@ class EnsembleAttribution:
 
         judged : what `judge` of the ensemble said of this panel; it is asked again where this is absent
         """
-        if not at:
-            return []
-        if len(panel.metrics) > MOST_METRICS:
-            rule = f"at most {MOST_METRICS}"
-            raise InvalidInputError.of("ensemble-attribution", "metrics", rule, len(panel.metrics))
-        rows = panel.rows(entity for entity, _ in at)
-        times = np.array([time for _, time in at], dtype=np.intp)
-        # negative times would silently explain another day
-        if times.min() < 0 or times.max() >= len(panel.periods):
-            rule = f"in [0, {len(panel.periods) - 1}]"
-            raise InvalidInputError.of("ensemble-attribution", "a time", rule, times.tolist())
+        with lifecycle.operation(
+            detector.name, detector.model_id, "explain", len(at), LENGTH, detector.tags.extra
+        ):
+            return _explained(detector, panel, at, judged) if at else []
 
-        values, padded = windows(panel, LENGTH)
-        cells = np.where(padded[rows, times, :, None], np.nan, values[rows, times])
-        plays = _coalitions(len(panel.metrics))
-        asked, where = _questions(cells, plays)
-        answers = _answers(detector, panel, asked)
-        scores = _scores(detector, panel, rows, times, judged)
-        days = [
-            panel.periods.labels[time] + panel.periods.step * np.arange(1 - LENGTH, 1)
-            for time in times
-        ]
 
-        shared = {
-            name: _attributions(at, days, panel.metrics, answers[name], scores[name], plays, where)
-            for name in scores
-        }
-        parts = [name for name in shared if name != TOTAL]
-        return [
-            dataclasses.replace(total, parts={name: shared[name][index] for name in parts})
-            for index, total in enumerate(shared[TOTAL])
-        ]
+def _explained(
+    detector: Detector, panel: Panel, at: Sequence[tuple[str, int]], judged: Judgement | None
+) -> list[Attribution]:
+    if len(panel.metrics) > MOST_METRICS:
+        rule = f"at most {MOST_METRICS}"
+        raise InvalidInputError.of("ensemble-attribution", "metrics", rule, len(panel.metrics))
+    rows = panel.rows(entity for entity, _ in at)
+    times = np.array([time for _, time in at], dtype=np.intp)
+    # negative times would silently explain another day
+    if times.min() < 0 or times.max() >= len(panel.periods):
+        rule = f"in [0, {len(panel.periods) - 1}]"
+        raise InvalidInputError.of("ensemble-attribution", "a time", rule, times.tolist())
+
+    values, padded = windows(panel, LENGTH)
+    cells = np.where(padded[rows, times, :, None], np.nan, values[rows, times])
+    plays = _coalitions(len(panel.metrics))
+    asked, where = _questions(cells, plays)
+    answers = _answers(detector, panel, asked)
+    scores = _scores(detector, panel, rows, times, judged)
+    days = [
+        panel.periods.labels[time] + panel.periods.step * np.arange(1 - LENGTH, 1) for time in times
+    ]
+
+    shared = {
+        name: _attributions(at, days, panel.metrics, answers[name], scores[name], plays, where)
+        for name in scores
+    }
+    parts = [name for name in shared if name != TOTAL]
+    return [
+        dataclasses.replace(total, parts={name: shared[name][index] for name in parts})
+        for index, total in enumerate(shared[TOTAL])
+    ]
 
 
 def _coalitions(players: int) -> Bools:

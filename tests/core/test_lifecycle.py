@@ -17,6 +17,7 @@ from core.errors import (
     PredictionError,
     TrainingError,
 )
+from core.explainers.ensemble_attribution import EnsembleAttribution
 from core.samples import planted_case, planted_classes, sample
 
 
@@ -98,6 +99,16 @@ def test_every_question_is_told_by_its_own_name(
     panel, model = sample(n_entity=5), catalog.make(name)
     ask(model.fit(panel, planted_classes(panel)), panel)
     assert [event.operation for event in heard] == ["fit", "fit", operation, operation]
+
+
+def test_an_explanation_is_told_too(heard: list[lifecycle.Event]) -> None:
+    panel, detector = sample(n_entity=5), catalog.make("robust-z")
+    detector.fit(panel)
+    EnsembleAttribution().explain(detector, panel, [("keyword:1", 41)])
+    told = [(event.operation, event.phase, event.entities, event.times) for event in heard]
+    assert told[2] == ("explain", "before", 1, 14)
+    assert told[-1] == ("explain", "after", 1, 14)
+    assert {event.model_id for event in heard} == {detector.model_id}
 
 
 def test_a_search_for_a_cause_is_told_too(heard: list[lifecycle.Event]) -> None:
