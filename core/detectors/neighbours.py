@@ -11,11 +11,22 @@ from numpy.typing import NDArray
 
 from core.contracts import Bools, Floats, State, param
 from core.detectors.rows import RowDetector, RowParams
+from core.errors import NotEnoughDataError
 
 SPARE = 8
 """Candidates looked at beyond those asked for: fast distances are rounded, and the last ones may swap."""
 TINY = 1e-10
 """Added to a mean distance before it divides, as scikit-learn does: many equal rows lie 0 apart."""
+
+
+@dataclass(frozen=True)
+class NeighbourParams(RowParams):
+    pool: int = param(
+        5_000,
+        help="Rows that it learns from at most, drawn at random; cost grows with them",
+        low=8,
+        high=1_000_000,
+    )
 
 
 class Nearest(NamedTuple):
@@ -65,13 +76,7 @@ SUMMARIES: dict[str, Callable[..., Any]] = {"largest": np.max, "mean": np.mean, 
 
 
 @dataclass(frozen=True)
-class NearestNeighboursParams(RowParams):
-    pool: int = param(
-        5_000,
-        help="Rows that it learns from at most, drawn at random; cost grows with them",
-        low=8,
-        high=1_000_000,
-    )
+class NearestNeighboursParams(NeighbourParams):
     neighbours: int = param(5, help="Nearest rows that are looked at", low=1, high=1_000)
     distance: str = param(
         "largest", help="Which of their distances is the score", choices=tuple(SUMMARIES)
@@ -113,13 +118,7 @@ class NearestNeighbours(RowDetector):
 
 
 @dataclass(frozen=True)
-class LocalOutlierFactorParams(RowParams):
-    pool: int = param(
-        5_000,
-        help="Rows that it learns from at most, drawn at random; cost grows with them",
-        low=8,
-        high=1_000_000,
-    )
+class LocalOutlierFactorParams(NeighbourParams):
     neighbours: int = param(20, help="Nearest rows that are looked at", low=1, high=1_000)
 
 
@@ -163,13 +162,7 @@ def _density(found: Nearest, reach: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class DbscanParams(RowParams):
-    pool: int = param(
-        5_000,
-        help="Rows that it learns from at most, drawn at random; cost grows with them",
-        low=8,
-        high=1_000_000,
-    )
+class DbscanParams(NeighbourParams):
     neighbours: int = param(
         5, help="Rows within `eps`, itself counted, that make a row a core row", low=2, high=1_000
     )
@@ -213,7 +206,11 @@ class Dbscan(RowDetector):
         # an observed distance, so that there are core rows; 1 where most rows are equal
         observed = float(np.quantile(last, self.params.share, method="higher"))
         eps = self.params.eps or observed or 1.0
-        return {"rows": rows[last <= eps], "eps": np.array(eps)}
+        core = rows[last <= eps]
+        if len(core) < 2:
+            rule = f"at least 2 with {self.params.neighbours} rows within {eps}"
+            raise NotEnoughDataError.of(self.name, "core rows", rule, len(core), "Raise eps.")
+        return {"rows": core, "eps": np.array(eps)}
 
     def _judge(self, scorer: Any, rows: Floats) -> Floats:
         found = nearest(scorer["rows"], rows, 1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from core.detectors.neighbours import Dbscan, LocalOutlierFactor, NearestNeighbours, nearest
+from core.errors import NotEnoughDataError
 from core.samples import sample
 
 
@@ -87,6 +88,11 @@ def test_core_rows_and_noise_are_those_of_the_library():
     scores = detector.score(panel).ravel()
     assert np.array_equal(scores > 1, reference.labels_ == -1)
     assert 20 < (scores > 1).sum() < 0.2 * len(rows)
+
+
+def test_a_distance_within_which_nothing_lies_is_refused():
+    with pytest.raises(NotEnoughDataError, match=r"dbscan: core rows must be at least 2.*Got 0"):
+        Dbscan(Dbscan.Params(eps=1e-6)).fit(sample())
 
 
 def test_mostly_equal_rows_leave_a_distance_to_judge_by():
