@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from core.contracts import Detector, Floats, OnStep, Panel, State
-from core.errors import CancelledError
+from core.contracts import Detector, Floats, Panel, State
 from core.threshold import Threshold
 
 
@@ -32,13 +30,14 @@ class Witness:
     detector: Detector
     threshold: Threshold
 
-    def evidence(self, panel: Panel, last: int) -> Floats:
-        """(n_entity, last) −log10 p times the weight."""
-        p = self.threshold.p_values(self.detector.score(panel, last=last))
-        return -self.part.weight * np.log10(p)
+    def surprise(self, panel: Panel) -> Floats:
+        """(n_entity, n_time) −log10 p; 0 where nothing was observed."""
+        seen = np.isfinite(panel.values).any(axis=2)
+        decades = -np.log10(self.threshold.p_values(self.detector.score(panel)))
+        return np.where(seen, decades, 0.0) + 0.0
 
 
-def learn(parts: Sequence[Part], panel: Panel, seed: int, on_step: OnStep | None) -> State:
+def learn(parts: Sequence[Part], panel: Panel) -> State:
     """Fit every part to the panel and calibrate it on the scores of the same panel.
 
     Source of the sum: Fisher, Statistical Methods for Research Workers (1932), section 21.1, with weights
@@ -47,11 +46,9 @@ def learn(parts: Sequence[Part], panel: Panel, seed: int, on_step: OnStep | None
     from core import catalog
 
     seen = np.isfinite(panel.values).any(axis=2)
-    state: dict[str, Any] = {"parts": json.dumps([part.name for part in parts])}
-    for done, part in enumerate(parts):
-        if on_step is not None and on_step(part.name, done / len(parts), {}) is False:
-            raise CancelledError.of("headwater", "training", "allowed to go on", "a stop")
-        detector = catalog.make(part.detector, seed=seed, **part.params).fit(panel)
+    state: dict[str, Any] = {}
+    for part in parts:
+        detector = catalog.make(part.detector, **part.params).fit(panel)
         threshold = Threshold.fit(detector.score(panel)[seen])
         state |= {f"{part.name}.{role}": value for role, value in detector.state.items()}
         kept = threshold.to_state()
@@ -59,7 +56,7 @@ def learn(parts: Sequence[Part], panel: Panel, seed: int, on_step: OnStep | None
     return state
 
 
-def ready(parts: Sequence[Part], state: State, seed: int) -> list[Witness]:
+def ready(parts: Sequence[Part], state: State) -> list[Witness]:
     """The parts opened from the state that `learn` gave."""
     from core import catalog
 
@@ -75,10 +72,21 @@ def ready(parts: Sequence[Part], state: State, seed: int) -> list[Witness]:
             for role in tuple(own)
             if role.startswith("threshold.")
         }
-        made = catalog.make(part.detector, seed=seed, **part.params)
+        made = catalog.make(part.detector, **part.params)
         detector = type(made)(made.params, state=own)
         witnesses.append(Witness(part, detector, Threshold.from_state(calibration)))
     return witnesses
+
+
+def surprises(panel: Panel, witnesses: Sequence[Witness]) -> dict[str, Floats]:
+    """Surprise of each part, (n_entity, n_time)."""
+    return {witness.part.name: witness.surprise(panel) for witness in witnesses}
+
+
+def weighed(parts: Sequence[Part], found: Mapping[str, Floats]) -> Floats:
+    """The weighted mean of the parts' surprises: Fisher's combination, as a surprise of its own."""
+    total = sum(part.weight * found[part.name] for part in parts)
+    return np.asarray(total / sum(part.weight for part in parts))
 
 
 TABLE = (

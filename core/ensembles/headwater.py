@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,15 @@ import numpy as np
 from core import lifecycle
 from core.adaptive import adaptive_p
 from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State, Tags, param
-from core.ensembles import pool, series
+from core.ensembles import evidence, pool, series
+from core.ensembles.evidence import JOINT, TABLE, Part
+from core.errors import InvalidInputError
+from core.threshold import Threshold
 
 LONG = 200
 """Periods from which a series has shapes of its own to be compared."""
+LEAST = 50
+"""Rows from which a table is one to be cut and sampled."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +48,29 @@ class Regime:
 
     fits    : whether a panel looks so
     learn   : panel → state
-    parts   : panel and state → surprise of each part, −log10 p, (n_entity, n_time)
+    parts   : panel and opened state → surprise of each part, −log10 p, (n_entity, n_time)
     combine : the parts → the evidence
-    tell    : evidence and state → the score: the evidence, or the news in it
+    tell    : evidence and opened state → the score: the evidence, or the news in it
+    open    : state → what `parts` and `tell` work with
     """
 
     fits: Callable[[Look], bool]
     learn: Callable[[Panel], State]
-    parts: Callable[[Panel, State], dict[str, Floats]]
+    parts: Callable[[Panel, Any], dict[str, Floats]]
     combine: Callable[[Mapping[str, Floats]], Floats]
-    tell: Callable[[Floats, State], Floats] = lambda evidence, _: evidence
+    tell: Callable[[Floats, Any], Floats] = lambda evidence, _: evidence
+    open: Callable[[State], Any] = lambda state: state
+
+
+def _witnessed(fits: Callable[[Look], bool], parts: Sequence[Part]) -> Regime:
+    """The regime of panels that detectors of the catalogue testify on."""
+    return Regime(
+        fits,
+        partial(evidence.learn, parts),
+        evidence.surprises,
+        partial(evidence.weighed, parts),
+        open=partial(evidence.ready, parts),
+    )
 
 
 REGIMES: Mapping[str, Regime] = {
@@ -68,6 +87,8 @@ REGIMES: Mapping[str, Regime] = {
         series.agreement,
         series.news,
     ),
+    "joint": _witnessed(lambda look: look.n_metric > 1 and look.n_time >= LONG, JOINT),
+    "table": _witnessed(lambda look: look.n_time == 1 and look.n_entity >= LEAST, TABLE),
     "pool": Regime(lambda _: True, pool.learn, pool.parts, pool.agreement),
 }
 """By name; the first that fits is taken."""
@@ -85,6 +106,10 @@ class Headwater(Detector):
     - The same as a finished record (align "centre"): the distance of every window from its most similar other
       one, at four lengths around the period, raw, centred and by form alone; where in the window the
       difference lies; and residuals of single points. Windows that share a period are never compared.
+    - Several metrics over 200 periods or more: off their joint forecast one step ahead, from the last three
+      periods and from the means of the last 10 and 60, and windows of 8 periods unlike the learned ones.
+      `attribute` says which metrics broke the forecast.
+    - A table, rows without time: few random cuts set a row apart, and it is far from tiny samples of rows.
     - Anything else: rows of all entities, by their furthest metric and by their nearest learned rows.
 
     Of a series that was there in training the values before the scored panel are remembered.
@@ -121,13 +146,29 @@ class Headwater(Detector):
         self._check_metrics(panel)
         n_entity, n_time = panel.values.shape[:2]
         with lifecycle.operation(self.name, self.model_id, "score", n_entity, n_time):
-            parts = self._regime.parts(panel, self.state)
+            parts = self._regime.parts(panel, self.scorer)
         spoken = np.isfinite(panel.values).any(axis=2)
         spoken &= np.arange(n_time) >= n_time - (n_time if last is None else last)
-        p = adaptive_p(self._regime.combine(parts))
+        told = self._regime.combine(parts)
+        p = adaptive_p(told) if n_time > 1 else self._calibration.p_values(told)
         return np.where(spoken, p, 1.0), {
             name: np.where(spoken, 10.0**-surprise, 1.0) for name, surprise in parts.items()
         }
+
+    def attribute(self, panel: Panel) -> Floats:
+        """What each metric adds to the failure of the joint forecast, (n_entity, n_time, n_metric), 0 and up.
+
+        Only several metrics over a long time have a joint forecast; any other panel is refused.
+        """
+        self._check_metrics(panel)
+        if self.regime != "joint":
+            raise InvalidInputError.of(
+                self.name, "the panel", "one of several metrics over 200 periods", self.regime
+            )
+        forecast = next(
+            witness.detector for witness in self.scorer if witness.part.name == "forecast"
+        )
+        return np.asarray(forecast.attribute(panel))
 
     @property
     def _regime(self) -> Regime:
@@ -139,8 +180,22 @@ class Headwater(Detector):
         n_entity, n_time, n_metric = panel.values.shape
         look = Look(n_entity, n_time, n_metric, self.params.align)
         name = next(name for name, regime in REGIMES.items() if regime.fits(look))
-        return {"regime": name, **REGIMES[name].learn(panel)}
+        regime = REGIMES[name]
+        state = dict(regime.learn(panel))
+        if n_time == 1:
+            told = regime.combine(regime.parts(panel, regime.open(state)))
+            kept = Threshold.fit(told).to_state()
+            state |= {f"calibration.{role}": value for role, value in kept.items()}
+        return {"regime": name, **state}
+
+    @property
+    def _calibration(self) -> Threshold:
+        """What a row of a table means; rows have no order in which a calibration could adapt."""
+        roles = ("scores", "p", "tail", "alpha")
+        return Threshold.from_state({role: self.state[f"calibration.{role}"] for role in roles})
+
+    def _open(self, state: State) -> Any:
+        return REGIMES[str(state["regime"])].open(state)
 
     def _score(self, scorer: Any, panel: Panel) -> Floats:
-        regime = REGIMES[str(scorer["regime"])]
-        return regime.tell(regime.combine(regime.parts(panel, scorer)), scorer)
+        return self._regime.tell(self._regime.combine(self._regime.parts(panel, scorer)), scorer)

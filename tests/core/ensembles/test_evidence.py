@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from core.artifact import pack, unpack
 from core.contracts import Panel, Periods
-from core.ensembles.evidence import JOINT, TABLE, Part, learn, ready
-from core.errors import CancelledError
+from core.ensembles.evidence import JOINT, TABLE, Part, learn, ready, surprises, weighed
 from core.evaluate.ranking import auc_roc
 
 DAY = np.timedelta64(86_400, "s")
@@ -40,9 +38,9 @@ def test_a_table_is_judged_by_cuts_and_neighbours() -> None:
     labels[:30] = True
     values[:30] += rng.choice((-4.0, 4.0), (30, 6)) * (rng.random((30, 6)) < 0.5)
     panel = table(values)
-    witnesses = ready(TABLE, learn(TABLE, panel, 0, None), 0)
+    witnesses = ready(TABLE, learn(TABLE, panel))
     assert [witness.part.name for witness in witnesses] == ["cuts", "neighbours"]
-    total = sum(witness.evidence(panel, 1)[:, 0] for witness in witnesses)
+    total = sum(witness.surprise(panel)[:, 0] for witness in witnesses)
     assert auc_roc(np.asarray(total), labels) > 0.95
 
 
@@ -53,8 +51,10 @@ def test_metrics_that_part_company_stand_out_though_each_stays_in_its_range() ->
     values = driver[:, None] * np.linspace(0.5, 1.5, 8) + 0.02 * rng.standard_normal((3_000, 8))
     values[2_700:2_720, 2] = -values[2_700:2_720, 2]
     train, test = series(values[:2_000]), series(values[2_000:])
-    witnesses = ready(JOINT, learn(JOINT, train, 0, None), 0)
-    total = np.asarray(sum(witness.evidence(test, 1_000)[0] for witness in witnesses))
+    witnesses = ready(JOINT, learn(JOINT, train))
+    total = np.asarray(
+        sum(witness.part.weight * witness.surprise(test)[0] for witness in witnesses)
+    )
     assert 700 <= int(total.argmax()) < 730
     shares = witnesses[0].detector.attribute(test)[0, 700:720].sum(axis=0)  # type: ignore[attr-defined]
     assert int(shares.argmax()) == 2
@@ -62,20 +62,15 @@ def test_metrics_that_part_company_stand_out_though_each_stays_in_its_range() ->
 
 def test_what_was_learned_comes_back_from_its_bytes() -> None:
     panel = table(np.random.default_rng(0).standard_normal((200, 4)))
-    state = learn(TABLE, panel, 0, None)
+    state = learn(TABLE, panel)
     again = unpack(pack(state))
-    for first, second in zip(ready(TABLE, state, 0), ready(TABLE, again, 0), strict=True):
-        np.testing.assert_array_equal(first.evidence(panel, 1), second.evidence(panel, 1))
+    for first, second in zip(ready(TABLE, state), ready(TABLE, again), strict=True):
+        np.testing.assert_array_equal(first.surprise(panel), second.surprise(panel))
 
 
-def test_a_weight_multiplies_the_evidence() -> None:
+def test_a_weight_counts_as_so_many_parts() -> None:
     panel = table(np.random.default_rng(0).standard_normal((200, 4)))
-    parts = (Part("once", "ecod"), Part("thrice", "ecod", 3.0))
-    once, thrice = ready(parts, learn(parts, panel, 0, None), 0)
-    np.testing.assert_allclose(3 * once.evidence(panel, 1), thrice.evidence(panel, 1))
-
-
-def test_learning_can_be_stopped() -> None:
-    panel = table(np.random.default_rng(0).standard_normal((50, 4)))
-    with pytest.raises(CancelledError):
-        learn(TABLE, panel, 0, lambda *_: False)
+    parts = (Part("tails", "ecod", 3.0), Part("far", "robust-z"))
+    found = surprises(panel, ready(parts, learn(parts, panel)))
+    expected = (3 * found["tails"] + found["far"]) / 4
+    np.testing.assert_allclose(weighed(parts, found), expected)
