@@ -57,6 +57,8 @@ ENTRIES = (
     Entry("arima", "core.forecasters.arima:Arima"),
     Entry("ets", "core.forecasters.ets:Ets"),
     Entry("theta", "core.forecasters.theta:Theta"),
+    Entry("prophet", "core.forecasters.prophet:Prophet"),
+    Entry("prophet-xgboost", "core.forecasters.prophet:ProphetXgBoost"),
     Entry("lightgbm", "core.forecasters.boosted:LightGbm"),
     Entry("xgboost", "core.forecasters.boosted:XgBoost"),
     Entry("lstm", "core.forecasters.networks:Lstm"),

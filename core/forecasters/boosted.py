@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Blob, Floats, OnStep, State, Tags, param
-from core.errors import CancelledError, PersistenceError
+from core.contracts import Blob, Floats, OnStep, State, Tags, param, report
+from core.errors import PersistenceError
 from core.forecasters.pooled import PooledForecaster, PooledParams, Question, Sample
 
 if TYPE_CHECKING:
@@ -65,10 +65,8 @@ class Boosted(PooledForecaster):
         answer = self._climb(model, features(question))
         return answer.reshape(question.asked.shape[:2]).astype(np.float64)
 
-    def _report(self, on_step: OnStep | None, trees: int) -> None:
-        """Tell how many trees have grown and stop where asked to."""
-        if on_step is not None and on_step("train", trees / self.params.rounds, {}) is False:
-            raise CancelledError.of(self.name, "the run", "let finish", f"stop after tree {trees}")
+    def _grown(self, on_step: OnStep | None, trees: int) -> None:
+        report(self.name, on_step, "train", trees / self.params.rounds, {})
 
 
 class LightGbm(Boosted):
@@ -114,7 +112,7 @@ class LightGbm(Boosted):
             },
             lightgbm.Dataset(rows, answer),
             self.params.rounds,
-            callbacks=[lambda step: self._report(on_step, step.iteration + 1)],
+            callbacks=[lambda step: self._grown(on_step, step.iteration + 1)],
         )
         return {"trees": grown.model_to_string()}
 
@@ -149,11 +147,11 @@ class XgBoost(Boosted):
     def _grow(self, rows: Rows, answer: Rows, on_step: OnStep | None) -> State:
         import xgboost
 
-        report = self._report
+        told = self._grown
 
         class Report(xgboost.callback.TrainingCallback):
             def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-                report(on_step, epoch + 1)
+                told(on_step, epoch + 1)
                 return False
 
         grown = xgboost.train(

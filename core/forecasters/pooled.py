@@ -58,8 +58,8 @@ class PooledParams(Params):
 class Question:
     """What is known when periods ahead are asked for: n windows, each asked for k steps.
 
-    Values are (value − level) / spread: the level is the newest known lag, the spread the mean absolute
-    change from lag to lag. NaN = missing.
+    Values are (value − level) / spread: the level is the newest known lag (0 where not anchored), the spread
+    the mean absolute change from lag to lag. NaN = missing.
 
     recent  : (n, n_lag), newest first
     seasons : (n, k, SEASONS) values of the asked period's phase before the origin, newest first
@@ -100,9 +100,12 @@ class Series:
     n_time: int
     period: int
     lags: int
+    anchored: bool
 
     @classmethod
-    def of(cls, panel: Panel, usual: Floats, period: int, lags: int, ahead: int) -> Series:
+    def of(
+        cls, panel: Panel, usual: Floats, period: int, lags: int, ahead: int, anchored: bool
+    ) -> Series:
         n_entity, n_time, n_metric = panel.values.shape
         # the phase of the farthest step lies up to a season further back than its step
         room = max(lags, SEASONS * period)
@@ -111,7 +114,7 @@ class Series:
         labels, step = panel.periods.labels, panel.periods.step
         later = labels[-1:] + step * np.arange(1, ahead + 1)
         calendar = _calendar(np.concatenate([labels, later]))
-        return cls(values, calendar, usual, room, n_time, period, lags)
+        return cls(values, calendar, usual, room, n_time, period, lags, anchored)
 
     def ask(self, rows: Indices, origins: Indices, steps: NDArray[np.int64]) -> Question:
         """Ask series rows[i] for the periods `origins[i] + steps[i] − 1`; steps (n, k) or (k,) from 1."""
@@ -123,7 +126,8 @@ class Series:
             rows[:, None, None], before[..., None] - self.period * np.arange(SEASONS)
         ]
         known = ~np.isnan(recent)
-        level = recent[np.arange(len(rows)), known.argmax(axis=1)]
+        newest = recent[np.arange(len(rows)), known.argmax(axis=1)]
+        level = newest if self.anchored else 0.0 * newest
         metric = rows % len(self.usual)
         spread = np.maximum(_mean_change(recent, self.usual[metric]), FLOOR * self.usual[metric])
         column = np.broadcast_to(metric[:, None], steps.shape)
@@ -169,6 +173,8 @@ class PooledForecaster(Forecaster):
     steps; those beyond build on the forecast so far.
     """
 
+    anchored: ClassVar[bool] = True
+    """Whether values are told from the newest known one, else from 0."""
     asked: ClassVar[int] = 16
     """Most periods ahead that one training window is asked for, drawn at random."""
     refits: ClassVar[bool] = False
@@ -252,7 +258,7 @@ class PooledForecaster(Forecaster):
 
     def _series(self, state: State, panel: Panel, ahead: int) -> Series:
         usual, period = np.asarray(state["usual"]), int(state["period"])  # type: ignore[arg-type]
-        return Series.of(panel, usual, period, self.params.lags, ahead)
+        return Series.of(panel, usual, period, self.params.lags, ahead, self.anchored)
 
     def _answer(self, model: Any, question: Question) -> Floats:
         """`_ahead` in chunks."""
