@@ -22,7 +22,8 @@ from core.contracts import (
     Tags,
     param,
 )
-from core.detectors.series import LEAST, usual_window
+from core.detectors.series import LEAST
+from core.features.period import usual_window
 from core.features.scaling import MAD_TO_SD, Scale, robust_scale
 
 ROUNDS = 5

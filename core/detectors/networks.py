@@ -272,8 +272,8 @@ class DeepSvdd(NetDetector):
         ).clone()
 
     def _loss(self, net: Any, rows: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-        weights = sum(weight.square().sum() for weight in net.parameters())
-        return self._errors(net, rows, centre).mean() + DECAY * weights
+        decay: torch.Tensor = sum(weight.square().sum() for weight in net.parameters()) * DECAY
+        return self._errors(net, rows, centre).mean() + decay
 
     def _errors(self, net: Any, rows: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
         placed: torch.Tensor = net(rows)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State, Tags, param
 from core.errors import NotEnoughDataError
-from core.features.period import period
+from core.features.period import usual_window
 from core.features.scaling import Scale
 from core.features.windows import windows
 
@@ -19,8 +19,6 @@ CELLS, ROWS = 4_000_000, 4_096
 """Numbers, and rows, that are judged at once: 32 MB, and as much again for what is compared with them."""
 ENOUGH = 1_000
 """Learned rows whose scores tell what is usual."""
-SHARE = 4
-"""A window that is chosen automatically takes at most one part in so many of the periods."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,9 @@ class RowDetector(Detector):
 
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
         scale = Scale.learn(panel.values)
-        length = self.params.window or _length(panel)
+        length = self.params.window or (
+            usual_window(panel.values[:, :, 0]) if len(panel.metrics) == 1 else 1
+        )
         values, padded = self._windows(scale, panel, length)
         at = np.argwhere(~padded.any(axis=-1) & ~np.isnan(values[:, :, -1]).all(axis=-1))
         if len(at) < 2:
@@ -138,15 +138,3 @@ def _rows(values: Floats, at: NDArray[np.intp]) -> Floats:
     rows: Floats = values[at[:, 0], at[:, 1]].reshape(len(at), -1)
     rows[np.isnan(rows)] = 0.0
     return rows
-
-
-def _length(panel: Panel) -> int:
-    """The period of a single metric, averaged over the entities; 1 for several metrics."""
-    n_time = len(panel.periods)
-    if len(panel.metrics) > 1:
-        return 1
-    known = ~np.isnan(panel.values[:, :, 0])
-    total = np.nansum(panel.values[:, :, 0], axis=0)
-    count = known.sum(axis=0)
-    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return min(period(mean), max(1, n_time // SHARE))

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State, Tags, param
-from core.features.period import period
+from core.features.period import usual_window
 from core.features.scaling import Scale, robust_scale
 
-SHARE = 4
-"""A window that is chosen automatically takes at most one part in so many of the periods."""
 LEAST = 4
 """Periods below which a window has no shape."""
 LATEST = 10_000
@@ -56,7 +54,7 @@ class SeriesDetector(Detector):
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
         scale = Scale.learn(panel.values)
         values = np.moveaxis(panel.values, 2, 0)
-        found = [self.params.window or usual_window(series) for series in values]
+        found = [self.params.window or max(usual_window(series), LEAST) for series in values]
         state = {**scale.state, "window": np.array(found)}
         latest = panel.select(times=slice(max(0, len(panel.periods) - LATEST), None))
         usual, spread = robust_scale(self._judged(state, latest), axis=(0, 1))
@@ -77,17 +75,6 @@ class SeriesDetector(Detector):
             ],
             axis=2,
         )
-
-
-def usual_window(series: Floats) -> int:
-    """The period of a metric, (n_entity, n_time), averaged over its entities."""
-    n_time = series.shape[1]
-    known = ~np.isnan(series)
-    count = known.sum(axis=0)
-    mean = np.where(
-        count > 0, np.where(known, series, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan
-    )
-    return int(max(min(period(mean), n_time // SHARE), min(LEAST, n_time)))
 
 
 def carried(series: Floats) -> Floats:

@@ -14,6 +14,8 @@ SPAN = (6, 303)
 """Peaks that count as a period."""
 UNKNOWN = 125
 """What is answered where there is no such peak."""
+SHARE = 4
+"""A window that is chosen by the period takes at most one part in so many of what there is."""
 
 
 def period(series: Floats) -> int:
@@ -40,3 +42,12 @@ def period(series: Floats) -> int:
         return UNKNOWN
     lag = int(LAGS[0] + peaks[inner[peaks].argmax()])
     return lag if SPAN[0] <= lag <= SPAN[1] else UNKNOWN
+
+
+def usual_window(metric: Floats) -> int:
+    """The period of a metric's mean over entities, (n_entity, n_time) → periods, at most a quarter of them."""
+    known = ~np.isnan(metric)
+    count = known.sum(axis=0)
+    total = np.where(known, metric, 0.0).sum(axis=0)
+    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return int(min(period(mean), max(1, metric.shape[1] // SHARE)))

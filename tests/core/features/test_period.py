@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.features.period import period
+from core.features.period import period, usual_window
 
 SUITE = Path(__file__).parents[4] / "shared" / "data" / "detection" / "tsbu"
 
@@ -46,3 +46,14 @@ def test_every_published_window_is_met():
     for file in files:
         with np.load(file) as case:
             assert period(case["x"]) == case["window"], file.name
+
+
+def test_the_usual_window_is_the_period_of_the_mean_over_entities_and_never_too_long():
+    rng = np.random.default_rng(0)
+    wave = 2 * np.sin(np.arange(600) * 2 * np.pi / 24)
+    metric = wave + rng.normal(size=(5, 600))
+    metric[0] = np.nan
+    metric[:, 100:110] = np.nan
+    assert usual_window(metric) == 24
+    assert usual_window(metric[:, :40]) <= 10
+    assert usual_window(np.full((3, 2), np.nan)) == 1
