@@ -248,19 +248,18 @@ def evaluate_eventlog(
             )
         )
     beside = {key: found[key] for key in ("peers", "feature_seconds", "refused")}
-    single = len(found["results"]) == 1 and not found["skipped"]
-    answer(
-        {**found["results"][0], **beside} if single else found,
-        as_json,
-        lambda _: draw_eventlog(found),
-    )
+    single = len(found["results"]) == 1 and not (found["skipped"] or found["failed"])
+    shown = {**found["results"][0], **beside} if single else found
+    answer(shown, as_json, lambda _: draw_eventlog(found))
+    if found["failed"]:
+        raise typer.Exit(1)
 
 
 def draw_eventlog(found: Mapping[str, Any]) -> None:
-    """All algorithms and the peers, the best first, and the recall per kind of the best."""
-    best = max(found["results"], key=lambda row: row["trace"]["ap"] or 0.0)
+    """All algorithms and the peers, the best first, and the recall per kind of anomaly of the best."""
     rows = [_flat(row, ("trace", "attribute")) for row in (*found["results"], *found["peers"])]
     rows.sort(key=lambda row: -(row["trace.ap"] or 0.0))
+    best = rows[0]
     out.print(
         f"[bold]{best['suite']}[/]: {best['anomalous']:,} of {best['traces']:,} traces went wrong"
     )
@@ -269,5 +268,7 @@ def draw_eventlog(found: Mapping[str, Any]) -> None:
     out.print(f"found by {best['algorithm']}: {', '.join(kinds)}")
     for row in found["skipped"]:
         out.print(f"not scored: {row['algorithm']}: {row['reason']}")
+    for row in found["failed"]:
+        out.print(f"failed: {row['algorithm']}: {row['error']}")
     if found["refused"]:
         out.print(f"{found['refused']:,} rows of the log could not be used")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from core.detectors.tails import Histograms
+from core.errors import TrainingError
 from tests.workbench.conftest import Headwater
 
 
@@ -66,3 +68,18 @@ def test_what_cannot_be_asked_is_refused(headwater: Headwater, folder: Path) -> 
     again = headwater("simulate", "eventlog", "--out", folder)
     assert again.code == 1
     assert "new or empty" in again.err
+
+
+def test_an_algorithm_that_fails_stops_no_other(
+    headwater: Headwater, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, rows: object) -> None:
+        raise TrainingError.of("hbos", "the rows", "of another kind", "these")
+
+    monkeypatch.setattr(Histograms, "_learn", refuse)
+    chosen = ("--algorithm", "hbos", "--algorithm", "ecod")
+    said = headwater("evaluate", "eventlog", folder, *chosen, "--json")
+    assert said.code == 1
+    assert [row["algorithm"] for row in said.json["results"]] == ["ecod"]
+    assert said.json["failed"][0]["algorithm"] == "hbos"
+    assert "of another kind" in said.json["failed"][0]["error"]

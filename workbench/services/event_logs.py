@@ -8,7 +8,7 @@ from typing import Any
 
 from core import catalog
 from core.contracts import OnStep
-from core.errors import InvalidInputError, UnknownNameError
+from core.errors import HeadwaterError, InvalidInputError, UnknownNameError
 from core.evaluate import event_log
 from data.event_log import read_event_log, read_truth
 from workbench.services.evaluate import ALL, unfit
@@ -28,8 +28,8 @@ def evaluate_event_log(
 ) -> dict[str, Any]:
     """Score detectors of rows on the log in a folder with `truth/`.
 
-    Returns {"results": one per algorithm, "skipped": [{algorithm, reason}], "peers": [...], "refused": rows of the log
-    that could not be used}.
+    Returns {"results": one per algorithm, "skipped": [{algorithm, reason}], "failed": [{algorithm, error}], "peers":
+    [...], "feature_seconds", "refused": rows of the log that could not be used}. An algorithm that fails stops no other.
     """
     if not 0.0 < budget < 1.0:
         rule = "a share of the traces, between 0 and 1"
@@ -46,14 +46,20 @@ def evaluate_event_log(
         told_why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         rule = "one that judges rows without a past"
         raise InvalidInputError.of("evaluate eventlog", "the algorithm", rule, told_why)
-    results = []
+    results, failed = [], []
     for number, name in enumerate(fit):
         told(name, 0.1 + 0.9 * number / len(fit), {})
-        results.append({**head, **event_log.judge(trial, name, budget=budget)})
+        try:
+            results.append({**head, **event_log.judge(trial, name, budget=budget)})
+        except HeadwaterError as error:
+            if len(fit) == 1:
+                raise
+            failed.append({"algorithm": name, "error": error.message})
     return {
         "results": results,
         "skipped": [{"algorithm": name, "reason": why} for name, why in reasons.items() if why],
-        "peers": event_log.peers(trial, budget),
+        "failed": failed,
+        "peers": [{**head, **peer} for peer in event_log.peers(trial, budget)],
         "feature_seconds": trial.seconds,
         "refused": log.refused_rows,
     }
