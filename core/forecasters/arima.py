@@ -145,7 +145,7 @@ class Arima(SeriesForecaster):
     )
     tags = Tags(min_times=15, modules=("numba",))
     Params = ArimaParams
-    cheap = {"trials": 1}
+    cheap = {"trials": 1, "models": 6}
 
     def _learn(self, values: Floats, phases: Integers, cycles: Cycles) -> Model:
         if len(values) < FEW:

@@ -70,6 +70,12 @@ class SeriesParams(Params):
         high=1_000_000,
         unit="periods",
     )
+    models: int = param(
+        100_000,
+        help="Most entities that get models of their own, evenly among them; the others borrow",
+        low=1,
+        high=10_000_000,
+    )
     memory: int = param(
         56,
         help="Latest periods whose errors tell a series' spread",
@@ -140,15 +146,18 @@ class SeriesForecaster(Forecaster):
         history = self.params.history or max(ENOUGH, 6 * cycles.long)
         panel = panel.select(times=slice(-history, None))
         phases = _phases(panel, 0)
+        own = panel.select(
+            entities=panel.entities[:: -(-len(panel.entities) // self.params.models)]
+        )
         rows: list[list[Model]] = []
-        for done, values in enumerate(panel.values, start=1):
+        for done, values in enumerate(own.values, start=1):
             rows.append([self._learned(column, phases, cycles) for column in values.T])
-            share = done / len(panel.entities)
+            share = done / len(own.entities)
             report(self.name, on_step, "series", share, {"entities": float(done)})
-        enough = (~np.isnan(panel.values)).sum(axis=1) >= LEAST
+        enough = (~np.isnan(own.values)).sum(axis=1) >= LEAST
         columns = [[row[metric] for row in rows] for metric in range(len(panel.metrics))]
         state: dict[str, Any] = {
-            "entities": "\n".join(panel.entities),
+            "entities": "\n".join(own.entities),
             "orders": np.array([[model.orders for model in row] for row in rows], dtype=np.int64),
             "weights": _together([[model.weights for model in row] for row in rows]),
             "typical": np.array([_typical(*pair) for pair in zip(columns, enough.T, strict=True)]),
