@@ -80,6 +80,7 @@ class RandomForest(TreeClassifier):
             max_depth=self.params.depth,
             random_state=self.params.seed,
             warm_start=True,
+            n_jobs=-1,
         )
         for grown in _steps(self.params.trees):
             forest.set_params(n_estimators=grown).fit(self._seen(rows), answers)

@@ -27,13 +27,13 @@ def lagged(values: Floats, lag: int) -> Floats:
 def rolling(values: Floats, span: int) -> Iterator[tuple[str, Floats]]:
     """Mean, std, min and max over the latest `span` periods, by name; NaN where nothing is known."""
     mean, count = _mean(values, span)
+    (second,) = _central(values, span, mean, count, 2)
     least, most = values.copy(), values.copy()
-    for lag in range(1, span):
-        before = lagged(values, lag)
-        np.fmin(least, before, out=least)
-        np.fmax(most, before, out=most)
+    for lag in range(1, min(span, values.shape[1])):
+        np.fmin(least[:, lag:], values[:, :-lag], out=least[:, lag:])
+        np.fmax(most[:, lag:], values[:, :-lag], out=most[:, lag:])
     yield "mean", mean
-    yield "std", np.sqrt(_central(values, span, mean, count, 2))
+    yield "std", np.sqrt(second)
     yield "min", least
     yield "max", most
 
@@ -44,10 +44,10 @@ def shape(values: Floats, span: int) -> Iterator[tuple[str, Floats]]:
     The population's moments, as `scipy.stats.skew` and `kurtosis` give by default.
     """
     mean, count = _mean(values, span)
-    second, third, fourth = (_central(values, span, mean, count, power) for power in (2, 3, 4))
+    second, third, fourth = _central(values, span, mean, count, 4)
     flat = np.sqrt(second) <= FLAT * np.abs(mean)
     with np.errstate(divide="ignore", invalid="ignore"):
-        skew, kurtosis = third / second**1.5, fourth / second**2 - 3.0
+        skew, kurtosis = third / (second * np.sqrt(second)), fourth / (second * second) - 3.0
     yield "skew", np.where(flat, 0.0, skew)
     yield "kurtosis", np.where(flat, 0.0, kurtosis)
 
@@ -78,18 +78,25 @@ def filled(values: Floats, method: str) -> tuple[Floats, Bools]:
 
 
 def _mean(values: Floats, span: int) -> tuple[Floats, Floats]:
-    total, count = np.zeros_like(values), np.zeros_like(values)
-    for lag in range(span):
-        before = lagged(values, lag)
-        known = ~np.isnan(before)
-        total += np.where(known, before, 0.0)
-        count += known
-    return total / np.where(count > 0, count, np.nan), count
+    """The mean over the span and how many values are known in it; NaN for both where none is."""
+    known = ~np.isnan(values)
+    there = np.where(known, values, 0.0)
+    total, count = there.copy(), known.astype(np.float64)
+    for lag in range(1, min(span, values.shape[1])):
+        total[:, lag:] += there[:, :-lag]
+        count[:, lag:] += known[:, :-lag]
+    count[count == 0] = np.nan
+    return total / count, count
 
 
-def _central(values: Floats, span: int, mean: Floats, count: Floats, power: int) -> Floats:
-    """The mean of (value − mean)^power over the span, known where the mean is."""
-    total = np.zeros_like(values)
-    for lag in range(span):
-        total += np.nan_to_num((lagged(values, lag) - mean) ** power)
-    return np.asarray(total / np.where(count > 0, count, np.nan))
+def _central(values: Floats, span: int, mean: Floats, count: Floats, highest: int) -> list[Floats]:
+    """The means of (value − mean)², …, (value − mean)^highest over the span."""
+    totals = [np.zeros_like(values) for _ in range(2, highest + 1)]
+    for lag in range(min(span, values.shape[1])):
+        apart = values[:, : values.shape[1] - lag] - mean[:, lag:]
+        apart[np.isnan(apart)] = 0.0
+        power = apart
+        for total in totals:
+            power = power * apart
+            total[:, lag:] += power
+    return [total / count for total in totals]
