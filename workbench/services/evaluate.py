@@ -1,4 +1,4 @@
-"""Scoring the catalogue on labelled suites: every case in a process of its own pool, and what they say together.
+"""Scoring the catalogue on labelled suites: the cases side by side in processes, and what they say together.
 
 A case is scored with its history: the detector learns from the training part, scores the whole series, and what comes
 after the training part counts. Where the suite's published figures learn from everything, so does this.
@@ -125,7 +125,7 @@ def unfit(name: str, params: Mapping[str, str], layout: str) -> str:
     tags, stream, table = algorithm.tags, layout == "stream", layout == "table"
     looks_ahead = not tags.causal or params.get("align") == "centre"
     reasons = {
-        "it is not installed": not catalog.installed(algorithm),
+        "it is not installed; `headwater algorithms` says how to": not catalog.installed(algorithm),
         "it needs labels, and these suites are learned from without": tags.needs_labels,
         "it looks ahead, and these series are scored as they come": stream and looks_ahead,
         f"it needs {tags.min_times} periods, and a row of a table has one": table
