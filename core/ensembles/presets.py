@@ -108,9 +108,7 @@ class Failure404020(CalibratedEnsemble):
     Params = Failure404020Params
     # as far as the LSTM reads back
     context = 60
-    # the curves of Prophet, one per entity and metric, take longer than a moment
     cheap = {
-        "parts": "lstm=0.4, isolation-forest=0.4",
         "settings": "lstm.hidden=8, lstm.windows=300, lstm.epochs=6, lstm.lags=14, lstm.rate=0.03,"
-        " isolation-forest.trees=20, isolation-forest.sample=256"
+        " isolation-forest.trees=20, isolation-forest.sample=256, prophet.models=1"
     }

@@ -96,6 +96,19 @@ def test_forecasters_vote_by_their_residual_and_a_failure_shows():
     assert residual.name == "seasonal-naive-residual"
 
 
+def test_with_prophet_all_three_vote():
+    panel = noise(entities=20)
+    ensemble = catalog.make("failure-40-40-20", settings=f"{SMALL}, prophet.models=1")
+    if not catalog.installed(catalog.get("prophet")):
+        pytest.skip("needs prophet")
+    ensemble.fit(panel)
+    assert ensemble.left_out == {}
+    assert ensemble.weights == {"lstm": 0.4, "isolation-forest": 0.4, "prophet": 0.2}
+    late = noise(entities=20, seed=6)
+    late.values[3, -1] += 9.0
+    assert ensemble.score(late)[:, -1].argmax() == 3
+
+
 def test_without_prophet_the_others_vote_and_it_is_said(monkeypatch):
     there = catalog.installed
     monkeypatch.setattr(
