@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from core.contracts import Floats, Forecaster, Labels, OnStep, Panel, State, Tags
+from core.contracts import Floats, Forecaster, Labels, OnStep, Panel, State, Tags, param
 from core.forecasters.arima import Arima, ArimaParams
 from core.forecasters.intervals import held_out
 from core.forecasters.networks import Lstm, NetworkParams
@@ -22,7 +22,13 @@ class ResidualLstm(Lstm):
 
 @dataclass(frozen=True)
 class ArimaLstmParams(NetworkParams, ArimaParams):
-    pass
+    # far errors of a linear model are mostly noise, which would drown the near ones
+    ahead: int = param(
+        1,
+        help="Periods whose errors are forecast at once, further ones build on them; 0 takes two seasons",
+        low=0,
+        high=1_000,
+    )
 
 
 class ArimaLstm(Forecaster):
