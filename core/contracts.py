@@ -595,9 +595,14 @@ class Classifier(Algorithm):
 
     def _fit(self, panel: Panel, labels: Labels | None, on_step: OnStep | None) -> State:
         known = np.asarray(labels)
+        if known.dtype == object:
+            known = np.array(known.tolist())
+        if known.dtype.kind not in "bU":
+            rule = 'text or bool, "" where nobody said'
+            raise InvalidInputError.of(self.name, "labels", rule, known.dtype.name)
         if known.dtype == bool:
             known = np.where(known, "anomaly", "normal")
-        classes, codes = np.unique(known.astype(str), return_inverse=True)
+        classes, codes = np.unique(known, return_inverse=True)
         codes = codes.reshape(known.shape)
         if classes[:1] == [""]:
             classes, codes = classes[1:], codes - 1

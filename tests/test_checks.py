@@ -490,7 +490,7 @@ class Guesses(SoundClassifier):
 @breaks("one_class_refused")
 class NeverInDoubt(SoundClassifier):
     def _fit(self, panel, labels, on_step):
-        lone = len(np.unique(labels)) == 1
+        lone = labels.dtype.kind == "U" and len(np.unique(labels)) == 1
         return super()._fit(panel, planted_classes(panel) if lone else labels, on_step)
 
 

@@ -40,9 +40,11 @@ def check_rule_learned(subject: Subject) -> None:
 
 
 def check_labels_needed(subject: Subject) -> None:
-    """Learning without labels, or with labels of another shape, is refused."""
+    """Learning without labels, with labels of another shape, or with numbers for classes is refused."""
     panel = sample()
-    refusal(subject, InvalidInputError, lambda: make(subject).fit(panel))
+    for labels in (None, np.zeros((24, 42)), np.full((24, 42), None)):
+        teach = functools.partial(make(subject).fit, panel, labels)
+        refusal(subject, InvalidInputError, teach)
     short = planted_classes(panel)[:, :-1]
     text = refusal(subject, InvalidInputError, lambda: make(subject).fit(panel, short))
     require("(24, 42)" in text and "(24, 41)" in text, subject, "both shapes must be told")

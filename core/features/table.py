@@ -172,11 +172,13 @@ class FeatureTable:
         words = {name: Categories.learn(text, rows) for name, text in texts.items()}
         closed, gaps = filled(panel.values, params.missing)
         used = rows & _kept(gaps, params)
-        made = list(_features(panel, closed, texts, words, params, units or {}))
-        scale = Scale(*np.array([_scale(feature, used) for feature in made]).T)
+        learned, outputs = [], []
+        for feature in _features(panel, closed, texts, words, params, units or {}):
+            learned.append(_scale(feature, used))
+            outputs.append((feature.name, feature.unit))
         inputs = Schema.of(panel, texts, units or {})
-        outputs = tuple((feature.name, feature.unit) for feature in made)
-        return cls(params, Schema(inputs.inputs, inputs.step, outputs), scale, words)
+        schema = Schema(inputs.inputs, inputs.step, tuple(outputs))
+        return cls(params, schema, Scale(*np.array(learned).T), words)
 
     def transform(
         self,
