@@ -91,9 +91,10 @@ def weighed(parts: Sequence[Part], found: Mapping[str, Floats]) -> Floats:
 
 TABLE = (
     Part("cuts", "isolation-forest", params={"trees": 300, "sample": 64}),
-    Part("neighbours", "lesinn", params={"window": 1, "samples": 60, "size": 16}),
+    Part("slants", "extended-isolation-forest", params={"window": 1}),
+    Part("neighbours", "lesinn", params={"window": 1}),
 )
-"""A table of rows: cut apart quickly, far from small samples."""
+"""A table of rows: set apart by few straight cuts and by few slanted ones, far from tiny samples of rows."""
 
 JOINT = (
     Part("forecast", "vector-autoregression", 3.0, {"lags": 3, "smooth": 10}),

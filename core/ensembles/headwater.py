@@ -109,7 +109,8 @@ class Headwater(Detector):
     - Several metrics over 200 periods or more: off their joint forecast one step ahead, from the last three
       periods and from the means of the last 10 and 60, and windows of 8 periods unlike the learned ones.
       `attribute` says which metrics broke the forecast.
-    - A table, rows without time: few random cuts set a row apart, and it is far from tiny samples of rows.
+    - A table, rows without time: few random cuts set a row apart, straight or slanted, and it is far from
+      tiny samples of rows.
     - Anything else: rows of all entities, by their furthest metric and by their nearest learned rows.
 
     Of a series that was there in training the values before the scored panel are remembered.

@@ -39,7 +39,7 @@ def test_a_table_is_judged_by_cuts_and_neighbours() -> None:
     values[:30] += rng.choice((-4.0, 4.0), (30, 6)) * (rng.random((30, 6)) < 0.5)
     panel = table(values)
     witnesses = ready(TABLE, learn(TABLE, panel))
-    assert [witness.part.name for witness in witnesses] == ["cuts", "neighbours"]
+    assert [witness.part.name for witness in witnesses] == ["cuts", "slants", "neighbours"]
     total = sum(witness.surprise(panel)[:, 0] for witness in witnesses)
     assert auc_roc(np.asarray(total), labels) > 0.95
 
