@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from core.contracts import Bools, Floats, Forecaster, OnStep, Panel, Params, State, Tags, param
 from core.errors import NotEnoughDataError
+from core.forecasters.series import trailing
 
 FLOOR = 0.05
 """Least error scale of an entity, as a share of the pooled one: a series flat so far may still move."""
@@ -107,14 +107,8 @@ class SeasonalNaive(Forecaster):
 
         Until an entity has a season of errors of its own, the pooled scale stands in for the rest.
         """
-        season, memory = self.params.season, max(self.params.season, self.params.memory)
-        size = np.abs(errors)
-        lead = np.full((len(size), memory, size.shape[2]), np.nan)
-        padded = np.concatenate([lead, size], axis=1)
-        known = ~np.isnan(padded)
-        # sums of the window itself: running sums would let early values leave rounding behind
-        count = sliding_window_view(known, memory, axis=1).sum(axis=-1)
-        total = sliding_window_view(np.where(known, padded, 0.0), memory, axis=1).sum(axis=-1)
+        season = self.params.season
+        total, count = trailing(np.abs(errors), max(season, self.params.memory))
         borrowed = np.maximum(season - count, 0)
         mean = (total + borrowed * pooled) / (count + borrowed)
         return np.asarray(np.maximum(mean, FLOOR * pooled))
