@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,11 @@ class Schedule:
     rate: float
     patience: int
     seed: int
+
+    @classmethod
+    def of(cls, params: Any) -> Self:
+        """From the parameters of those names."""
+        return cls(*(getattr(params, spec.name) for spec in fields(cls)))
 
 
 @dataclass(frozen=True)

@@ -113,15 +113,8 @@ class LstmAutoencoder(Detector):
         net = _net(len(panel.metrics), self.params.hidden, self.params.latent)
         # torch's own rule for recurrent layers
         initialise(net, self.params.hidden**-0.5, self.params.seed)
-        schedule = Schedule(
-            self.params.epochs,
-            self.params.batch,
-            self.params.rate,
-            self.params.patience,
-            self.params.seed,
-        )
         with one_thread():
-            history = train(net, _loss, parts[0], parts[1], schedule, on_step)
+            history = train(net, _loss, parts[0], parts[1], Schedule.of(self.params), on_step)
         return {**scale.state, **to_state(net), "history": json.dumps(asdict(history))}
 
     def _open(self, state: State) -> tuple[Scale, torch.nn.ModuleDict]:

@@ -64,19 +64,12 @@ class Network(PooledForecaster):
     def _learn(self, training: Sample, validation: Sample, on_step: OnStep | None) -> State:
         net = self._net()
         initialise(net, self.params.hidden**-0.5, self.params.seed)
-        schedule = Schedule(
-            self.params.epochs,
-            self.params.batch,
-            self.params.rate,
-            self.params.patience,
-            self.params.seed,
-        )
         parts = [
             (*_inputs(sample.question), _tensor(sample.answer), _known(sample.answer))
             for sample in (training, validation)
         ]
         with one_thread():
-            history = train(net, self._loss, parts[0], parts[1], schedule, on_step)
+            history = train(net, self._loss, parts[0], parts[1], Schedule.of(self.params), on_step)
         return {**to_state(net), "history": json.dumps(asdict(history))}
 
     def _load(self, state: State) -> torch.nn.ModuleDict:
