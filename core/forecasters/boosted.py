@@ -135,7 +135,7 @@ class XgBoost(Boosted):
     Bad for: trends beyond what was seen in training; a handful of short series.
     An entity never seen in training is forecast from its own history. Intervals are conformal, from the
     errors in a held-out latest fifth of the periods.
-    Units: those of the panel. Cost: about 0.1 ms per period forecast.
+    Units: those of the panel. Cost: about 10 µs per period forecast.
 
     Source: Chen & Guestrin, XGBoost: A Scalable Tree Boosting System (KDD 2016), sections 2–3.
     """
