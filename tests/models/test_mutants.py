@@ -16,7 +16,7 @@ from core import catalog
 from tests.models.mutants import MUTATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
-FORMATS = ("robust-z", "isolation-forest")
+FORMATS = ("robust-z", "isolation-forest", "logistic", "xgboost", "lightgbm")
 """One algorithm for each format that a state is kept in."""
 UNSIGNED = {
     "SignatureError",
