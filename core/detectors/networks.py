@@ -37,17 +37,19 @@ QUIET = 5.0
 """Largest logarithm, either way, of a variance that a net answers."""
 OFF_CENTRE = 0.1
 """Least distance of each coordinate of the sphere's centre from 0, which dead units reach by themselves."""
+SHIFT = 1.0
+"""Added to every column of the sphere's rows: what is 0 stays 0 in a net without constant terms."""
 DECAY = 1e-6
 """Weight of the squared weights in the loss of the sphere."""
 
 
 @dataclass(frozen=True)
 class NetParams(RowParams):
-    hidden: int = param(64, help="Width of the hidden layers", low=2, high=4_096)
+    hidden: int = param(32, help="Width of the hidden layers", low=2, high=4_096)
     latent: int = param(
-        8, help="Numbers that a row becomes, at most half of its own", low=1, high=1_024
+        4, help="Numbers that a row becomes, at most half of its own", low=1, high=1_024
     )
-    epochs: int = param(30, help="Most passes over the training rows", low=1, high=1_000)
+    epochs: int = param(10, help="Most passes over the training rows", low=1, high=1_000)
     patience: int = param(
         5, help="Passes without a better validation loss that end it", low=1, high=100
     )
@@ -58,8 +60,9 @@ class NetParams(RowParams):
 class NetDetector(RowDetector):
     """Base of the nets that judge rows: three fully connected layers each way.
 
-    A net learns on four fifths of the rows; the others stop it. It answers in chunks of 1,024 rows, one
-    thread each, so that the threads of the machine change no digit.
+    A net learns on four fifths of the rows; the others stop it. It is kept small and learns briefly: rows
+    that are judged are often among those it learned from, and a larger one learns the anomalies too. It
+    answers in chunks of 1,024 rows, one thread each, so that the threads of the machine change no digit.
 
     A subclass writes its layers, its loss and its errors.
     """
@@ -238,7 +241,8 @@ class DeepSvdd(NetDetector):
 
     The net maps rows to `latent` numbers and learns to keep them near one point, the mean of what it made
     of them before it learned. Its layers have no constant terms and the centre keeps off zero: a net with
-    them could map everything to the centre and be done.
+    them could map everything to the centre and be done. Such a net maps 0 to 0, where the most ordinary of
+    standardised rows lies, so every column is shifted by one first.
 
     Good for: one compact kind of normal; fast scores. Bad for: several kinds of normal, which it draws into
     one; anomalies between them.
@@ -266,7 +270,7 @@ class DeepSvdd(NetDetector):
         import torch
 
         with torch.inference_mode():
-            mean: torch.Tensor = net(rows).mean(dim=0)
+            mean: torch.Tensor = net(rows + SHIFT).mean(dim=0)
         return torch.where(
             mean < 0, mean.clamp(max=-OFF_CENTRE), mean.clamp(min=OFF_CENTRE)
         ).clone()
@@ -276,7 +280,7 @@ class DeepSvdd(NetDetector):
         return self._errors(net, rows, centre).mean() + decay
 
     def _errors(self, net: Any, rows: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-        placed: torch.Tensor = net(rows)
+        placed: torch.Tensor = net(rows + SHIFT)
         return (placed - centre).square().sum(dim=1)
 
 
