@@ -202,11 +202,11 @@ def _moved(said: Floats, rest: Floats) -> Floats:
 def _quiet() -> Iterator[None]:
     """Silence the logs of Stan and what the library is told of its own use of others."""
     logger = logging.getLogger("cmdstanpy")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    # not its level, which the library sets itself when it first speaks
+    before, logger.disabled = logger.disabled, True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(before)
+        logger.disabled = before
