@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,17 +18,16 @@ def robust_scale(values: Floats, axis: int | tuple[int, ...]) -> tuple[Floats, F
     Where more than half of the values are equal the MAD is 0; the standard deviation takes over, and
     1 where that is 0 too. No value at all gives centre 0 and spread 1.
     """
-    with warnings.catch_warnings():
-        # an all-NaN slice is a metric that nobody delivered, not a fault
-        warnings.simplefilter("ignore", RuntimeWarning)
-        centre = np.nanmedian(values, axis=axis, keepdims=True)
-        spread = MAD_TO_SD * np.nanmedian(np.abs(values - centre), axis=axis)
-        deviation = np.nanstd(values, axis=axis)
+    # a metric that nobody delivered is no fault, and numpy's warning of it cannot be silenced in one thread alone
+    values = np.where(np.isnan(values).all(axis=axis, keepdims=True), 0.0, values)
+    centre = np.nanmedian(values, axis=axis, keepdims=True)
+    spread = MAD_TO_SD * np.nanmedian(np.abs(values - centre), axis=axis)
+    deviation = np.nanstd(values, axis=axis)
     spread = np.where(spread > 0, spread, deviation)
     # below the rounding of the values themselves a spread is noise, not scale
     rounding = 1e-12 * np.abs(np.squeeze(centre, axis=axis))
     spread = np.where(spread > rounding, spread, 1.0)
-    return np.nan_to_num(np.squeeze(centre, axis=axis)), spread
+    return np.asarray(np.squeeze(centre, axis=axis)), spread
 
 
 @dataclass(frozen=True, eq=False)
