@@ -28,6 +28,8 @@ Net = TypeVar("Net", bound="torch.nn.Module")
 
 PREFIX = "net."
 """What the roles of weights in a state begin with."""
+SINGLE = 1e-5
+"""Tolerance of answers in single precision: where a matrix lies in memory decides how its products are added up."""
 CLIP = 1.0
 """Norm above which a gradient is cut; recurrent nets need it (Pascanu, Mikolov & Bengio 2013)."""
 

@@ -16,6 +16,7 @@ from core.features.scaling import Scale
 from core.features.windows import windows
 from core.training import (
     CHUNK,
+    SINGLE,
     Schedule,
     blank,
     from_state,
@@ -84,7 +85,7 @@ class LstmAutoencoder(Detector):
 
     name = "lstm-autoencoder"
     source = "Malhotra et al., LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection (2016), section 2"
-    tags = Tags(stochastic=True, min_times=LENGTH, modules=("torch",))
+    tags = Tags(stochastic=True, min_times=LENGTH, modules=("torch",), tolerance=SINGLE)
     Params = LstmAutoencoderParams
     cheap = {"hidden": 8, "latent": 4, "windows": 200, "epochs": 3, "rate": 0.03}
 

@@ -14,6 +14,7 @@ from core.contracts import Floats, OnStep, State, Tags, param
 from core.detectors.rows import RowDetector, RowParams
 from core.training import (
     CHUNK,
+    SINGLE,
     Schedule,
     blank,
     from_state,
@@ -67,7 +68,7 @@ class NetDetector(RowDetector):
     A subclass writes its layers, its loss and its errors.
     """
 
-    tags = Tags(stochastic=True, min_times=1, modules=("torch",))
+    tags = Tags(stochastic=True, min_times=1, modules=("torch",), tolerance=SINGLE)
     Params = NetParams
     cheap = {"pool": 400, "hidden": 16, "latent": 2, "epochs": 8, "rate": 0.02}
     reach = 8.0

@@ -73,7 +73,7 @@ class Majority2Of3(CalibratedEnsemble):
 
     name = "majority-2-of-3"
     source = "Kuncheva, Combining Pattern Classifiers (2014), section 4.2"
-    tags = Tags(stochastic=True, min_times=10)
+    tags = Tags(stochastic=True, min_times=10, tolerance=1e-3)
     Params = Majority2Of3Params
     cheap = {
         "settings": "isolation-forest.trees=20, isolation-forest.sample=256, elliptic-envelope.pool=500,"
@@ -104,7 +104,7 @@ class Failure404020(CalibratedEnsemble):
 
     name = "failure-40-40-20"
     source = "The product's specification: weights 0.4 / 0.4 / 0.2"
-    tags = Tags(stochastic=True, min_times=10)
+    tags = Tags(stochastic=True, min_times=10, tolerance=1e-3)
     Params = Failure404020Params
     # as far as the LSTM reads back
     context = 60

@@ -12,6 +12,7 @@ from core.forecasters.arima import Arima, ArimaParams
 from core.forecasters.intervals import held_out
 from core.forecasters.networks import Lstm, NetworkParams
 from core.parts import above, under
+from core.training import SINGLE
 
 
 class ResidualLstm(Lstm):
@@ -52,7 +53,7 @@ class ArimaLstm(Forecaster):
         "Zhang, Time series forecasting using a hybrid ARIMA and neural network model "
         "(Neurocomputing 2003), section 3"
     )
-    tags = Tags(stochastic=True, min_times=15, modules=("numba", "torch"))
+    tags = Tags(stochastic=True, min_times=15, modules=("numba", "torch"), tolerance=SINGLE)
     Params = ArimaLstmParams
     cheap = {**Arima.cheap, **Lstm.cheap}
 

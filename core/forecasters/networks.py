@@ -13,6 +13,7 @@ from core.contracts import Floats, OnStep, State, Tags, param
 from core.forecasters.pooled import SEASONS, PooledForecaster, PooledParams, Question, Sample
 from core.training import (
     CHUNK,
+    SINGLE,
     Schedule,
     blank,
     from_state,
@@ -232,7 +233,7 @@ class Lstm(Network):
 
     name = "lstm"
     source = "Hochreiter & Schmidhuber, Long Short-Term Memory (1997), section 4"
-    tags = Tags(stochastic=True, min_times=15, modules=("torch",))
+    tags = Tags(stochastic=True, min_times=15, modules=("torch",), tolerance=SINGLE)
     reader = _recurrent("LSTM")
 
 
@@ -252,7 +253,7 @@ class Gru(Network):
     source = (
         "Cho et al., Learning Phrase Representations using RNN Encoder-Decoder (2014), section 2.3"
     )
-    tags = Tags(stochastic=True, min_times=15, modules=("torch",))
+    tags = Tags(stochastic=True, min_times=15, modules=("torch",), tolerance=SINGLE)
     reader = _recurrent("GRU")
 
 
@@ -273,5 +274,5 @@ class Tcn(Network):
 
     name = "tcn"
     source = "Bai, Kolter & Koltun, An Empirical Evaluation of Generic Convolutional and Recurrent Networks (2018), section 3"
-    tags = Tags(stochastic=True, min_times=15, modules=("torch",))
+    tags = Tags(stochastic=True, min_times=15, modules=("torch",), tolerance=SINGLE)
     reader = Reader(_blocks, _convolve)
