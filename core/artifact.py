@@ -22,7 +22,8 @@ from core.errors import PersistenceError
 
 ARRAYS = "arrays.safetensors"
 TEXT = "text.json"
-BLOB_FORMATS = ("onnx", "safetensors", "skops", "ubj")
+BLOB_FORMATS = ("ubj",)
+"""What some library alone reads, and reads as data."""
 INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 DTYPES = ("bool", "float16", "float32", "float64", *INTEGERS)
 ROLE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -49,8 +50,6 @@ def pack(state: State) -> dict[str, bytes]:
             text[role] = value
         else:
             arrays[role] = _numeric(role, value)
-    if ARRAYS in files:
-        raise PersistenceError.of("pack", "a blob's role", f"other than that of {ARRAYS}", "arrays")
     if arrays:
         files[ARRAYS] = save(arrays)
     if text:

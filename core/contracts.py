@@ -360,7 +360,7 @@ class Tags:
 
 @dataclass(frozen=True)
 class Blob:
-    """Bytes of a listed data-only format: "safetensors", "skops", "ubj", "onnx"."""
+    """Bytes of a data-only format that `core.artifact` lists: "ubj", the trees of xgboost."""
 
     format: str
     data: bytes

@@ -28,14 +28,13 @@ LIBRARIES = (
     "scikit-learn",
     "scipy",
     "statsmodels",
-    "stumpy",
     "torch",
     "xgboost",
 )
 ALSO_KNOWN_AS = {"xgboost": "xgboost-cpu"}
 """The same library under the name of its smaller package."""
 VECTOR_UNITS = ("amx_tile", "avx512f", "avx2", "avx", "sve", "asimd")
-BOUND_FORMATS = {"skops": "scikit-learn", "onnx": "onnxruntime", "ubj": "xgboost"}
+BOUND_FORMATS = {"ubj": "xgboost"}
 """Formats that only the library's own (major, minor) is sure to read; arrays and text are read by any."""
 
 _FILE = re.compile(r"(?=.{3,128}$)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
