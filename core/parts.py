@@ -1,11 +1,11 @@
-"""Algorithms inside algorithms: how a part is set by text, and where its state lies."""
+"""Algorithms inside algorithms: how a part is set by text, where its state lies, and how far it has come."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core.contracts import State
+from core.contracts import OnStep, State, report
 from core.errors import InvalidInputError
 
 
@@ -35,3 +35,13 @@ def under(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         for role, value in state.items()
         if role.startswith(f"{prefix}.")
     }
+
+
+def progress(who: str, on_step: OnStep | None, part: str, index: int, total: int) -> OnStep | None:
+    """What a part hears with: its steps become steps of the whole, of which it is one in `total`."""
+    if on_step is None:
+        return None
+    report(who, on_step, part, index / total, {})
+    return lambda stage, share, numbers: on_step(
+        f"{part}: {stage}", (index + share) / total, numbers
+    )

@@ -22,11 +22,10 @@ from core.contracts import (
     State,
     Tags,
     param,
-    report,
 )
 from core.detectors.forecast_residual import residual_detector
 from core.errors import InvalidInputError, MissingExtraError, NotEnoughDataError
-from core.parts import above, settings, under
+from core.parts import above, progress, settings, under
 from core.threshold import Threshold
 
 VALIDATION = 0.2
@@ -215,17 +214,14 @@ class CalibratedEnsemble(Detector):
         for index, name in enumerate(weights):
             try:
                 part = self._part(name)
-                part.fit(early, on_step=_share_of(on_step, name, index, len(weights)))
+                part.fit(early, on_step=progress(self.name, on_step, name, index, len(weights)))
                 warm = float(getattr(part, "warm", 1.0))
                 if warm < 1.0:
                     left_out[name] = f"{name}: not warm, {warm:.0%} of its first window is filled"
                     continue
                 thresholds[name] = Threshold.fit(part.score(late, last=seen.shape[1])[seen])
-            except NotEnoughDataError as error:
-                left_out[name] = error.message
-                continue
-            except MissingExtraError as error:
-                left_out[name] = f"{error.message} {error.hint}"
+            except (NotEnoughDataError, MissingExtraError) as error:
+                left_out[name] = f"{error.message} {error.hint}".strip()
                 continue
             members[name] = part
         if not members:
@@ -309,15 +305,3 @@ def _shares(weights: list[float]) -> Floats:
     if not (values > 0).all():
         raise InvalidInputError.of("ensemble", "weights", "above 0", weights)
     return np.asarray(values / values.sum())
-
-
-def _share_of(on_step: OnStep | None, part: str, index: int, total: int) -> OnStep | None:
-    """Progress of one part as progress of the whole."""
-    if on_step is None:
-        return None
-
-    def step(stage: str, share: float, numbers: Mapping[str, float]) -> bool | None:
-        return on_step(f"{part}: {stage}", (index + share) / total, numbers)
-
-    report("ensemble", on_step, part, index / total, {})
-    return step

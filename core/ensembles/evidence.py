@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.contracts import Detector, Floats, Panel, State
+from core.parts import above, under
 from core.threshold import Threshold
 
 
@@ -50,9 +51,8 @@ def learn(parts: Sequence[Part], panel: Panel) -> State:
     for part in parts:
         detector = catalog.make(part.detector, **part.params).fit(panel)
         threshold = Threshold.fit(detector.score(panel)[seen])
-        state |= {f"{part.name}.{role}": value for role, value in detector.state.items()}
-        kept = threshold.to_state()
-        state |= {f"{part.name}.threshold.{role}": value for role, value in kept.items()}
+        state |= above(detector.state, part.name)
+        state |= above(threshold.to_state(), f"{part.name}.threshold")
     return state
 
 
@@ -62,19 +62,11 @@ def ready(parts: Sequence[Part], state: State) -> list[Witness]:
 
     witnesses = []
     for part in parts:
-        own = {
-            role.removeprefix(f"{part.name}."): value
-            for role, value in state.items()
-            if role.startswith(f"{part.name}.")
-        }
-        calibration = {
-            role.removeprefix("threshold."): own.pop(role)
-            for role in tuple(own)
-            if role.startswith("threshold.")
-        }
+        own = under(state, part.name)
         made = catalog.make(part.detector, **part.params)
         detector = type(made)(made.params, state=own)
-        witnesses.append(Witness(part, detector, Threshold.from_state(calibration)))
+        threshold = Threshold.from_state(under(own, "threshold"))
+        witnesses.append(Witness(part, detector, threshold))
     return witnesses
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +20,9 @@ from core.contracts import (
     State,
     Tags,
     param,
-    report,
 )
 from core.errors import InvalidInputError, MissingExtraError, NotEnoughDataError
-from core.parts import above, settings, under
+from core.parts import above, progress, settings, under
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,7 @@ class MedianEnsemble(Forecaster):
         "Petropoulos & Svetunkov, A simple combination of univariate models "
         "(International Journal of Forecasting 2020), section 2"
     )
-    tags = Tags(
-        stochastic=True,
-        min_times=15,
-        extra="forecasters",
-        modules=("lightgbm", "numba", "xgboost"),
-    )
+    tags = Tags(stochastic=True, min_times=15)
     Params = MedianEnsembleParams
     cheap = {
         "parts": "ets, theta, lightgbm",
@@ -78,12 +71,11 @@ class MedianEnsemble(Forecaster):
         members: dict[str, Forecaster] = {}
         left_out: dict[str, str] = {}
         for index, name in enumerate(names):
-            report(self.name, on_step, name, index / len(names), {})
-            step = None if on_step is None else _within(on_step, name, index, len(names))
+            step = progress(self.name, on_step, name, index, len(names))
             try:
                 members[name] = self._part(name).fit(panel, labels, step)
             except (NotEnoughDataError, MissingExtraError) as error:
-                left_out[name] = error.message
+                left_out[name] = f"{error.message} {error.hint}".strip()
         if not members:
             reasons = "; ".join(left_out.values())
             raise NotEnoughDataError.of(self.name, "parts able to learn", "at least 1", 0, reasons)
@@ -119,14 +111,12 @@ def _forecaster(name: str, params: Mapping[str, Any], state: State | None = None
 
 
 def _median(said: list[Floats]) -> Floats:
-    with warnings.catch_warnings():
-        # where no part says anything there is no median, which is no fault
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.asarray(np.nanmedian(np.array(said), axis=0))
-
-
-def _within(on_step: OnStep, part: str, index: int, total: int) -> OnStep:
-    """Progress of one part as progress of the whole."""
-    return lambda stage, share, numbers: on_step(
-        f"{part}: {stage}", (index + share) / total, numbers
+    """The median of what was said; NaN where no part says anything."""
+    # not numpy's, whose warning of that cannot be silenced in one thread alone
+    ranked = np.sort(said, axis=0)
+    count = (~np.isnan(ranked)).sum(axis=0, keepdims=True)
+    low, high = (
+        np.take_along_axis(ranked, place, axis=0)[0]
+        for place in (np.maximum(count - 1, 0) // 2, count // 2)
     )
+    return np.asarray((low + high) / 2)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from core import catalog
-from core.ensembles.median import MedianEnsemble, MedianEnsembleParams
+from core.contracts import Tags
+from core.ensembles.median import MedianEnsemble, MedianEnsembleParams, _median
 from core.errors import InvalidInputError, NotEnoughDataError
+from core.forecasters.theta import Theta
 from core.samples import sample
 
 PARTS = "ets, theta, seasonal-naive"
@@ -48,3 +50,19 @@ def test_none_able_to_learn_is_refused():
 def test_a_part_that_is_no_forecaster_is_refused():
     with pytest.raises(InvalidInputError, match="a forecaster"):
         MedianEnsemble(MedianEnsembleParams(parts="robust-z")).fit(sample())
+
+
+def test_a_part_that_is_not_installed_is_left_out_with_its_cure(monkeypatch):
+    monkeypatch.setattr(Theta, "tags", Tags(extra="prophet", modules=("no_such_library",)))
+    assert catalog.installed(MedianEnsemble)
+    fitted = ensemble().fit(sample(n_entity=3))
+    assert list(fitted.left_out) == ["theta"]
+    assert 'pip install -e ".[prophet]"' in fitted.left_out["theta"]
+
+
+def test_a_part_that_says_nothing_has_no_voice():
+    said = np.random.default_rng(0).normal(size=(4, 50))
+    said[np.random.default_rng(1).random(said.shape) < 0.5] = np.nan
+    said[0] = 1.0
+    np.testing.assert_array_equal(_median(list(said)), np.nanmedian(said, axis=0))
+    assert np.isnan(_median([np.full(3, np.nan)] * 2)).all()
