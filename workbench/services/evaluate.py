@@ -208,9 +208,9 @@ def _judged(task: Task, case: Case) -> Outcome:
 
 
 def _detector(task: Task, case: Case) -> Any:
-    """As asked for; where everything is known beforehand, a window lies around its period and not behind it."""
+    """As asked for; in a finished record a window lies around its period, in a stream (NAB) behind it."""
     fields = catalog.get(task.algorithm).Params.__dataclass_fields__
-    ahead = {"align": "centre"} if case.whole and "align" in fields else {}
+    ahead = {"align": "centre"} if case.windows is None and "align" in fields else {}
     return catalog.make(task.algorithm, **{**ahead, **task.params})
 
 
