@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from core.contracts import Floats, State
+from core.kernel import kernel
 from core.threshold import pareto, survival
 
 BUFFER = 1_000
@@ -72,7 +70,8 @@ def adapt(running: State, scores: Floats) -> tuple[State, Floats]:
         np.array(running[role], dtype=np.float64) for role in ("recent", "working", "bout")
     )
     p = np.ones(scores.shape)
-    _runner()(np.ascontiguousarray(scores, dtype=np.float64), recent, working, bout, p)
+    compiled = kernel(_run, (pareto, survival, _rank_p, _corrected))
+    compiled(np.ascontiguousarray(scores, dtype=np.float64), recent, working, bout, p)
     return {"recent": recent, "working": working, "bout": bout}, p
 
 
@@ -141,13 +140,3 @@ def _corrected(raw: float, level: Floats, nominal: Floats) -> float:
             return float(min(nominal[at] + share * (right_nominal - nominal[at]), 0.0))
         right, right_nominal = level[at], nominal[at]
     return float(raw - right + right_nominal)
-
-
-@functools.cache
-def _runner() -> Callable[..., Any]:
-    import numba
-
-    for part in (pareto, survival, _rank_p, _corrected):
-        numba.extending.register_jitable(part)
-    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(_run)
-    return compiled

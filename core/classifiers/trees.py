@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.classifiers.tabular import Codes, TabularClassifier, TabularParams, softmax
 from core.contracts import Floats, OnStep, State, Tags, param, report
+from core.kernel import kernel
 
 AT_ONCE = 25
 """Trees or rounds grown between two reports, at which a run can be stopped."""
@@ -34,7 +34,7 @@ class TreeClassifier(TabularClassifier):
     def _shares(self, model: Any, rows: Floats) -> Floats:
         state, trees = model
         total = np.zeros((len(rows), trees[4].shape[1]))
-        _walker()(np.ascontiguousarray(self._seen(rows)), *trees, total)
+        kernel(_walk)(np.ascontiguousarray(self._seen(rows)), *trees, total)
         return self._judged(state, total)
 
     def _seen(self, rows: Floats) -> Floats:
@@ -205,11 +205,3 @@ def _walk(
                     node = right[node]
             for column in range(total.shape[1]):
                 total[row, column] += value[node, column]
-
-
-@functools.cache
-def _walker() -> Callable[..., None]:
-    import numba
-
-    compiled: Callable[..., None] = numba.njit(cache=True, nogil=True)(_walk)
-    return compiled

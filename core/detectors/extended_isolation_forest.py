@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +12,10 @@ from numpy.typing import NDArray
 from core.contracts import Floats, State, Tags, param
 from core.detectors.isolation_forest import mean_path
 from core.detectors.rows import RowDetector, RowParams
+from core.kernel import kernel
+
+LIBERTIES = ("contract", "reassoc")
+"""The sum over the columns may be reordered once, when compiled: several columns then pass at a time."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class ExtendedIsolationForest(RowDetector):
 
     def _judge(self, scorer: Any, rows: Floats) -> Floats:
         names = ("direction", "offset", "depth", "left", "roots")
-        depths = _walker()(rows, *(scorer[name] for name in names))
+        depths = kernel(_walk, liberties=LIBERTIES)(rows, *(scorer[name] for name in names))
         return np.asarray(2.0 ** (-depths / scorer["unit"]))
 
 
@@ -151,13 +153,3 @@ def _walk(
                 node = left[node] + (along > offset[node])
             total[row] += depth[node]
     return total
-
-
-@functools.cache
-def _walker() -> Callable[..., Floats]:
-    import numba
-
-    # the sum over the columns may be reordered once, when compiled: several columns then pass at a time
-    flags = {"reassoc", "contract"}
-    compiled: Callable[..., Floats] = numba.njit(cache=True, nogil=True, fastmath=flags)(_walk)
-    return compiled

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,7 @@ from core.contracts import (
 )
 from core.errors import InvalidInputError
 from core.features.scaling import Scale
+from core.kernel import kernel
 
 REACH = 8.0
 """Robust standard deviations at which a value is clipped: the fixed working range of the trees."""
@@ -259,7 +259,7 @@ class Forest:
 
     def leaves(self, features: Floats) -> NDArray[np.intp]:
         """(n_point, n_feature) → the leaf of every tree, counted from the left, (n_tree, n_point)."""
-        found: NDArray[np.intp] = _kernel(_walk)(features, self.feature, self.threshold)
+        found: NDArray[np.intp] = kernel(_walk)(features, self.feature, self.threshold)
         return found
 
     def score(self, leaves: NDArray[np.intp], density: str = "thin") -> Floats:
@@ -319,7 +319,7 @@ def _count(masses: Floats, leaves: NDArray[np.intp], known: Bools) -> None:
     """Add one to every node (n_tree, n_node) on the way of each known point to its leaf (n_tree, n_point)."""
     trees = len(masses)
     counts = np.zeros((trees, masses.shape[1] // 2 + 1))
-    _kernel(_tally)(leaves, known, counts)
+    kernel(_tally)(leaves, known, counts)
     for level in _levels(masses.shape[1]):
         masses[:, level] += counts.reshape(trees, level.stop - level.start, -1).sum(axis=2)
 
@@ -349,11 +349,3 @@ def _walk(features: Floats, feature: NDArray[np.uint32], threshold: Floats) -> N
             for row in range(size):
                 leaves[tree, start + row] = node[row] - inner
     return leaves
-
-
-@functools.cache
-def _kernel(loop: Callable[..., Any]) -> Callable[..., Any]:
-    import numba
-
-    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(loop)
-    return compiled

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State, Tags, param
 from core.errors import NotEnoughDataError
 from core.features.scaling import Scale
+from core.kernel import kernel
 
 SPANS = (1, 3, 7)
 """Days over which each metric is averaged: today, and two looks back that show a slow shift."""
@@ -202,7 +201,7 @@ class Trees:
 
     def score(self, rows: NDArray[np.float32]) -> Floats:
         """(n_row, n_feature) → (n_row,), each row by itself."""
-        depths = _walker()(
+        depths = kernel(_walk)(
             np.ascontiguousarray(rows),
             self.feature,
             self.threshold,
@@ -260,11 +259,3 @@ def _walk(
             for row in range(size):
                 total[start + row] += depth[node[row]]
     return total
-
-
-@functools.cache
-def _walker() -> Callable[..., Floats]:
-    import numba
-
-    compiled: Callable[..., Floats] = numba.njit(cache=True, nogil=True)(_walk)
-    return compiled

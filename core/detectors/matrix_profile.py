@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from core.contracts import Bools, Floats, OnStep, Panel, Periods, State, Tags, param
 from core.detectors.series import LEAST, SeriesDetector, SeriesParams
+from core.kernel import kernel
 
 EXCLUSION = 4
 """Windows nearer than one part in so many of their length are the same window, moved a little."""
@@ -126,7 +125,7 @@ def _profile(values: Floats, window: int, params: MatrixProfileParams) -> Floats
     squared = np.full(len(cut), np.inf)
     ahead = params.align == "centre"
     most = len(cut) if ahead else params.memory
-    _walker()(values[unseen:], window, most, square, lift, inverse, ahead, squared)
+    kernel(_walk)(values[unseen:], window, most, square, lift, inverse, ahead, squared)
     if not ahead:
         # a window's worth of others, before the nearest of them says anything
         squared[:window] = np.inf
@@ -168,11 +167,3 @@ def _walk(
             best = min(best, distance)
         if ahead:
             squared[left] = best
-
-
-@functools.cache
-def _walker() -> Callable[..., None]:
-    import numba
-
-    compiled: Callable[..., None] = numba.njit(cache=True, nogil=True)(_walk)
-    return compiled

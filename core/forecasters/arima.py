@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from core.forecasters.series import (
     SeriesForecaster,
     SeriesParams,
 )
+from core.kernel import kernel
 
 MOST = (4, 3, 2, 2, 1, 1, 1)
 """Highest order of each block of coefficients: p, q, P, Q, P′, Q′ and the constant."""
@@ -83,7 +84,7 @@ class Form(NamedTuple):
         level = constant[:, 0] if self.constant else np.zeros(len(coefficients))
         predictions = np.empty_like(values)
         with np.errstate(over="ignore", invalid="ignore"):
-            _filter()(values, ar_lags, -past, ma_lags, errors, level, predictions)
+            kernel(_run)(values, ar_lags, -past, ma_lags, errors, level, predictions)
         return predictions
 
     def stable(self, coefficients: Floats) -> bool:
@@ -361,11 +362,3 @@ def _run(
                 errors[here, column] = value - told[column]
             elif begun[column]:
                 past[here, column] = told[column]
-
-
-@functools.cache
-def _filter() -> Callable[..., Any]:
-    import numba
-
-    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(_run)
-    return compiled

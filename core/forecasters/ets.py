@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 from core.contracts import Floats, Tags
 from core.forecasters.search import least
 from core.forecasters.series import Cycles, Integers, Model, SeriesForecaster, SeriesParams
+from core.kernel import kernel
 
 LOW = (1e-3, 1e-4, 1e-3, 1e-3, 0.8, -0.3)
 HIGH = (0.9999, 0.999, 0.999, 0.999, 0.98, 0.95)
@@ -64,7 +64,7 @@ class Form(NamedTuple):
         alpha, beta, gamma, longer, damping, carry = np.ascontiguousarray(weights.T)
         steps = np.array([alpha, alpha * beta, (1 - alpha) * gamma, (1 - alpha) * longer])
         predictions = np.empty_like(values)
-        _filter()(values, self.short, self.long, steps, damping, carry, predictions)
+        kernel(_run)(values, self.short, self.long, steps, damping, carry, predictions)
         return predictions
 
 
@@ -230,11 +230,3 @@ def _run(
             trend[column] = damping[column] * trend[column] + steps[1, column] * miss
             season[now, column] += steps[2, column] * miss
             longer[later, column] += steps[3, column] * miss
-
-
-@functools.cache
-def _filter() -> Callable[..., Any]:
-    import numba
-
-    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(_run)
-    return compiled

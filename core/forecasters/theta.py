@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +10,7 @@ from core.contracts import Floats, Tags
 from core.forecasters.decomposition import is_seasonal, seasonal_indices
 from core.forecasters.search import least
 from core.forecasters.series import Cycles, Integers, Model, SeriesForecaster, SeriesParams
+from core.kernel import kernel
 
 LOW = (0.01, 1.0)
 HIGH = (0.99, 10.0)
@@ -98,7 +97,7 @@ def _predictions(chosen: Floats, values: Floats) -> Floats:
     """(n_time, n) predictions of values (n_time, n) with α and θ (n, 2)."""
     predictions = np.empty_like(values)
     alpha, theta = np.ascontiguousarray(chosen.T)
-    _filter()(values, alpha, theta, predictions)
+    kernel(_run)(values, alpha, theta, predictions)
     return predictions
 
 
@@ -133,11 +132,3 @@ def _run(values: Floats, alpha: Floats, theta: Floats, predictions: Floats) -> N
             level[column] += alpha[column] * (value - level[column])
             faded[column] *= 1.0 - alpha[column]
             seen[column] = t
-
-
-@functools.cache
-def _filter() -> Callable[..., Any]:
-    import numba
-
-    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(_run)
-    return compiled

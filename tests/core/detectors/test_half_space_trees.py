@@ -9,10 +9,10 @@ from core.detectors.half_space_trees import (
     HalfSpaceTreesParams,
     _count,
     _densities,
-    _kernel,
     _walk,
 )
 from core.errors import InvalidInputError
+from core.kernel import kernel
 from core.samples import sample, spiked
 
 
@@ -41,7 +41,7 @@ def test_the_compiled_walk_does_what_its_source_says():
     rng = np.random.default_rng(0)
     feature = rng.integers(4, size=(3, 15), dtype=np.uint32)
     threshold, rows = rng.random((3, 15)), rng.random((50, 4))
-    assert np.array_equal(_walk(rows, feature, threshold), _kernel(_walk)(rows, feature, threshold))
+    assert np.array_equal(_walk(rows, feature, threshold), kernel(_walk)(rows, feature, threshold))
 
 
 def test_the_newest_days_are_judged_as_they_are_among_all():
