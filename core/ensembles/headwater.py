@@ -100,23 +100,21 @@ class Headwater(Detector):
     Each part says how seldom its own score is as high, in decades; the parts are added, and `p_values`
     calibrates the sum by adaptive conformal inference. No label, no tuning, no randomness.
 
-    - One metric over 200 periods or more, as a stream (align "trailing"): every value against the whole past,
-      in windows of 2, 8 and 32 periods and in level and spread over longer spans. The score is news: high
-      where an event begins or grows, below 1 while it merely goes on.
+    - One metric over 200 periods or more, as a stream (align "trailing"): the spread, the least and the
+      largest value of the latest span, for six spans from an 80th to a 15th of the learned history, against
+      every earlier span. The score is news: high where an event begins or grows, below 1 while it goes on.
     - The same as a finished record (align "centre"): the distance of every window from its most similar other
       one, at four lengths around the period, raw, centred and by form alone; where in the window the
-      difference lies; and residuals of single points. Windows that share a period are never compared.
-    - Several metrics over 200 periods or more: off their joint forecast one step ahead, from the last three
-      periods and from the means of the last 10 and 60, and windows of 8 periods unlike the learned ones.
-      `attribute` says which metrics broke the forecast.
-    - A table, rows without time: few random cuts set a row apart, straight or slanted, and it is far from
-      tiny samples of rows.
+      difference lies; and residuals of single points, which count by how far the rarest of them stand out.
+      Windows that share a period are never compared.
     - Anything else: rows of all entities, by their furthest metric and by their nearest learned rows.
 
-    Of a series that was there in training the values before the scored panel are remembered.
+    Of a series that was there in training the values before the scored panel are remembered. The p-values are
+    of the evidence itself, not of the news in it.
 
     Good for: a series or a panel that nobody has studied yet. Bad for: anomalies that fill a large part of the
-    record, and those that are told by knowledge outside of it.
+    record, those that are told by knowledge outside of it, and, as a stream, those shorter than an 80th of the
+    history that stay within the range of the values before them.
     Score: decades of surprise, 0 and up. Cost: a few ns per pair of periods of a series, a few µs per row.
 
     Source: discords as by Zhu et al., Matrix Profile II (ICDM 2016); combination by Fisher, Statistical

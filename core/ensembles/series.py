@@ -10,19 +10,23 @@ import numpy as np
 from core.contracts import Floats, Panel, State
 from core.ensembles.residual import residuals
 from core.ensembles.shape import READINGS, discrepancy, nearest, novelty, plateau
-from core.ensembles.surprise import running_surprise, surprise, together
+from core.ensembles.surprise import WARM, running_surprise, surprise, together
 from core.features.period import period
 
 LENGTHS = (0.5, 1.0, 2.0, 4.0)
 """Windows of a finished record, in periods of the series."""
 SHORTEST, SHARE = 4, 8
 """Least length of a window, and the share of the series that one may take."""
-EVIDENCE = {"shape": 1.0, "place": 0.1, "point": 0.2}
-"""What the families add to each other: the window that is odd, where in it, and single points."""
-STREAM = (2, 8, 32)
-"""Windows of a stream: the value in its context, a short course, a longer one."""
-SPANS = (20, 8)
-"""Parts of the learned history over which a stream's level and spread are taken."""
+PLACE, POINT = 0.3, 0.14
+"""Weight of where a window differs, and of single points per unit of how far their rarest stand out."""
+RARE, RAREST, MOST = 0.99, 0.999, 10.0
+"""Quantiles whose ratio says how far the rarest points stand out from the rare ones, and where it ends."""
+EXTREME = 7.0
+"""Decades of surprise that make a point an event."""
+SPREAD, WIDEST = 0.003, 10.0
+"""Share of the mean time between events, and periods at most, in which an event's surprise fades by half."""
+SPANS = (80, 60, 40, 30, 20, 15)
+"""Parts of the learned history that the spans of a stream are."""
 REFRACTORY = 5
 """Part of the learned history in which an event that goes on is not told again."""
 LEVEL = 0.5
@@ -57,21 +61,30 @@ def record(panel: Panel, state: State) -> dict[str, Floats]:
 
 
 def stream(panel: Panel, state: State) -> dict[str, Floats]:
-    """Surprise of each part in a stream, (n_entity, n_time): every value against the whole past alone.
+    """Surprise of each span in a stream, (n_entity, n_time): against the whole past alone.
 
-    value, course, curve : windows of 2, 8 and 32 periods, as they are, against all earlier ones
-    level, regime        : mean and spread over a 20th and an 8th of the learned history, likewise
+    Each span, from an 80th to a 15th of the learned history, is told by its spread, its least and its largest
+    value; the score is how far that lies from the most similar span that ended before it began.
     """
     return _each(panel, state, _stream)
 
 
 def picture(parts: Mapping[str, Floats]) -> Floats:
-    """The families of a record as one surprise."""
-    return np.asarray(sum(EVIDENCE[name] * parts[name] for name in EVIDENCE))
+    """The families of a record as one surprise: the root of the sum of their weighted squares.
+
+    Points count by how far the rarest of them stand out from the rare ones: where spikes are a population of
+    their own they decide, where residuals merely have a tail the shapes do.
+    """
+    point = parts["point"]
+    rare, rarest = np.quantile(point, (RARE, RAREST), axis=1)
+    outstanding = np.minimum(rarest / np.maximum(rare, 1e-9), MOST)[:, None]
+    spread = outstanding * np.stack([_faded(row) for row in point])
+    weighted = (parts["shape"], PLACE * parts["place"], POINT * spread)
+    return np.asarray(np.sqrt(np.sum(np.square(weighted), axis=0)))
 
 
 def agreement(parts: Mapping[str, Floats]) -> Floats:
-    """The parts of a stream as one surprise: their mean, the logarithm of Fisher's combination."""
+    """The spans of a stream as one surprise: their mean, the logarithm of Fisher's combination."""
     return np.asarray(np.mean(list(parts.values()), axis=0))
 
 
@@ -126,23 +139,39 @@ def _record(track: Track) -> dict[str, Floats]:
     }
 
 
+def _faded(surprises: Floats) -> Floats:
+    """Surprise that fades by and by to both sides: what happens beside an event belongs to it.
+
+    The rarer the events the longer it takes; where every 20th point is one, none reaches its neighbour.
+    """
+    extreme = surprises > EXTREME
+    events = int(np.count_nonzero(extreme[1:] & ~extreme[:-1])) + int(extreme[0])
+    half = min(WIDEST, SPREAD * len(surprises) / (1 + events))
+    reach = int(np.ceil(6.0 * half))
+    faded = surprises
+    for lag in range(1, reach + 1):
+        weaker = 0.5 ** (lag / half) * surprises
+        faded = np.maximum(faded, np.concatenate([np.zeros(lag), weaker[:-lag]])[: len(faded)])
+        faded = np.maximum(faded, np.concatenate([weaker[lag:], np.zeros(lag)])[-len(faded) :])
+    return faded
+
+
 def _stream(track: Track) -> dict[str, Floats]:
-    values = track.values
     parts = {}
-    for name, length in zip(("value", "course", "curve"), STREAM, strict=True):
-        far = np.zeros(len(values))
-        if len(values) > 2 * length:
-            distance = nearest(values, length, causal=True).distance[0]
-            far[length - 1 :] = np.where(np.isfinite(distance), distance, 0.0)
-        parts[name] = running_surprise(far, 2 * length)
-    for name, share in zip(("level", "regime"), SPANS, strict=True):
+    for share in SPANS:
         span = max(2, track.learned // share)
-        parts[name] = running_surprise(novelty(_moments(values, span), span), 30)
+        far = novelty(_outline(track.values, span), span)
+        parts[f"1/{share} of the history"] = running_surprise(far, WARM)
     return parts
 
 
-def _moments(values: Floats, span: int) -> Floats:
-    """(n_time, 2): mean and spread of the last `span` values, of those there are at the start."""
+def _outline(values: Floats, span: int) -> Floats:
+    """(n_time, 3): standard deviation, least and largest of the last `span` values, of the first one before it."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, (span - 1, 0), "edge"), span)
+    return np.stack([_spread(values, span), windows.min(axis=1), windows.max(axis=1)], axis=1)
+
+
+def _spread(values: Floats, span: int) -> Floats:
     stop = np.arange(1, len(values) + 1)
     start = np.maximum(stop - span, 0)
     sums, squares = (
@@ -150,7 +179,7 @@ def _moments(values: Floats, span: int) -> Floats:
     )
     mean = (sums[stop] - sums[start]) / (stop - start)
     power = (squares[stop] - squares[start]) / (stop - start)
-    return np.stack([mean, np.sqrt(np.maximum(power - mean * mean, 0.0))], axis=1)
+    return np.sqrt(np.maximum(power - mean * mean, 0.0))
 
 
 def _each(

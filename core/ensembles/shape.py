@@ -28,29 +28,26 @@ BLOCK = 256
 class Nearest:
     """The most similar other window of each window, per reading.
 
-    distance : (3, n_row) root mean squared difference; ∞ where there is no other window
-    index    : (3, n_row) where that window starts, −1 where there is none
-    means, scales : (n_window,) of every window; centred = x − mean, shaped = (x − mean) · scale
+    distance : (3, n_window) root mean squared difference; ∞ where there is no other window
+    index    : (3, n_window) where that window starts, −1 where there is none
+    means, scales : (n_window,); centred = x − mean, shaped = (x − mean) · scale
     """
 
     length: int
-    first: int
     distance: Floats
     index: NDArray[np.int64]
     means: Floats
     scales: Floats
 
 
-def nearest(values: Floats, length: int, *, first: int = 0, causal: bool = False) -> Nearest:
-    """Compare every window of (n_time,) from start `first` on with all that share no period with it.
-
-    causal : only with those that ended before it began
+def nearest(values: Floats, length: int) -> Nearest:
+    """Compare every window of (n_time,) with all that share no period with it.
 
     Exact all-pairs comparison: products of neighbouring starts differ by two terms, so a pair costs a few
     operations whatever the length (Zhu et al., Matrix Profile II, ICDM 2016, section 3; here for the three
     readings in one pass).
     """
-    return Nearest(length, first, *_comparer()(values, length, first, causal, FLOOR, BLOCK))
+    return Nearest(length, *_comparer()(values, length, FLOOR, BLOCK))
 
 
 def plateau(profile: Floats, length: int) -> Floats:
@@ -66,9 +63,7 @@ def discrepancy(values: Floats, found: Nearest) -> Floats:
 
     The root mean square over all windows that hold the period: a window is odd as a whole, this says where.
     """
-    sums, count = _blamer()(
-        values, found.length, found.first, found.index, found.means, found.scales
-    )
+    sums, count = _blamer()(values, found.length, found.index, found.means, found.scales)
     return np.asarray(np.sqrt(sums / np.maximum(count, 1.0)))
 
 
@@ -81,7 +76,7 @@ def novelty(features: Floats, gap: int) -> Floats:
 
 
 def _compare(
-    values: Floats, length: int, first: int, causal: bool, floor: float, block: int
+    values: Floats, length: int, floor: float, block: int
 ) -> tuple[Floats, NDArray[np.int64], Floats, Floats]:
     n_window = len(values) - length + 1
     sums, squares = np.zeros(len(values) + 1), np.zeros(len(values) + 1)
@@ -97,17 +92,17 @@ def _compare(
         scales[at] = 1.0 / np.sqrt(spread[at] + floor * floor)
         unit[at] = spread[at] * scales[at] * scales[at]
 
-    distance = np.full((3, n_window - first), np.inf)
-    index = np.full((3, n_window - first), -1)
+    distance = np.full((3, n_window), np.inf)
+    index = np.full((3, n_window), -1)
     product, following = np.empty(n_window), np.empty(n_window)
     for other in range(n_window):
         total = 0.0
         for lag in range(length):
-            total += values[first + lag] * values[other + lag]
+            total += values[lag] * values[other + lag]
         product[other] = total / length
     least, place = np.empty(3), np.empty(3, np.int64)
-    for row in range(first, n_window):
-        if row > first:
+    for row in range(n_window):
+        if row > 0:
             gone, come = values[row - 1] / length, values[row + length - 1] / length
             for other in range(n_window - 1):
                 following[other + 1] = (
@@ -123,7 +118,7 @@ def _compare(
         mean, scale = means[row], scales[row]
         for begin in range(0, n_window, block):
             end = min(n_window, begin + block)
-            for side in range(1 if causal else 2):
+            for side in range(2):
                 start = begin if side == 0 else max(begin, row + length)
                 stop = min(end, row - length + 1) if side == 0 else end
                 if stop <= start:
@@ -145,7 +140,7 @@ def _compare(
                 continue
             lowest = 1e300
             for other in range(place[reading], min(n_window, place[reading] + block)):
-                if (other > row - length and other < row + length) or (causal and other > row):
+                if row - length < other < row + length:
                     continue
                 joint = product[other] - mean * means[other]
                 if reading == 0:
@@ -156,16 +151,15 @@ def _compare(
                     found = unit[other] - 2.0 * joint * scale * scales[other]
                 if found < lowest:
                     lowest = found
-                    index[reading, row - first] = other
+                    index[reading, row] = other
             own = power[row] if reading == 0 else (spread[row] if reading == 1 else unit[row])
-            distance[reading, row - first] = np.sqrt(max(lowest + own, 0.0))
+            distance[reading, row] = np.sqrt(max(lowest + own, 0.0))
     return distance, index, means, scales
 
 
 def _blame(
     values: Floats,
     length: int,
-    first: int,
     index: NDArray[np.int64],
     means: Floats,
     scales: Floats,
@@ -173,19 +167,19 @@ def _blame(
     sums, count = np.zeros((3, len(values))), np.zeros((3, len(values)))
     for reading in range(3):
         for row in range(index.shape[1]):
-            here, there = first + row, index[reading, row]
-            if there < 0:
+            other = index[reading, row]
+            if other < 0:
                 continue
             for lag in range(length):
-                left, right = values[here + lag], values[there + lag]
+                left, right = values[row + lag], values[other + lag]
                 if reading > 0:
-                    left -= means[here]
-                    right -= means[there]
+                    left -= means[row]
+                    right -= means[other]
                 if reading > 1:
-                    left *= scales[here]
-                    right *= scales[there]
-                sums[reading, here + lag] += (left - right) ** 2
-                count[reading, here + lag] += 1.0
+                    left *= scales[row]
+                    right *= scales[other]
+                sums[reading, row + lag] += (left - right) ** 2
+                count[reading, row + lag] += 1.0
     return sums, count
 
 
