@@ -1,10 +1,11 @@
-"""The natural cycle of regular periods: what a season is where nobody said."""
+"""The natural cycle of regular periods: what a season is where nobody said, and where in the week a time lies."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from core.contracts import DAY
+from core.contracts import DAY, Times
 
 WEEK = 7 * DAY
 YEAR = np.timedelta64(365, "D") + np.timedelta64(6, "h")
@@ -18,3 +19,9 @@ def cycle(step: np.timedelta64) -> int:
     """
     whole = DAY if step < DAY else WEEK if step < WEEK else YEAR
     return max(1, round(float(whole / step)))
+
+
+def weekday(times: Times) -> NDArray[np.int64]:
+    """Day of the week of each time, 0 for Monday."""
+    # 1970-01-01 was a Thursday
+    return (times.astype("datetime64[D]").astype(np.int64) + 3) % 7

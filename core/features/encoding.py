@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Bools, Floats, Periods
+from core.contracts import DAY, Bools, Floats, Periods
+from core.features.cycle import weekday
 
 UNKNOWN = "unknown"
 """The bucket of every word that was not there in training, and of a blank one: code 0."""
-DAY = np.timedelta64(1, "D")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Categories:
         if kind == "code":
             yield name, codes
             return
-        for code, word in enumerate((UNKNOWN, *self.words)):
+        yield f"{name} {UNKNOWN}", (codes == 0).astype(np.float64)
+        for code, word in enumerate(self.words, start=1):
             yield f"{name} = {word}", (codes == code).astype(np.float64)
 
 
@@ -53,10 +54,10 @@ def calendar(periods: Periods) -> Iterator[tuple[str, Floats]]:
     days = periods.labels.astype("datetime64[D]")
     months = periods.labels.astype("datetime64[M]")
     first, following = months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]")
-    weekday = (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
+    day = weekday(days)
     cycles = {
         "hour": (periods.labels - days) / DAY,
-        "weekday": weekday / 7,
+        "weekday": day / 7,
         "month": (months.astype(np.int64) % 12) / 12,
     }
     if periods.step >= DAY:
@@ -64,5 +65,5 @@ def calendar(periods: Periods) -> Iterator[tuple[str, Floats]]:
     for name, turn in cycles.items():
         yield f"{name} sin", np.sin(2 * np.pi * turn)
         yield f"{name} cos", np.cos(2 * np.pi * turn)
-    yield "weekend", (weekday >= 5).astype(np.float64)
+    yield "weekend", (day >= 5).astype(np.float64)
     yield "part of month", (days - first) / (following - first)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from core.contracts import Floats, Panel, Periods, State
 from core.errors import NotEnoughDataError
 from core.events import Codes, EventTable
+from core.features.cycle import weekday
 from core.features.rarity import LEAST, MARGIN, Level, Rarity, counted
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -301,8 +302,7 @@ class _Coded:
         later = table.shifted(activity, -1, self.border)
         local = table.local_time
         hour = (local.astype("datetime64[h]") - local.astype("datetime64[D]")).astype(int)
-        # 1970-01-01 was a Thursday
-        weekend = DAY_PARTS * ((local.astype("datetime64[D]").astype(int) + 3) % 7 >= 5)
+        weekend = DAY_PARTS * (weekday(local) >= 5)
         n_part = 2 * DAY_PARTS + 1
         return {
             "follows": (earlier, activity, n),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.contracts import Bools, Floats, Graph, Panel
 from core.errors import NotEnoughDataError
+from core.features.cycle import weekday
 from core.features.maturity import Maturity
 from core.features.noise import learn_noise
 from core.features.season import delayed, season, trailing
@@ -310,9 +311,9 @@ def _steady(
     count: Floats, seen: Bools, lineage: _Lineage, panel: Panel, memory: float, gap: int
 ) -> tuple[Floats, Floats]:
     """Weekday factor of every entity's days, and the growth between what taught and the day itself."""
-    days = panel.periods.labels.astype("datetime64[D]").astype(np.int64)
+    weekdays = weekday(panel.periods.labels)
     factor, growth = season(
-        np.where(seen, count, 0.0), seen, lineage.account, (days + 3) % 7, memory, gap + 1
+        np.where(seen, count, 0.0), seen, lineage.account, weekdays, memory, gap + 1
     )
     # mean age of what an exponential memory has seen so far, plus the gap
     day = np.arange(count.shape[1], dtype=np.float64)

@@ -297,7 +297,7 @@ def _texts(panel: Panel, columns: Columns) -> dict[str, NDArray[np.str_]]:
     """Every column as text of shape (n_entity, n_time)."""
     shaped = {}
     for name, column in columns.items():
-        text = np.asarray(column).astype(str)
+        text = _text(np.asarray(column))
         text = text[:, None] if text.ndim == 1 else text
         n_entity, n_time = panel.values.shape[:2]
         if text.shape not in ((n_entity, 1), (n_entity, n_time)) or name in panel.metrics:
@@ -305,6 +305,12 @@ def _texts(panel: Panel, columns: Columns) -> dict[str, NDArray[np.str_]]:
             raise InvalidInputError.of("features", f"the column {name}", rule, np.shape(column))
         shaped[name] = np.broadcast_to(text, (n_entity, n_time))
     return shaped
+
+
+def _text(column: NDArray[Any]) -> NDArray[np.str_]:
+    """Words as text; None and NaN are blank."""
+    missing = np.frompyfunc(lambda word: word is None or word != word, 1, 1)(column)
+    return np.where(missing.astype(bool), "", column.astype(str))
 
 
 def _pairs(listed: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:

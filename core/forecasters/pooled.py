@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.contracts import DAY, Floats, Forecaster, Labels, OnStep, Panel, Params, State, param
 from core.errors import NotEnoughDataError
-from core.features.cycle import cycle
+from core.features.cycle import cycle, weekday
 from core.forecasters.intervals import held_out, interval, learned
 
 Indices = NDArray[np.intp]
@@ -283,9 +283,8 @@ def _calendar(labels: NDArray[Any]) -> Floats:
     No month: until years were seen, it is a date, and what happened then would be learned by heart.
     """
     days = labels.astype("datetime64[D]")
-    weekdays = (days.astype(np.int64) + 3) % 7
     monthdays = (days - labels.astype("datetime64[M]")).astype(np.int64)
-    return np.stack([(labels - days) / DAY, weekdays, monthdays], axis=-1).astype(np.float64)
+    return np.stack([(labels - days) / DAY, weekday(days), monthdays], axis=-1).astype(np.float64)
 
 
 def _mean_change(values: Floats, unknown: Floats) -> Floats:

@@ -9,10 +9,10 @@ from core.detectors.isolation_forest import (
     IsolationForest,
     IsolationForestParams,
     Trees,
-    mean_path,
     day_features,
     drawn,
     flatten,
+    mean_path,
 )
 from core.errors import InvalidInputError, NotEnoughDataError
 from core.samples import sample, spiked

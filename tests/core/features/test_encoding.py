@@ -27,9 +27,16 @@ def test_words_of_rows_that_do_not_train_are_unknown():
 def test_one_hot_has_a_column_per_word_and_one_for_the_unknown():
     known = Categories.learn(COLUMN, EVERY)
     features = dict(known.features("match", np.array([["exact", "new"]]), "one-hot"))
-    assert list(features) == ["match = unknown", "match = broad", "match = exact", "match = phrase"]
+    assert list(features) == ["match unknown", "match = broad", "match = exact", "match = phrase"]
     assert features["match = exact"].tolist() == [[1, 0]]
-    assert features["match = unknown"].tolist() == [[0, 1]]
+    assert features["match unknown"].tolist() == [[0, 1]]
+
+
+def test_a_word_unknown_is_no_unknown_word():
+    known = Categories.learn(np.array([["unknown", "exact"]]), EVERY[:1])
+    features = dict(known.features("match", np.array([["unknown", "new"]]), "one-hot"))
+    assert features["match = unknown"].tolist() == [[1, 0]]
+    assert features["match unknown"].tolist() == [[0, 1]]
 
 
 def periods(start: str, count: int, step: np.timedelta64) -> Periods:

@@ -175,6 +175,14 @@ def test_a_missing_extra_renamed_or_reordered_input_is_named():
         assert raised.value.context["got"] == said
 
 
+def test_a_word_that_is_missing_is_unknown_and_teaches_nothing():
+    gaps = np.array(["exact", None, np.nan] * 8, dtype=object)
+    table = FeatureTable.fit(sample(), RICH, columns={"match": gaps}, units=UNITS)
+    assert table.words["match"].words == ("exact",)
+    codes = column(table.transform(sample(), columns={"match": gaps}), "match")
+    assert codes[:3, 0].tolist() == [1, 0, 0]
+
+
 def test_words_of_another_shape_are_refused_by_name():
     with pytest.raises(InvalidInputError, match="column match must be"):
         fitted().transform(sample(), columns={"match": WORDS["match"][:5]})
