@@ -27,6 +27,7 @@ from core.errors import (
     NotFittedError,
     PredictionError,
     UnknownNameError,
+    differences,
 )
 
 Floats = NDArray[np.float64]
@@ -484,7 +485,8 @@ class Algorithm(ABC):
         known = str(self.state.get("metrics", "")).split("\n")
         if self.tags.trained and tuple(known) != panel.metrics:
             rule = f"the ones it was fitted on, in that order: {', '.join(known)}"
-            raise InvalidInputError.of(self.name, "metrics", rule, ", ".join(panel.metrics))
+            wrong = "; ".join(differences(known, panel.metrics))
+            raise InvalidInputError.of(self.name, "metrics", rule, wrong)
 
 
 class Detector(Algorithm):
@@ -506,8 +508,9 @@ class Detector(Algorithm):
             else:
                 scores = self._score_last(self.scorer, panel, last)
             if scores.shape != shape or not np.isfinite(scores).all():
-                rule = f"finite and of shape {shape}"
-                raise PredictionError.of(self.name, "scores", rule, scores.shape)
+                rule, wrong = f"finite and of shape {shape}", int((~np.isfinite(scores)).sum())
+                got = f"{wrong:,} not finite" if wrong else scores.shape
+                raise PredictionError.of(self.name, "scores", rule, got)
         return scores
 
     @final

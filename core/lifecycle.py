@@ -117,12 +117,12 @@ def _typed(event: Event, foreign: Exception, extra: str) -> HeadwaterError:
         "Take fewer entities or periods at a time."
         if isinstance(foreign, MemoryError)
         else "The cause stands below in the log; look for infinite or constant values in the data.",
-        dependency=_library(foreign),
+        dependency=library(foreign),
         **_place(event),
     )
 
 
-def _library(error: Exception) -> str:
+def library(error: Exception) -> str:
     """The package in which an error was raised, e.g. "sklearn"."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

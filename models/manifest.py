@@ -131,6 +131,7 @@ class Manifest:
                     self.libraries.get(library) or "recorded",
                     _version(library) or "not installed",
                     "Train the model again with this version.",
+                    dependency=library,
                 )
 
 

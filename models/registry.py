@@ -46,6 +46,7 @@ from core.errors import (
     SelfTestError,
     SignatureError,
 )
+from core.lifecycle import library
 from models import manifest as manifests
 from models.manifest import MANIFEST, SIGNATURE, Artifact, Manifest, Training, check_name
 from models.ports import ALIASES, CHAMPION, AliasRow, VersionRow, VersionStore
@@ -215,6 +216,7 @@ class Registry:
                 "readable by this installation",
                 type(error).__name__,
                 str(error),
+                dependency=getattr(error, "context", {}).get("dependency") or library(error),
             ) from error
         algorithm.model_id = manifest.version
         return algorithm
@@ -267,7 +269,7 @@ class Registry:
                 got.shape
                 if got.shape != expected.shape
                 else float(np.nanmax(np.abs(got - expected))),
-                "Train the model again.",
+                samples=expected.size,
             )
 
     # ── aliases ──────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.contracts import Bools, Floats, Panel, Params, State, param
-from core.errors import InvalidInputError
+from core.errors import InvalidInputError, differences
 from core.features.encoding import Categories, calendar
 from core.features.rolling import filled, lagged, rolling, shape
 from core.features.scaling import Scale
@@ -96,31 +96,17 @@ class Schema:
     def check(self, given: Schema) -> None:
         """Refuse anything but the inputs of training, and name each that differs."""
         known, got = dict(self.inputs), dict(given.inputs)
-        differences = _differences(tuple(known), tuple(got))
-        if not differences and given.step != self.step:
-            differences = [f"periods of {given.step:,} s instead of {self.step:,} s"]
-        differences += [
+        wrong = differences(tuple(known), tuple(got))
+        if not wrong and given.step != self.step:
+            wrong = [f"periods of {given.step:,} s instead of {self.step:,} s"]
+        wrong += [
             f"{name} in {got[name]!r} instead of {unit!r}"
             for name, unit in known.items()
             if got.get(name, unit) != unit
         ]
-        if differences:
+        if wrong:
             rule = "those of training: names, units, order and period"
-            raise InvalidInputError.of("features", "the inputs", rule, "; ".join(differences))
-
-
-def _differences(known: tuple[str, ...], got: tuple[str, ...]) -> list[str]:
-    missing = [name for name in known if name not in got]
-    extra = [name for name in got if name not in known]
-    if missing and len(known) == len(got):
-        swaps = zip(known, got, strict=True)
-        renamed = {old: new for old, new in swaps if old in missing and new in extra}
-        if len(renamed) == len(missing):
-            return [f"{old} renamed to {new}" for old, new in renamed.items()]
-    if missing or extra:
-        return [*(f"{name} missing" for name in missing), *(f"{name} extra" for name in extra)]
-    moved = [name for name, there in zip(known, got, strict=True) if name != there]
-    return [f"{', '.join(moved)} reordered"] if moved else []
+            raise InvalidInputError.of("features", "the inputs", rule, "; ".join(wrong))
 
 
 @dataclass(frozen=True, eq=False)

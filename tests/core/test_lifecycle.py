@@ -33,7 +33,7 @@ class Clumsy(Detector):
 
     name = "clumsy"
     source = "made for this test"
-    tags = Tags(extra="detectors")
+    tags = Tags(extra="forecasters")
     fails_in = ""
     error: BaseException = ValueError("odd")
 
@@ -195,7 +195,7 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it() -> None:
     with pytest.raises(MissingExtraError, match="no_such_library must be installed") as raised:
         Bare().fit(sample())
     assert raised.value.context["dependency"] == "no_such_library"
-    assert raised.value.hint == 'pip install -e ".[detectors]"'
+    assert raised.value.hint == 'pip install -e ".[forecasters]"'
 
 
 def test_too_little_memory_hints_at_less_data() -> None:
