@@ -17,7 +17,7 @@ from core.ensembles.evidence import JOINT, TABLE, Part
 from core.errors import InvalidInputError
 from core.threshold import Threshold
 
-LONG = 200
+LONG = 100
 """Periods from which a series has shapes of its own to be compared."""
 LEAST = 50
 """Rows from which a table is one to be cut and sampled."""
@@ -100,7 +100,7 @@ class Headwater(Detector):
     Each part says how seldom its own score is as high, in decades; the parts are added, and `p_values`
     calibrates the sum by adaptive conformal inference. No label, no tuning, no randomness.
 
-    - One metric over 200 periods or more, as a stream (align "trailing"): the spread, the least and the
+    - One metric over 100 periods or more, as a stream (align "trailing"): the spread, the least and the
       largest value of the latest span, for six spans from an 80th to a 15th of the learned history, against
       every earlier span. The score is news: high where an event begins or grows, below 1 while it goes on.
     - The same as a finished record (align "centre"): the distance of every window from its most similar other
