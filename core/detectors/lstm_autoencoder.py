@@ -130,17 +130,11 @@ class LstmAutoencoder(Detector):
     def _score_last(self, scorer: Any, panel: Panel, last: int) -> Floats:
         scale, net = scorer
         values, padded = _windows(scale, panel, last)
-        scores = np.empty(values.shape[:2])
-        step = max(1, CHUNK // last)
 
-        def fill(start: int) -> None:
-            rows = slice(start, start + step)
-            scores[rows] = _errors(net, values[rows], padded[rows]).sum(axis=(-2, -1))
+        def errors(rows: slice) -> Floats:
+            return np.asarray(_errors(net, values[rows], padded[rows]).sum(axis=(-2, -1)))
 
-        # the cores share the chunks, not each of them: none waits for another
-        with side_by_side() as pool:
-            list(pool.map(fill, range(0, len(values), step)))
-        return scores
+        return side_by_side(errors, values.shape[:2], max(1, CHUNK // last))
 
     def cell_errors(self, panel: Panel, rows: Sequence[int], at: Sequence[int]) -> Floats:
         """(k, 14, n_metric): what each day and metric adds to the score of entity rows[i] at time at[i].

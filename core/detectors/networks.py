@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from core.contracts import Floats, OnStep, State, Tags, param
 from core.detectors.rows import RowDetector, RowParams
 from core.training import (
-    CHUNK,
     SINGLE,
     Schedule,
     blank,
@@ -99,14 +98,13 @@ class NetDetector(RowDetector):
         order = np.random.default_rng(params.seed).permutation(len(rows))
         held = max(1, round(VALIDATION * len(rows)))
         training, validation = _tensor(rows[order[held:]]), _tensor(rows[order[:held]])
-        schedule = Schedule(params.epochs, params.batch, params.rate, params.patience, params.seed)
         with one_thread():
             centre = self._middle(net, training)
 
             def loss(net: Any, batch: torch.Tensor) -> torch.Tensor:
                 return self._loss(net, batch, centre)
 
-            history = train(net, loss, [training], [validation], schedule, on_step)
+            history = train(net, loss, [training], [validation], Schedule.of(params), on_step)
         return {
             **to_state(net),
             "middle": centre.numpy(),
@@ -120,18 +118,12 @@ class NetDetector(RowDetector):
         return net, _tensor(np.asarray(state["middle"]))
 
     def _judge(self, scorer: Any, rows: Floats) -> Floats:
-        import torch
+        net, middle = scorer
 
-        scores = np.empty(len(rows))
+        def errors(some: slice) -> NDArray[Any]:
+            return np.asarray(self._errors(net, _tensor(rows[some]), middle).numpy())
 
-        def fill(start: int) -> None:
-            some = slice(start, start + CHUNK)
-            with torch.inference_mode():
-                scores[some] = self._errors(scorer[0], _tensor(rows[some]), scorer[1]).numpy()
-
-        with side_by_side() as pool:
-            list(pool.map(fill, range(0, len(rows), CHUNK)))
-        return scores
+        return side_by_side(errors, (len(rows),))
 
     def _latent(self, n_column: int) -> int:
         return int(max(1, min(self.params.latent, n_column // 2)))

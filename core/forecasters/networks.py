@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.contracts import Floats, OnStep, State, Tags, param
 from core.forecasters.pooled import SEASONS, PooledForecaster, PooledParams, Question, Sample
 from core.training import (
-    CHUNK,
     SINGLE,
     Schedule,
     blank,
@@ -79,18 +79,10 @@ class Network(PooledForecaster):
         return net
 
     def _ahead(self, model: Any, question: Question) -> Floats:
-        import torch
+        def answers(rows: slice) -> NDArray[Any]:
+            return np.asarray(self._run(model, *_inputs(question[rows])).numpy())
 
-        answer = np.empty(question.asked.shape[:2])
-
-        def fill(start: int) -> None:
-            rows = slice(start, start + CHUNK)
-            with torch.inference_mode():
-                answer[rows] = self._run(model, *_inputs(question[rows])).numpy()
-
-        with side_by_side() as pool:
-            list(pool.map(fill, range(0, len(answer), CHUNK)))
-        return np.sinh(answer)
+        return np.sinh(side_by_side(answers, question.asked.shape[:2]))
 
     def _net(self) -> torch.nn.ModuleDict:
         from torch import nn
