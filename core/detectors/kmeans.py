@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,9 @@ import numpy as np
 
 from core.contracts import Floats, State, param
 from core.detectors.rows import RowDetector, RowParams
+
+DIGITS = 6
+"""Decimals of a robust standard deviation in which rows must differ to be centres of their own."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,12 @@ class KMeansWindows(RowDetector):
 
     def _learn(self, rows: Floats) -> State:
         from sklearn.cluster import KMeans
-        from sklearn.exceptions import ConvergenceWarning
 
-        means = KMeans(min(self.params.clusters, len(rows)), random_state=self.params.seed)
-        with warnings.catch_warnings():
-            # fewer different rows than clusters: some centres are equal, which does no harm
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            return {"centres": means.fit(rows).cluster_centers_}
+        # rows nearer to each other are one and the same once their distances are multiplied out
+        different = len(np.unique(np.round(rows, DIGITS), axis=0))
+        clusters = min(self.params.clusters, different)
+        means = KMeans(clusters, random_state=self.params.seed).fit(rows)
+        return {"centres": means.cluster_centers_}
 
     def _judge(self, scorer: Any, rows: Floats) -> Floats:
         from scipy.spatial.distance import cdist

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from core.contracts import Floats, State, param
+from core.contracts import Floats, State, Tags, param
 from core.detectors.rows import RowDetector, RowParams
 
 
@@ -33,6 +33,7 @@ class Lesinn(RowDetector):
 
     name = "lesinn"
     source = "Pang, Ting & Albrecht, LeSiNN (ICDM Workshops 2015), section III"
+    tags = Tags(stochastic=True, min_times=1)
     Params = LesinnParams
     cheap = {"pool": 500, "samples": 20}
     reach = 12.0

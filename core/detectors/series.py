@@ -10,6 +10,7 @@ import numpy as np
 
 from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State, Tags, param
 from core.features.period import usual_window
+from core.features.rolling import filled
 from core.features.scaling import Scale, robust_scale
 
 LEAST = 4
@@ -70,14 +71,10 @@ class SeriesDetector(Detector):
         values = (panel.values - state["centre"]) / state["spread"]
         return np.stack(
             [
-                np.where(np.isnan(series), np.nan, self._judge(carried(series), int(window)))
+                np.where(
+                    np.isnan(series), np.nan, self._judge(filled(series, "forward")[0], int(window))
+                )
                 for series, window in zip(np.moveaxis(values, 2, 0), state["window"], strict=True)
             ],
             axis=2,
         )
-
-
-def carried(series: Floats) -> Floats:
-    """(n_entity, n_time) with each gap filled by the value before it; NaN stays before the first."""
-    newest = np.where(np.isnan(series), 0, np.arange(series.shape[1]))
-    return np.take_along_axis(series, np.maximum.accumulate(newest, axis=1), axis=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.contracts import Floats, State, param
+from core.contracts import Floats, State, Tags, param
 from core.detectors.rows import RowDetector, RowParams
 
 # ── Empirical tails ──────────────────────────────────────────────────────────────────────────────
@@ -22,6 +22,7 @@ class TailDetector(RowDetector):
     ones, so that a row scores by its company; here it scores alone, and equal to PyOD on the rows learned.
     """
 
+    tags = Tags(stochastic=True, min_times=1)
     reach = np.inf
 
     @abstractmethod
@@ -132,6 +133,7 @@ class Histograms(RowDetector):
 
     name = "hbos"
     source = "Goldstein & Dengel, Histogram-based Outlier Score (KI 2012), section 3"
+    tags = Tags(stochastic=True, min_times=1)
     Params = HistogramsParams
     reach = np.inf
 

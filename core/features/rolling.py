@@ -63,18 +63,18 @@ def filled(values: Floats, method: str) -> tuple[Floats, Bools]:
     missing = np.isnan(values)
     if method == "drop" or not missing.any():
         return values, missing
-    times = np.arange(values.shape[1])[None, :, None]
-    before = np.maximum.accumulate(np.where(missing, -1, times), axis=1)
-    last = np.take_along_axis(values, np.maximum(before, 0), axis=1)
-    closed = np.where(before < 0, np.nan, last)
-    if method == "interpolate":
-        end = values.shape[1]
-        after = np.minimum.accumulate(np.where(missing, end, times)[:, ::-1], axis=1)[:, ::-1]
-        following = np.take_along_axis(values, np.minimum(after, end - 1), axis=1)
-        share = (times - before) / np.maximum(after - before, 1)
-        line = last + share * (following - last)
-        closed = np.where(missing & (before >= 0) & (after < end), line, closed)
-    return closed, missing
+    end = values.shape[1]
+    times = np.arange(end).reshape(1, -1, *(1 for _ in values.shape[2:]))
+    # before the first known value stands the first, which is missing too
+    before = np.maximum.accumulate(np.where(missing, 0, times), axis=1)
+    last = np.take_along_axis(values, before, axis=1)
+    if method == "forward":
+        return last, missing
+    after = np.minimum.accumulate(np.where(missing, end, times)[:, ::-1], axis=1)[:, ::-1]
+    following = np.take_along_axis(values, np.minimum(after, end - 1), axis=1)
+    share = (times - before) / np.maximum(after - before, 1)
+    line = last + share * (following - last)
+    return np.where(missing & (after < end), line, last), missing
 
 
 def _mean(values: Floats, span: int) -> tuple[Floats, Floats]:
