@@ -129,8 +129,10 @@ def extend(world: World, version: str, rng: random.Random) -> str:
 
 def overwrite(world: World, version: str, rng: random.Random) -> str:
     file, data = _any(world, version, rng)
-    start, size = rng.randrange(len(data)), rng.randrange(1, 256)
-    return _write(world, version, file, data[:start] + rng.randbytes(size) + data[start + size :])
+    start = rng.randrange(len(data))
+    stop = min(start + rng.randrange(1, 256), len(data))
+    other = bytes(byte ^ rng.randrange(1, 256) for byte in data[start:stop])
+    return _write(world, version, file, data[:start] + other + data[stop:])
 
 
 def swap(world: World, version: str, rng: random.Random) -> str:
