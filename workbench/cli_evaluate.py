@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,11 @@ from workbench.terminal import Json, answer, out, progress, table
 
 evaluate_app = typer.Typer(help="Algorithms on labelled data.", no_args_is_help=True)
 
+Param = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", help="key=value of an algorithm's parameter"),
+]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes; one per core when absent")]
 DETECTION = {
     "algorithm": "Algorithm",
     "series": "Series",
@@ -46,22 +51,33 @@ def evaluate_detection(
         list[str] | None,
         typer.Option(help="Catalogue name, repeatable, or all; the product's default when absent"),
     ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option("--param", "-p", help="key=value of an algorithm's parameter"),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one per core when absent")
-    ] = None,
+    param: Param = None,
+    jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
     """Score detectors on labelled series and tables; exit 1 if a case failed."""
     from workbench.services import evaluate
 
+    found = measured(evaluate.evaluate_detection, path, algorithm, param, jobs)
+    single = len(found["results"]) == 1 and not found["skipped"]
+    shown = found["results"][0] if single else {key: found[key] for key in ("results", "skipped")}
+    answer(shown, as_json, lambda _: draw_detection(found))
+    if any(result["failed"] for result in found["results"]):
+        raise typer.Exit(1)
+
+
+def measured(
+    service: Callable[..., dict[str, Any]],
+    path: Path,
+    algorithm: list[str] | None,
+    param: list[str] | None,
+    jobs: int | None,
+) -> dict[str, Any]:
+    """What a service finds out in processes of its own, its steps drawn; a stop from outside ends them too."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with progress("Evaluating") as on_step:
-        found = plain(
-            evaluate.evaluate_detection(
+        found: dict[str, Any] = plain(
+            service(
                 path,
                 algorithms=algorithm or (),
                 params=dict(map(pair, param or ())),
@@ -69,11 +85,7 @@ def evaluate_detection(
                 on_step=on_step,
             )
         )
-    single = len(found["results"]) == 1 and not found["skipped"]
-    shown = found["results"][0] if single else {key: found[key] for key in ("results", "skipped")}
-    answer(shown, as_json, lambda _: draw_detection(found))
-    if any(result["failed"] for result in found["results"]):
-        raise typer.Exit(1)
+    return found
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -150,29 +162,14 @@ def evaluate_forecast(
         list[str] | None,
         typer.Option(help="Catalogue name, repeatable, or all; the median ensemble when absent"),
     ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option("--param", "-p", help="key=value of an algorithm's parameter"),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one per core when absent")
-    ] = None,
+    param: Param = None,
+    jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
     """Score forecasters on series with what came next, as the M4 competition did; exit 1 if one failed."""
     from workbench.services import forecasts
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with progress("Evaluating") as on_step:
-        found = plain(
-            forecasts.evaluate_forecast(
-                path,
-                algorithms=algorithm or (),
-                params=dict(map(pair, param or ())),
-                jobs=jobs,
-                on_step=on_step,
-            )
-        )
+    found = measured(forecasts.evaluate_forecast, path, algorithm, param, jobs)
     single = len(found["results"]) == 1 and not found["skipped"]
     answer(found["results"][0] if single else found, as_json, lambda _: draw_forecast(found))
     if any(result["failed"] for result in found["results"]):
