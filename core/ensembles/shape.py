@@ -7,21 +7,21 @@ shaped  : less their means and over their spreads, so that form alone counts
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.contracts import Floats
+from core.kernel import kernel
 
 READINGS = ("raw", "centred", "shaped")
 FLOOR = 0.1
 """Spread, in those of the whole series, that is added to a window's own before the division: noise stays small."""
 BLOCK = 256
 """Windows compared before the nearest so far is looked up; they stay in the first cache."""
+SUMS = ("reassoc", "nsz", "contract", "nnan")
+"""Reordered sums and minima, so that the compiler takes several windows at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ def nearest(values: Floats, length: int) -> Nearest:
     operations whatever the length (Zhu et al., Matrix Profile II, ICDM 2016, section 3; here for the three
     readings in one pass).
     """
-    return Nearest(length, *_comparer()(values, length, FLOOR, BLOCK))
+    return Nearest(length, *kernel(_compare, (), SUMS)(values, length, FLOOR, BLOCK))
 
 
 def plateau(profile: Floats, length: int) -> Floats:
@@ -63,13 +63,13 @@ def discrepancy(values: Floats, found: Nearest) -> Floats:
 
     The root mean square over all windows that hold the period: a window is odd as a whole, this says where.
     """
-    sums, count = _blamer()(values, found.length, found.index, found.means, found.scales)
+    sums, count = kernel(_blame)(values, found.length, found.index, found.means, found.scales)
     return np.asarray(np.sqrt(sums / np.maximum(count, 1.0)))
 
 
 def novelty(features: Floats, gap: int) -> Floats:
     """(n_time, n_feature) → (n_time,): distance to the nearest earlier row that is more than `gap` behind."""
-    return np.asarray(_novelty()(np.ascontiguousarray(features), gap))
+    return np.asarray(kernel(_new, (), SUMS)(np.ascontiguousarray(features), gap))
 
 
 # ── Compiled loops ───────────────────────────────────────────────────────────────────────────────
@@ -195,32 +195,3 @@ def _new(features: Floats, gap: int) -> Floats:
             lowest = min(lowest, total)
         far[row] = np.sqrt(lowest)
     return far
-
-
-@functools.cache
-def _comparer() -> Callable[..., Any]:
-    import numba
-
-    # reordered sums let the minimum run over several windows at once
-    compiled: Callable[..., Any] = numba.njit(
-        cache=True, nogil=True, fastmath={"reassoc", "nsz", "contract", "nnan"}
-    )(_compare)
-    return compiled
-
-
-@functools.cache
-def _blamer() -> Callable[..., Any]:
-    import numba
-
-    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(_blame)
-    return compiled
-
-
-@functools.cache
-def _novelty() -> Callable[..., Any]:
-    import numba
-
-    compiled: Callable[..., Any] = numba.njit(
-        cache=True, nogil=True, fastmath={"reassoc", "nsz", "contract"}
-    )(_new)
-    return compiled

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from core.contracts import Floats
+from core.kernel import kernel
 from core.threshold import pareto, survival
 
 BULK = (0.5, 0.9)
@@ -51,7 +50,7 @@ def running_surprise(scores: Floats, start: int) -> Floats:
     Rank among the whole past, with a generalised Pareto tail over its top 2 %: a new record is surprising by
     how far it exceeds the tail, and among exchangeable scores records grow rare as 1/t.
     """
-    return np.asarray(_runner()(np.ascontiguousarray(scores), start))
+    return np.asarray(kernel(_run, (pareto, survival))(np.ascontiguousarray(scores), start))
 
 
 def _run(scores: Floats, start: int) -> Floats:
@@ -74,13 +73,3 @@ def _run(scores: Floats, start: int) -> Floats:
         past[below + 1 : n + 1] = past[below:n].copy()
         past[below] = score
     return surprises
-
-
-@functools.cache
-def _runner() -> Callable[..., Any]:
-    import numba
-
-    for part in (pareto, survival):
-        numba.extending.register_jitable(part)
-    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(_run)
-    return compiled
