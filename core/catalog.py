@@ -93,11 +93,14 @@ def get(name: str) -> type[Algorithm]:
 def make(name: str, **params: Any) -> Any:
     """An unfitted algorithm with these parameters; MissingExtraError says what to install."""
     algorithm = get(name)
-    if not installed(algorithm):
-        modules = ", ".join(algorithm.tags.modules)
-        rule = f"installed with {modules}"
+    if missing := ", ".join(absent(algorithm)):
         raise MissingExtraError.of(
-            "catalog", name, rule, "no such module", install(algorithm.tags.extra)
+            "catalog",
+            name,
+            f"installed with {missing}",
+            "no such module",
+            install(algorithm.tags.extra),
+            dependency=missing,
         )
     return algorithm(algorithm.Params.of(params))
 
@@ -112,7 +115,12 @@ def entries(kind: str | None = None) -> Iterator[tuple[str, type[Algorithm]]]:
 
 def installed(algorithm: type[Algorithm]) -> bool:
     """Whether every module that the algorithm needs can be found."""
-    return all(importlib.util.find_spec(module) is not None for module in algorithm.tags.modules)
+    return not absent(algorithm)
+
+
+def absent(algorithm: type[Algorithm]) -> list[str]:
+    """The modules that the algorithm needs and that cannot be found."""
+    return [name for name in algorithm.tags.modules if importlib.util.find_spec(name) is None]
 
 
 def describe() -> list[dict[str, Any]]:

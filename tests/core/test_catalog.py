@@ -25,10 +25,11 @@ def test_a_wrong_parameter_is_refused():
 
 
 def test_an_absent_library_is_told_with_its_cure(monkeypatch):
-    monkeypatch.setattr(RobustZ, "tags", Tags(extra="dask", modules=("no_such_library",)))
+    monkeypatch.setattr(RobustZ, "tags", Tags(extra="dask", modules=("numpy", "no_such_library")))
     assert not catalog.installed(RobustZ)
-    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[dask\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[dask\]"') as refused:
         catalog.make("robust-z")
+    assert refused.value.context["dependency"] == "no_such_library"
     row = next(row for row in catalog.describe() if row["name"] == "robust-z")
     assert (row["installed"], row["extra"]) == (False, "dask")
 
