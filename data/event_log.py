@@ -156,7 +156,7 @@ def _places(file: str, heading: Sequence[str], mapping: Mapping[str, str]) -> di
     for part in REQUIRED:
         if part not in place:
             rule = f"a column such as {', '.join(NAMES[part][:3])}"
-            hint = f'Give a mapping: {{"{part}": column}}.'
+            hint = f"Name it: --column {part}=…, or mapping={{{part!r}: …}} in Python."
             raise InvalidInputError.of(file, part, rule, ", ".join(heading), hint)
     return place
 

@@ -36,6 +36,12 @@ MANY = 100
 """VUS window of series of several metrics, as their published figures use it."""
 MINUTE = 60
 """Seconds between rows where no file tells."""
+BACK = 0.01
+"""Largest share of the rows of a stream that may lie before the row above, as where clocks were set back."""
+LAYOUTS = """\
+stream: combined_windows.json, {"a.csv": [["first time", "last time"], ...]}, and data/a.csv of timestamp,value;
+series: npz files of x and y, the labels, 0 or 1; split: npz files of train, test and test_y, the labels of test;
+table: npz files of X, a row per case, and y."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +92,7 @@ def suites(path: Path) -> list[Suite]:
     if not several:
         rule = f"a folder of one of the layouts {', '.join(READERS)}, or of such folders"
         held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
-        raise InvalidInputError.of("labelled", str(path), rule, held)
+        raise InvalidInputError.of("labelled", str(path), rule, held, LAYOUTS)
     return several
 
 
@@ -276,7 +282,13 @@ def _timed(file: Path, name: str) -> tuple[Times, Floats]:
                 raise _refused(f"{name} line {reader.line_num}", rule, row) from None
     if not values:
         raise _refused(name, "a table with rows", "none")
-    return np.array(times, dtype="datetime64[s]"), np.array(values)
+    if np.isinf(values).any():
+        raise _refused(f"{name}: value", "finite, or empty where missing", "∞")
+    moments = np.array(times, dtype="datetime64[s]")
+    back = int((np.diff(moments) < np.timedelta64(0, "s")).sum())
+    if back > BACK * len(moments):
+        raise _refused(f"{name}: timestamp", "in the order of time", f"{back} rows before the last")
+    return moments, np.array(values)
 
 
 def _instant(text: str) -> datetime:
@@ -285,6 +297,8 @@ def _instant(text: str) -> datetime:
 
 
 def _arrays(root: Path, name: str, layout: str) -> Mapping[str, NDArray[Any]]:
+    if not zipfile.is_zipfile(root / name):
+        raise _refused(name, "an npz file of arrays", "a file of another kind, or a part of one")
     try:
         with (root / name).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {role: file[role] for role in file.files}

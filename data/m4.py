@@ -66,13 +66,16 @@ def collections(path: Path) -> list[Collection]:
 
 def collection(file: Path) -> Collection:
     """Read one file; whatever is wrong with it is told with the file, the rule and the value."""
+    rule = "an npz file with ids, values, offsets and test"
+    if not zipfile.is_zipfile(file):
+        held = "a file of another kind, or a part of one"
+        raise InvalidInputError.of("m4", file.name, rule, held)
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as held:
             ids, values, offsets, test = (
                 held[role] for role in ("ids", "values", "offsets", "test")
             )
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        rule = "an npz file with ids, values, offsets and test"
         raise InvalidInputError.of("m4", file.name, rule, str(error)) from None
     lengths = np.diff(offsets)
     whole = offsets.shape == (len(ids) + 1,) and offsets[0] == 0 and offsets[-1] == len(values)

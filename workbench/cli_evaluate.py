@@ -55,7 +55,14 @@ def evaluate_detection(
     jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
-    """Score detectors on labelled series and tables; exit 1 if a case failed."""
+    """Score detectors on labelled series and tables; exit 1 if a case failed.
+
+    The folder holds data/a.csv of timestamp,value and combined_windows.json,
+    {"a.csv": [["first time", "last time"], …]}; or npz files of x and y (and
+    window, train); or of train, test and test_y (and t0, step, in seconds); or
+    of X, a row per case, and y. Labels are 0 or 1, NaN is missing, and the
+    names of the npz and CSV files are yours.
+    """
     from workbench.services import evaluate
 
     found = measured(evaluate.evaluate_detection, path, algorithm, param, jobs)
@@ -166,7 +173,12 @@ def evaluate_forecast(
     jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
-    """Score forecasters on series with what came next, as the M4 competition did; exit 1 if one failed."""
+    """Score forecasters on series with what came next, as the M4 competition did; exit 1 if one failed.
+
+    An npz file, named after its frequency, holds ids (n,); values, the
+    histories end to end; offsets (n + 1,), where each begins and the last
+    ends; and test (n, horizon), what came next.
+    """
     from workbench.services import forecasts
 
     found = measured(forecasts.evaluate_forecast, path, algorithm, param, jobs)
@@ -179,7 +191,7 @@ def evaluate_forecast(
 def draw_forecast(found: Mapping[str, Any]) -> None:
     """A table per group of series and one of all, the best first."""
     groups = dict.fromkeys(name for result in found["results"] for name in result["groups"])
-    for group in (*groups, None):
+    for group in (*groups, None) if len(groups) > 1 else groups or (None,):
         rows = [
             {"algorithm": result["algorithm"], **_flat(figures, ("coverage",))}
             for result in found["results"]
@@ -230,7 +242,11 @@ def evaluate_eventlog(
     budget: Annotated[float, typer.Option(help="Share of the traces that raise an alarm")] = 0.1,
     as_json: Json = False,
 ) -> None:
-    """Score detectors on a labelled event log: which traces went wrong, and which attribute of which event."""
+    """Score detectors on a labelled event log: which traces went wrong, and which attribute of which event.
+
+    Laid out as headwater simulate eventlog writes it: the log and, beside it,
+    truth/traces.csv and truth/attributes.csv.
+    """
     from workbench.services import event_logs
 
     with progress("Evaluating") as on_step:

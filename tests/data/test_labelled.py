@@ -80,8 +80,12 @@ def test_a_folder_of_suites_gives_each_of_them_and_nothing_else(tmp_path: Path) 
 
 def test_a_folder_without_a_suite_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(InvalidInputError, match=r"folder of one of the layouts.*notes\.txt"):
+    with pytest.raises(
+        InvalidInputError, match=r"folder of one of the layouts.*notes\.txt"
+    ) as told:
         suites(tmp_path)
+    # the hint says what each layout is
+    assert "timestamp,value" in told.value.hint
 
 
 def test_published_figures_are_the_mean_over_the_same_files(tmp_path: Path) -> None:
@@ -135,7 +139,9 @@ def test_what_is_wrong_in_an_array_is_told(
 def test_a_file_that_is_no_archive_is_told(tmp_path: Path) -> None:
     folder = written.write_series(tmp_path / "suite")
     (folder / "a broken one.npz").write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(InvalidInputError, match=r"a broken one\.npz must be an npz file"):
+    with pytest.raises(
+        InvalidInputError, match=r"a broken one\.npz must be an npz file.*a part of"
+    ):
         only(folder)
 
 
@@ -175,6 +181,15 @@ def with_a_word(folder: Path) -> None:
     (folder / "data" / "kind" / "0.csv").write_text("timestamp,value\n2026-01-05,high\n")
 
 
+def with_no_number(folder: Path) -> None:
+    (folder / "data" / "kind" / "0.csv").write_text("timestamp,value\n2026-01-05,inf\n")
+
+
+def newest_first(folder: Path) -> None:
+    heading, *rows = (folder / "data" / "kind" / "0.csv").read_text().splitlines()
+    (folder / "data" / "kind" / "0.csv").write_text("\n".join([heading, *rows[::-1]]))
+
+
 def with_a_window_between_rows(folder: Path) -> None:
     windows = {"kind/0.csv": [["2026-01-05 00:00:01", "2026-01-05 01:00:00"]]}
     (folder / "combined_windows.json").write_text(json.dumps(windows))
@@ -194,6 +209,8 @@ def with_half_a_file(folder: Path) -> None:
         (renamed_columns, r"kind/0\.csv must be a table with columns timestamp and value"),
         (without_rows, r"kind/0\.csv must be a table with rows"),
         (with_a_word, r"kind/0\.csv line 2 must be a time and a number"),
+        (with_no_number, r"kind/0\.csv: value must be finite"),
+        (newest_first, r"kind/0\.csv: timestamp must be in the order of time"),
         (with_a_window_between_rows, r"a window must be two times that are rows of kind/0\.csv"),
         (without_its_windows, r"windows for every file of data/.*none for kind/0\.csv"),
         (with_half_a_file, r"combined_windows\.json must be a JSON object"),
@@ -206,6 +223,15 @@ def test_what_is_wrong_in_a_stream_is_told(
     harm(folder)
     with pytest.raises(InvalidInputError, match=message):
         only(folder)
+
+
+def test_a_clock_set_back_once_is_no_disorder(tmp_path: Path) -> None:
+    folder = written.write_stream(tmp_path / "stream")
+    whole = only(folder, at=1)
+    heading, *rows = (folder / "data" / "kind" / "1.csv").read_text().splitlines()
+    rows[150:150] = rows[140:150]
+    (folder / "data" / "kind" / "1.csv").write_text("\n".join([heading, *rows]))
+    assert len(only(folder, at=1).labels) == len(whole.labels) + 10
 
 
 def test_a_missing_value_stays_missing(tmp_path: Path) -> None:

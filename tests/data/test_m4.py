@@ -56,6 +56,12 @@ def test_whatever_is_wrong_is_told_with_the_file(tmp_path: Path, changed, said: 
     assert "Weekly.npz" in str(refused.value)
 
 
+def test_a_file_that_is_no_archive_is_told(tmp_path: Path) -> None:
+    (tmp_path / "Weekly.npz").write_text("id,value")
+    with pytest.raises(InvalidInputError, match=r"Weekly\.npz must be an npz file .*another kind"):
+        collections(tmp_path)
+
+
 def test_a_folder_without_such_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="hourly"):
         collections(tmp_path)

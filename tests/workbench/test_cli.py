@@ -233,6 +233,7 @@ def test_models_are_listed_shown_and_verified(
     (listed,) = headwater("models", "list", "--json", home=detected).json["models"]
     assert listed["aliases"] == ["champion"]
     shown = headwater("models", "show", listed["id"], "--json", home=detected).json
+    assert shown["aliases"] == listed["aliases"] == ["champion"]
     assert shown["manifest"]["algorithm"] == listed["name"] == "ensemble"
     assert headwater("models", "verify", "--json", home=detected).json["ok"] is True
     text = next((tmp_path / detected.name / "registry" / "ensemble").glob("*/text.json"))

@@ -59,6 +59,14 @@ def test_the_table_has_a_part_for_each_group(headwater: Headwater, folder: Path)
         assert text in said.out
 
 
+def test_one_group_is_told_once(headwater: Headwater, folder: Path) -> None:
+    said = headwater(
+        "evaluate", "forecast", folder / "Weekly.npz", "--algorithm", "seasonal-naive", "--jobs", 1
+    )
+    assert said.out.count("seasonal-naive") == 1
+    assert "weekly" in said.out
+
+
 def test_a_detector_is_refused_by_name(headwater: Headwater, folder: Path) -> None:
     said = headwater("evaluate", "forecast", folder, "--algorithm", "robust-z")
     assert said.code == 1

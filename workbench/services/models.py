@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from core.contracts import OnStep
@@ -12,22 +13,13 @@ from workbench.context import Context
 
 def listing(context: Context, tenant: str, *, domain: str = "") -> list[dict[str, Any]]:
     """Every version, newest first, with the aliases that mean it."""
-    store = context.registry.store
-    rows = store.versions(tenant, domain)
-    aliases: dict[str, list[str]] = {}
-    for name in sorted({row.domain for row in rows}):
-        for alias in ALIASES:
-            found = store.alias(tenant, name, alias)
-            if found is not None:
-                aliases.setdefault(found.version_id, []).append(alias)
-    return [_told(row, aliases.get(row.id, [])) for row in rows]
+    return _told(context, tenant, context.registry.store.versions(tenant, domain))
 
 
 def get(context: Context, tenant: str, version: str) -> dict[str, Any]:
     """One version: its row and its signed manifest, once the signature and every byte are verified."""
-    row = context.registry.store.get(tenant, version)
-    manifest = dataclasses.asdict(context.registry.manifest(tenant, version))
-    return {**_told(row, []), "manifest": manifest}
+    (told,) = _told(context, tenant, [context.registry.store.get(tenant, version)])
+    return {**told, "manifest": dataclasses.asdict(context.registry.manifest(tenant, version))}
 
 
 def verify(context: Context, tenant: str, *, on_step: OnStep | None = None) -> dict[str, Any]:
@@ -40,7 +32,18 @@ def verify(context: Context, tenant: str, *, on_step: OnStep | None = None) -> d
     }
 
 
-def _told(row: VersionRow, aliases: list[str]) -> dict[str, Any]:
+def _told(context: Context, tenant: str, rows: Sequence[VersionRow]) -> list[dict[str, Any]]:
     fields = ("id", "domain", "name", "kind", "state", "created_at", "created_by", "parent")
-    told = {name: getattr(row, name) for name in (*fields, "digest", "params", "metrics")}
-    return {**told, "aliases": aliases}
+    aliases: dict[str, list[str]] = {}
+    for domain in sorted({row.domain for row in rows}):
+        for alias in ALIASES:
+            found = context.registry.store.alias(tenant, domain, alias)
+            if found is not None:
+                aliases.setdefault(found.version_id, []).append(alias)
+    return [
+        {
+            **{name: getattr(row, name) for name in (*fields, "digest", "params", "metrics")},
+            "aliases": aliases.get(row.id, []),
+        }
+        for row in rows
+    ]
