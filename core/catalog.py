@@ -93,7 +93,8 @@ def get(name: str) -> type[Algorithm]:
 def make(name: str, **params: Any) -> Any:
     """An unfitted algorithm with these parameters; MissingExtraError says what to install."""
     algorithm = get(name)
-    if missing := ", ".join(absent(algorithm)):
+    if not installed(algorithm):
+        missing = ", ".join(absent(algorithm))
         raise MissingExtraError.of(
             "catalog",
             name,
