@@ -471,6 +471,10 @@ class Algorithm(ABC):
         )
 
     def _check_teachable(self, panel: Panel, labels: Labels | None) -> None:
+        for name in (*panel.entities, *panel.metrics):
+            if "\n" in name:
+                # states keep names a line each
+                raise InvalidInputError.of(self.name, "a name", "on one line", name)
         if len(panel.periods) < self.tags.min_times:
             raise NotEnoughDataError.of(
                 self.name, "periods", f"at least {self.tags.min_times}", len(panel.periods)

@@ -22,6 +22,7 @@ from core.contracts import (
     param,
 )
 from core.detectors.forecast_residual import residuals
+from core.entities import row_of, rows_of
 from core.errors import InvalidInputError
 from core.parts import above, settings, under
 
@@ -84,11 +85,10 @@ class AdaptiveConformal(Detector):
         }
 
     def _open(self, state: State) -> Any:
-        known = str(state["entities"]).split("\n")
         return {
             **state,
             "forecaster": self._forecaster(under(state, "forecaster")),
-            "row_of": {entity: row for row, entity in enumerate(known)},
+            "row_of": row_of(state),
         }
 
     def _score(self, scorer: Any, panel: Panel) -> Floats:
@@ -128,7 +128,7 @@ def _begin(sample: Floats, n_entity: int) -> dict[str, Any]:
 def _resumed(scorer: Any, entities: Sequence[str]) -> State:
     """Running state of entities where their training ended."""
     running = _begin(scorer["sample"], len(entities))
-    rows = np.array([scorer["row_of"].get(entity, -1) for entity in entities])
+    rows = rows_of(entities, scorer["row_of"])
     known, width = rows >= 0, scorer["recent"].shape[1]
     running["recent"][known, BUFFER - width :] = scorer["recent"][rows[known]]
     for role in ("working", "bout"):

@@ -23,6 +23,7 @@ from core.contracts import (
     param,
 )
 from core.detectors.series import LEAST
+from core.entities import row_of
 from core.features.period import usual_window
 from core.features.scaling import MAD_TO_SD, Scale, robust_scale
 
@@ -93,8 +94,7 @@ class DecompositionDetector(Detector):
         return {**state, "usual": usual[0], "reach": usual[1]}
 
     def _open(self, state: State) -> Any:
-        known = str(state["entities"]).split("\n")
-        return {**state, "row_of": {entity: row for row, entity in enumerate(known)}}
+        return {**state, "row_of": row_of(state)}
 
     def _score(self, scorer: Any, panel: Panel) -> Floats:
         values = (panel.values - scorer["centre"]) / scorer["spread"]

@@ -20,6 +20,7 @@ from core.contracts import (
     Tags,
     param,
 )
+from core.entities import row_of, rows_of
 from core.errors import InvalidInputError
 from core.features.scaling import Scale
 from core.kernel import kernel
@@ -162,8 +163,7 @@ class HalfSpaceTrees(StreamingDetector):
         source = self.state if earlier is None else earlier
         level = np.zeros((len(entities), len(np.asarray(self.state["centre"]))))
         if earlier is not None:
-            row_of = {name: row for row, name in enumerate(str(earlier["entities"]).split("\n"))}
-            rows = np.array([row_of.get(entity, -1) for entity in entities], dtype=np.intp)
+            rows = rows_of(entities, row_of(earlier))
             level[rows >= 0] = np.asarray(earlier["level"])[rows[rows >= 0]]
         forest = {role: source[role] for role in ROLES if role != "level"}
         return {"entities": "\n".join(entities), "level": level, **forest}

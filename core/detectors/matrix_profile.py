@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from core.contracts import Bools, Floats, OnStep, Panel, Periods, State, Tags, param
 from core.detectors.series import LEAST, SeriesDetector, SeriesParams
+from core.entities import row_of, rows_of
 from core.kernel import kernel
 
 EXCLUSION = 4
@@ -69,8 +70,7 @@ class MatrixProfile(SeriesDetector):
         }
 
     def _open(self, state: State) -> Any:
-        known = str(state["entities"]).split("\n")
-        return {**state, "row_of": {entity: row for row, entity in enumerate(known)}}
+        return {**state, "row_of": row_of(state)}
 
     def _score(self, scorer: Any, panel: Panel) -> Floats:
         past = scorer["past"]
@@ -79,7 +79,7 @@ class MatrixProfile(SeriesDetector):
             or panel.periods.labels[0].astype(np.int64) <= scorer["past_end"][0]
         ):
             return super()._score(scorer, panel)
-        rows = np.array([scorer["row_of"].get(entity, -1) for entity in panel.entities])
+        rows = rows_of(panel.entities, scorer["row_of"])
         before = np.where((rows >= 0)[:, None, None], past[rows], np.nan)
         labels = panel.periods.labels
         joined = Periods(

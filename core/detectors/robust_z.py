@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State, Tags, param
+from core.entities import row_of, rows_of
 from core.features.scaling import robust_scale
 
 
@@ -56,8 +57,7 @@ class RobustZ(Detector):
         return state
 
     def _open(self, state: State) -> Any:
-        known = str(state.get("entities", "")).split("\n")
-        return {**state, "row_of": {entity: row for row, entity in enumerate(known)}}
+        return {**state, "row_of": row_of(state)} if self.params.scope == "entity" else state
 
     def attribute(self, panel: Panel) -> Floats:
         """(n_entity, n_time, n_metric): the distance of each metric by itself, 0 where missing."""
@@ -75,7 +75,7 @@ class RobustZ(Detector):
     def _distance(self, scorer: Any, panel: Panel) -> Floats:
         centre, spread = scorer["centre"], scorer["spread"]
         if self.params.scope == "entity":
-            rows = np.array([scorer["row_of"].get(entity, -1) for entity in panel.entities])
+            rows = rows_of(panel.entities, scorer["row_of"])
             known = (rows >= 0)[:, None]
             centre = np.where(known, scorer["entity_centre"][rows], centre)[:, None]
             spread = np.where(known, scorer["entity_spread"][rows], spread)[:, None]

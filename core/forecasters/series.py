@@ -24,6 +24,7 @@ from core.contracts import (
     param,
     report,
 )
+from core.entities import row_of, rows_of
 from core.features.cycle import WEEK, cycle
 from core.forecasters.intervals import interval, learned
 
@@ -193,8 +194,7 @@ class SeriesForecaster(Forecaster):
         return {"usual": usual, "share": share, "quantiles": quantiles}
 
     def _open(self, state: State) -> Any:
-        entities = str(state["entities"]).split("\n")
-        return {**state, "row_of": {entity: row for row, entity in enumerate(entities)}}
+        return {**state, "row_of": row_of(state)}
 
     @final
     def _predict(self, scorer: Any, panel: Panel) -> Floats:
@@ -218,7 +218,7 @@ class SeriesForecaster(Forecaster):
         NaN within the panel where too little came before, and wherever nothing is known.
         """
         n_entity, n_time, n_metric = panel.values.shape
-        rows = np.array([scorer["row_of"].get(entity, -1) for entity in panel.entities])
+        rows = rows_of(panel.entities, scorer["row_of"])
         lent = np.repeat(rows < 0, n_metric)
         rows = np.where(rows[:, None] < 0, scorer["typical"], rows[:, None])
         orders, weights = (
