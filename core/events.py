@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -160,18 +159,6 @@ class EventTable:
     def number(self, name: str) -> Floats:
         """A numeric column by name."""
         return self.numbers[self._known(name, self.numbers)]
-
-    def with_columns(
-        self,
-        texts: Mapping[str, Texts] | None = None,
-        numbers: Mapping[str, Floats] | None = None,
-    ) -> EventTable:
-        """The same events with more columns, or other ones under the same names."""
-        return dataclasses.replace(
-            self,
-            texts={**self.texts, **(texts or {})},
-            numbers={**self.numbers, **(numbers or {})},
-        )
 
     def rows_of(self, keys: Rows | Bools) -> Rows:
         """Rows of all events of the keys in these places (or under this mask), key after key."""

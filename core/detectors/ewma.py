@@ -19,6 +19,7 @@ from core.contracts import (
     Tags,
     param,
 )
+from core.errors import InvalidInputError
 from core.features.scaling import Scale
 
 REACH = 6.0
@@ -69,6 +70,9 @@ class Ewma(StreamingDetector):
 
     def update(self, running: State, points: Floats) -> tuple[State, Floats]:
         average, old = np.asarray(running["average"]), np.asarray(running["old"])
+        if points.shape != average.shape:
+            rule = f"of shape {average.shape}, one row per entity begun"
+            raise InvalidInputError.of(self.name, "points", rule, points.shape)
         later, scores = self._step(self.scorer, average, old, points)
         return {"average": later[0], "old": later[1]}, scores
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -82,6 +83,6 @@ def test_a_missing_key_or_time_and_an_unknown_column_are_refused(table: EventTab
     with pytest.raises(InvalidInputError, match="time must be given"):
         EventTable.of(Texts.of(["a"]), np.array(["NaT"], dtype="datetime64[s]"))
     with pytest.raises(InvalidInputError, match="column load must be 6 long"):
-        table.with_columns(numbers={"load": np.zeros(2)})
+        dataclasses.replace(table, numbers={"load": np.zeros(2)})
     with pytest.raises(UnknownNameError, match="one of state"):
         table.text("activity")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from core.detectors.ewma import Ewma, EwmaParams
+from core.errors import InvalidInputError
 from core.samples import sample
 
 
@@ -47,3 +48,9 @@ def test_one_wild_day_does_not_last():
     scores = fitted.score(series([0.0] * 20 + [1e6] + [0.0] * 20))[0]
     assert scores[20] > 1e5
     assert scores[30:].max() < 0.3
+
+
+def test_points_of_other_entities_than_begun_are_refused():
+    fitted = Ewma().fit(sample(n_entity=3))
+    with pytest.raises(InvalidInputError, match=r"of shape \(2, 5\)"):
+        fitted.update(fitted.begin(("a", "b")), np.zeros((1, 5)))
