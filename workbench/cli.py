@@ -488,6 +488,7 @@ def models_list(
     columns = {
         "id": "Version",
         "name": "Algorithm",
+        "parts": "Parts",
         "domain": "Domain",
         "aliases": "In use as",
         "state": "State",
@@ -497,7 +498,14 @@ def models_list(
     rows = ask(ask_for.Models(domain=domain), tenant)
 
     def draw(value: Mapping[str, Any]) -> None:
-        shown = [{**row, "aliases": ", ".join(row["aliases"]) or "–"} for row in value["models"]]
+        shown = [
+            {
+                **row,
+                "parts": row["params"].get("parts"),
+                "aliases": ", ".join(row["aliases"]) or "–",
+            }
+            for row in value["models"]
+        ]
         table(shown, columns, "No model yet: headwater detect")
 
     answer(rows, as_json, draw)
@@ -550,17 +558,25 @@ def algorithms(as_json: Json = False) -> None:
         "extra": "Extra",
         "summary": "What it is",
     }
-    answer(
-        {"algorithms": plain(listing())},
-        as_json,
-        lambda value: table(value["algorithms"], columns, "None."),
-    )
+
+    def draw(value: Mapping[str, Any]) -> None:
+        table(value["algorithms"], columns, "None.")
+        for how in {row["install"]: None for row in value["algorithms"] if not row["installed"]}:
+            out.print(f"for more of them: {how}", markup=False, highlight=False)
+
+    answer({"algorithms": plain(listing())}, as_json, draw)
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check the stores, the model files and the settings; exit 1 if anything is wrong."""
     report = ask(ask_for.Health())
+    if report["ok"]:
+        models = ask(ask_for.VerifyModels(), title="Verifying")
+        unsound = {row["version"]: row["message"] for row in models["versions"] if not row["ok"]}
+        kept = {"ok": models["ok"], "checked": models["checked"], "unsound": unsound}
+        status = "ok" if models["ok"] else "failing"
+        report = {**report, "ok": models["ok"], "status": status, "models": kept}
     answer(report, as_json, facts)
     if not report["ok"]:
         raise typer.Exit(1)
@@ -631,7 +647,7 @@ def draw_demo(report: Mapping[str, Any]) -> None:
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="algorithms, detect, import or worlds")],
+    name: Annotated[str, typer.Argument(help="algorithms, algorithms, detect, import or worlds")],
     as_json: Json = False,
 ) -> None:
     """Run a benchmark with its peers in the same run."""

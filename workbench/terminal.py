@@ -55,7 +55,7 @@ def answer(value: Any, as_json: bool, draw: Callable[[Any], None]) -> None:
         draw(value)
 
 
-PROSE = ("title", "sentence", "summary", "message", "evidence")
+PROSE = ("title", "parts", "sentence", "summary", "message", "evidence")
 """Columns that may run over several lines; the others are cut."""
 LONG = ("explanation", "root_causes", "candidates", "parts", "market_conditions")
 KEEPING = (

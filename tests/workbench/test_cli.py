@@ -241,3 +241,6 @@ def test_models_are_listed_shown_and_verified(
     said = headwater("models", "verify", home=detected)
     assert said.code == 1
     assert "ChecksumMismatchError" in said.out
+    sick = headwater("doctor", "--json", home=detected)
+    assert (sick.code, sick.json["status"]) == (1, "failing")
+    assert sick.json["models"]["unsound"].keys() == {listed["id"]}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core import catalog
 from tests.workbench.conftest import Headwater
 
 
@@ -65,6 +66,16 @@ def test_one_group_is_told_once(headwater: Headwater, folder: Path) -> None:
     )
     assert said.out.count("seasonal-naive") == 1
     assert "weekly" in said.out
+
+
+def test_an_absent_library_is_told_with_where_to_get_it(
+    headwater: Headwater, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "installed", lambda algorithm: algorithm.name != "theta")
+    asked = ("evaluate", "forecast", folder, "--jobs", 1, "--algorithm", "theta")
+    said = headwater(*asked)
+    assert (said.code, "headwater algorithms" in said.err) == (1, True)
+    assert "not scored: theta" in headwater(*asked, "--algorithm", "seasonal-naive").out
 
 
 def test_a_detector_is_refused_by_name(headwater: Headwater, folder: Path) -> None:

@@ -31,6 +31,7 @@ KINDS = ("detector", "ensemble")
 DEFAULTS = ("headwater", "ensemble")
 """What is scored where nobody says what: the first of them that the catalogue has."""
 ALL = "all"
+HOW = "`headwater algorithms` says how to"
 RANKING = ("vus_pr", "auc_pr", "auc_roc", "best_f1")
 
 
@@ -125,7 +126,7 @@ def unfit(name: str, params: Mapping[str, str], layout: str) -> str:
     tags, stream, table = algorithm.tags, layout == "stream", layout == "table"
     looks_ahead = not tags.causal or params.get("align") == "centre"
     reasons = {
-        "it is not installed; `headwater algorithms` says how to": not catalog.installed(algorithm),
+        f"it is not installed; {HOW}": not catalog.installed(algorithm),
         "it needs labels, and these suites are learned from without": tags.needs_labels,
         "it looks ahead, and these series are scored as they come": stream and looks_ahead,
         f"it needs {tags.min_times} periods, and a row of a table has one": table

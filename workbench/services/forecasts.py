@@ -12,11 +12,11 @@ import numpy as np
 
 from core import catalog
 from core.contracts import OnStep
-from core.errors import HeadwaterError, InvalidInputError, PredictionError
+from core.errors import HeadwaterError, MissingExtraError, PredictionError
 from core.evaluate import forecasts
 from core.forecasters.series import SeriesForecaster
 from data.m4 import Collection, collection, collections
-from workbench.services.evaluate import Outcome, named, parameters, run
+from workbench.services.evaluate import HOW, Outcome, named, parameters, run
 
 DEFAULT = "median-ensemble"
 FIGURES = ("smape", "mase", "owa", "coverage", "naive2", "ms_per_series", "seconds")
@@ -63,8 +63,7 @@ def evaluate_forecast(
     chosen, found = parameters(asked, params or {}), collections(path)
     present = [name for name in asked if catalog.installed(catalog.get(name))]
     if not present:
-        rule = "installed"
-        raise InvalidInputError.of("evaluate", "the algorithm", rule, ", ".join(asked))
+        raise MissingExtraError.of("evaluate", "the algorithm", "installed", ", ".join(asked), HOW)
     tasks = [
         Task(held.file, held.name, rows, name, chosen[name])
         for name in present
@@ -79,7 +78,7 @@ def evaluate_forecast(
             for name in present
         ],
         "skipped": [
-            {"algorithm": name, "reason": "it is not installed"}
+            {"algorithm": name, "reason": f"it is not installed; {HOW}"}
             for name in asked
             if name not in present
         ],
