@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Floats, OnStep, State, report
+from core.contracts import Floats, OnStep, Params, State, param, report
 from core.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -35,19 +35,15 @@ CLIP = 1.0
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to learn; `patience` epochs without a better validation loss end it."""
+class Schedule(Params):
+    """How long and how fast to learn: what the parameters of every net begin with."""
 
-    epochs: int
-    batch: int
-    rate: float
-    patience: int
-    seed: int
-
-    @classmethod
-    def of(cls, params: Any) -> Self:
-        """From the parameters of those names."""
-        return cls(*(getattr(params, spec.name) for spec in fields(cls)))
+    epochs: int = param(24, help="Most passes over the training rows", low=1, high=1_000)
+    patience: int = param(
+        10, help="Passes without a better validation loss that end it", low=1, high=100
+    )
+    batch: int = param(128, help="Rows per step", low=1, high=65_536)
+    rate: float = param(0.005, help="Peak learning rate", low=1e-6, high=1.0)
 
 
 @dataclass(frozen=True)

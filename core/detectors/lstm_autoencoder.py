@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State, Tags, param
+from core.contracts import Bools, Detector, Floats, OnStep, Panel, State, Tags, param
 from core.errors import NotEnoughDataError
 from core.features.scaling import Scale
 from core.features.windows import windows
@@ -43,17 +43,12 @@ VALIDATION = 0.2
 
 
 @dataclass(frozen=True)
-class LstmAutoencoderParams(Params):
+class LstmAutoencoderParams(Schedule):
     hidden: int = param(32, help="Width of the recurrent layers", low=2, high=512)
     latent: int = param(8, help="Numbers that a whole window is squeezed into", low=1, high=512)
     windows: int = param(
         8_000, help="Training windows drawn from all entities", low=8, high=1_000_000
     )
-    epochs: int = param(24, help="Most passes over the training windows", low=1, high=1_000)
-    patience: int = param(
-        10, help="Passes without a better validation loss that end it", low=1, high=100
-    )
-    batch: int = param(128, help="Windows per step", low=1, high=65_536)
     rate: float = param(0.01, help="Peak learning rate", low=1e-6, high=1.0)
 
 
@@ -115,7 +110,7 @@ class LstmAutoencoder(Detector):
         # torch's own rule for recurrent layers
         initialise(net, self.params.hidden**-0.5, self.params.seed)
         with one_thread():
-            history = train(net, _loss, parts[0], parts[1], Schedule.of(self.params), on_step)
+            history = train(net, _loss, parts[0], parts[1], self.params, on_step)
         return {**scale.state, **to_state(net), "history": json.dumps(asdict(history))}
 
     def _open(self, state: State) -> tuple[Scale, torch.nn.ModuleDict]:

@@ -44,7 +44,7 @@ DECAY = 1e-6
 
 
 @dataclass(frozen=True)
-class NetParams(RowParams):
+class NetParams(Schedule, RowParams):
     hidden: int = param(32, help="Width of the hidden layers", low=2, high=4_096)
     latent: int = param(
         4, help="Numbers that a row becomes, at most half of its own", low=1, high=1_024
@@ -53,8 +53,6 @@ class NetParams(RowParams):
     patience: int = param(
         5, help="Passes without a better validation loss that end it", low=1, high=100
     )
-    batch: int = param(128, help="Rows per step", low=1, high=65_536)
-    rate: float = param(0.005, help="Peak learning rate", low=1e-6, high=1.0)
 
 
 class NetDetector(RowDetector):
@@ -104,7 +102,7 @@ class NetDetector(RowDetector):
             def loss(net: Any, batch: torch.Tensor) -> torch.Tensor:
                 return self._loss(net, batch, centre)
 
-            history = train(net, loss, [training], [validation], Schedule.of(params), on_step)
+            history = train(net, loss, [training], [validation], params, on_step)
         return {
             **to_state(net),
             "middle": centre.numpy(),

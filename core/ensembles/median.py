@@ -16,22 +16,19 @@ from core.contracts import (
     Labels,
     OnStep,
     Panel,
-    Params,
     State,
     Tags,
     param,
 )
 from core.errors import InvalidInputError, MissingExtraError, NotEnoughDataError
+from core.forecasters.intervals import IntervalParams
 from core.parts import above, progress, settings, under
 
 
 @dataclass(frozen=True)
-class MedianEnsembleParams(Params):
+class MedianEnsembleParams(IntervalParams):
     parts: str = param("arima, ets, theta, lightgbm, xgboost", help="Forecasters by catalogue name")
     settings: str = param("", help="Parameters of the parts, e.g. arima.trials=20, ets.period=7")
-    coverage: float = param(
-        0.9, help="Share of the values that the interval should hold", low=0.5, high=0.999
-    )
 
 
 class MedianEnsemble(Forecaster):

@@ -6,17 +6,25 @@ per step ahead as in Stankevičiūtė et al., Conformal Time-series Forecasting 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Floats
+from core.contracts import Floats, Params, param
 
 SHARE = 0.2
 """Latest share of the periods that the intervals are learned on."""
 LEAST = 4.0
 """Errors wanted beyond each end of an interval; a step with fewer borrows those of its neighbours."""
+
+
+@dataclass(frozen=True)
+class IntervalParams(Params):
+    coverage: float = param(
+        0.9, help="Share of the values that the interval should hold", low=0.5, high=0.999
+    )
 
 
 def held_out(n_time: int) -> int:

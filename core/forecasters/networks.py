@@ -37,14 +37,8 @@ DILATIONS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
-class NetworkParams(PooledParams):
+class NetworkParams(Schedule, PooledParams):
     hidden: int = param(32, help="Width of every layer", low=2, high=512)
-    epochs: int = param(24, help="Most passes over the training windows", low=1, high=1_000)
-    patience: int = param(
-        10, help="Passes without a better validation loss that end it", low=1, high=100
-    )
-    batch: int = param(128, help="Windows per step", low=1, high=65_536)
-    rate: float = param(0.005, help="Peak learning rate", low=1e-6, high=1.0)
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ class Network(PooledForecaster):
             for sample in (training, validation)
         ]
         with one_thread():
-            history = train(net, self._loss, parts[0], parts[1], Schedule.of(self.params), on_step)
+            history = train(net, self._loss, parts[0], parts[1], self.params, on_step)
         return {**to_state(net), "history": json.dumps(asdict(history))}
 
     def _load(self, state: State) -> torch.nn.ModuleDict:

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import DAY, Floats, Forecaster, Labels, OnStep, Panel, Params, State, param
+from core.contracts import DAY, Floats, Forecaster, Labels, OnStep, Panel, State, param
 from core.errors import NotEnoughDataError
 from core.features.cycle import cycle, weekday
-from core.forecasters.intervals import held_out, interval, learned
+from core.forecasters.intervals import IntervalParams, held_out, interval, learned
 
 Indices = NDArray[np.intp]
 
@@ -32,7 +32,7 @@ CHUNK = 4_096
 
 
 @dataclass(frozen=True)
-class PooledParams(Params):
+class PooledParams(IntervalParams):
     period: int = param(
         0,
         help="Periods after which a pattern repeats; 0 takes a day of hours, a week of days, a year of weeks",
@@ -48,9 +48,6 @@ class PooledParams(Params):
     )
     windows: int = param(
         8_000, help="Training windows drawn from all series", low=8, high=1_000_000
-    )
-    coverage: float = param(
-        0.9, help="Share of the values that the interval should hold", low=0.5, high=0.999
     )
 
 

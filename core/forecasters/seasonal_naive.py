@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from core.contracts import Bools, Floats, Forecaster, OnStep, Panel, Params, State, Tags, param
+from core.contracts import Bools, Floats, Forecaster, OnStep, Panel, State, Tags, param
 from core.errors import NotEnoughDataError
+from core.forecasters.intervals import IntervalParams
 from core.forecasters.series import trailing
 
 FLOOR = 0.05
@@ -16,11 +17,8 @@ FLOOR = 0.05
 
 
 @dataclass(frozen=True)
-class SeasonalNaiveParams(Params):
+class SeasonalNaiveParams(IntervalParams):
     season: int = param(7, help="Periods after which the pattern repeats", low=1, high=400)
-    coverage: float = param(
-        0.9, help="Share of the values that the interval should hold", low=0.5, high=0.999
-    )
     memory: int = param(
         56,
         help="Latest periods whose errors tell an entity's spread",

@@ -19,14 +19,13 @@ from core.contracts import (
     Labels,
     OnStep,
     Panel,
-    Params,
     State,
     param,
     report,
 )
 from core.entities import row_of, rows_of
 from core.features.cycle import WEEK, cycle
-from core.forecasters.intervals import interval, learned
+from core.forecasters.intervals import IntervalParams, interval, learned
 
 Integers = NDArray[np.int64]
 
@@ -51,7 +50,7 @@ CELLS = 2_000_000
 
 
 @dataclass(frozen=True)
-class SeriesParams(Params):
+class SeriesParams(IntervalParams):
     period: int = param(
         0,
         help="Periods after which a pattern repeats; 0 takes a day of hours, a week of days, a year of weeks",
@@ -83,9 +82,6 @@ class SeriesParams(Params):
         low=2,
         high=1_000,
         unit="periods",
-    )
-    coverage: float = param(
-        0.9, help="Share of the values that the interval should hold", low=0.5, high=0.999
     )
 
 
