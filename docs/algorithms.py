@@ -56,6 +56,8 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 """What each kind of evaluation measures: heading → where its JSON holds it."""
+LONG = ("per_series", "failed", "by_kind", "peers")
+"""What of a result is too long to be kept."""
 FAMILIAR = ("Sub_PCA", "Sub-PCA", "IForest", "AutoEncoder", "SR", "LSTMAD", "MatrixProfile")
 """Published detectors whose algorithm is in the catalogue too."""
 SHARES = {"false alarms at 5 %", "at 1 %", "at 0.1 %", "80 % interval holds", "95 % holds"}
@@ -86,13 +88,13 @@ def keep(paths: list[Path]) -> None:
             kept = MEASURED / kind / f"{result['suite']}.json"
             kept.parent.mkdir(parents=True, exist_ok=True)
             before = json.loads(kept.read_text())["results"] if kept.exists() else []
-            short = {
-                key: value
-                for key, value in result.items()
-                if key not in ("per_series", "failed", "per_kind")
+            beside = [{**peer, "peer": True} for peer in result.get("peers", [])]
+            new = {
+                one["algorithm"]: {key: one[key] for key in one if key not in LONG}
+                for one in (result, *beside)
             }
-            others = [other for other in before if other["algorithm"] != result["algorithm"]]
-            together = sorted([*others, short], key=lambda one: str(one["algorithm"]))
+            others = [other for other in before if other["algorithm"] not in new]
+            together = sorted([*others, *new.values()], key=lambda one: str(one["algorithm"]))
             kept.write_text(json.dumps({"results": together}, indent=1) + "\n", encoding="utf-8")
 
 
@@ -228,7 +230,7 @@ def _param_line(spec: Mapping[str, Any]) -> str:
 def _suites(suites: Mapping[str, Mapping[str, Any]], kind: str) -> str:
     lines = []
     for suite, rows in suites.items():
-        series = max(result.get("series") or 0 for result in rows.values())
+        series = max(result.get("series") or result.get("traces") or 0 for result in rows.values())
         lines += ["", f"#### {suite} ({series})", ""]
         lines += _table(kind, rows, "algorithm", "algorithms/")
     return "\n".join([*lines, "", ""])
