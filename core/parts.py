@@ -9,6 +9,18 @@ from core.contracts import OnStep, State, report
 from core.errors import InvalidInputError
 
 
+def from_catalog(
+    who: str, kind: str, name: str, params: Mapping[str, Any], state: State | None = None
+) -> Any:
+    """A detector or a forecaster of the catalogue: unfitted, or as the state left it."""
+    from core import catalog
+
+    if catalog.get(name).kind != kind:
+        raise InvalidInputError.of(who, "a part", f"a {kind}", name)
+    made = catalog.make(name, **params)
+    return made if state is None else type(made)(made.params, state=state)
+
+
 def settings(who: str, thing: str, text: str, kind: Callable[[str], Any] = str) -> dict[str, Any]:
     """`a=1, b=2` → {"a": kind("1"), "b": kind("2")}."""
     found: dict[str, Any] = {}

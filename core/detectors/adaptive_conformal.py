@@ -23,8 +23,7 @@ from core.contracts import (
 )
 from core.detectors.forecast_residual import residuals
 from core.entities import row_of, rows_of
-from core.errors import InvalidInputError
-from core.parts import above, settings, under
+from core.parts import above, from_catalog, settings, under
 
 CHUNK = 1_024
 """Entities at once: their buffers take 8 kB each."""
@@ -101,15 +100,11 @@ class AdaptiveConformal(Detector):
         return np.asarray(-np.log10(np.concatenate(p)) + 0.0)
 
     def _forecaster(self, state: State | None = None) -> Forecaster:
-        from core import catalog
-
         chosen = settings(self.name, "settings", self.params.settings)
-        made = catalog.make(self.params.forecaster, **{"seed": str(self.params.seed), **chosen})
-        if not isinstance(made, Forecaster):
-            raise InvalidInputError.of(
-                self.name, "forecaster", "a forecaster", self.params.forecaster
-            )
-        return made if state is None else type(made)(made.params, state=state)
+        params = {"seed": str(self.params.seed), **chosen}
+        name = self.params.forecaster
+        made: Forecaster = from_catalog(self.name, "forecaster", name, params, state)
+        return made
 
 
 def _chunks(n_entity: int) -> Iterator[slice]:

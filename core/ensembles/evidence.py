@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.contracts import Detector, Floats, Panel, State
-from core.parts import above, under
+from core.parts import above, from_catalog, under
 from core.threshold import Threshold
 
 
@@ -44,12 +44,10 @@ def learn(parts: Sequence[Part], panel: Panel) -> State:
     Source of the sum: Fisher, Statistical Methods for Research Workers (1932), section 21.1, with weights
     as in Good, On the Weighted Combination of Significance Tests (JRSS B 1955).
     """
-    from core import catalog
-
     seen = np.isfinite(panel.values).any(axis=2)
     state: dict[str, Any] = {}
     for part in parts:
-        detector = catalog.make(part.detector, **part.params).fit(panel)
+        detector = from_catalog("headwater", "detector", part.detector, part.params).fit(panel)
         threshold = Threshold.fit(detector.score(panel)[seen])
         state |= above(detector.state, part.name)
         state |= above(threshold.to_state(), f"{part.name}.threshold")
@@ -58,13 +56,10 @@ def learn(parts: Sequence[Part], panel: Panel) -> State:
 
 def ready(parts: Sequence[Part], state: State) -> list[Witness]:
     """The parts opened from the state that `learn` gave."""
-    from core import catalog
-
     witnesses = []
     for part in parts:
         own = under(state, part.name)
-        made = catalog.make(part.detector, **part.params)
-        detector = type(made)(made.params, state=own)
+        detector = from_catalog("headwater", "detector", part.detector, part.params, own)
         threshold = Threshold.from_state(under(own, "threshold"))
         witnesses.append(Witness(part, detector, threshold))
     return witnesses

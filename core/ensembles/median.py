@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +19,9 @@ from core.contracts import (
     Tags,
     param,
 )
-from core.errors import InvalidInputError, MissingExtraError, NotEnoughDataError
+from core.errors import MissingExtraError, NotEnoughDataError
 from core.forecasters.intervals import IntervalParams
-from core.parts import above, progress, settings, under
+from core.parts import above, from_catalog, progress, settings, under
 
 
 @dataclass(frozen=True)
@@ -77,34 +76,30 @@ class MedianEnsemble(Forecaster):
             reasons = "; ".join(left_out.values())
             raise NotEnoughDataError.of(self.name, "parts able to learn", "at least 1", 0, reasons)
         state: dict[str, Any] = {"left_out": json.dumps(left_out, sort_keys=True)}
-        described = {name: dataclasses.asdict(part.params) for name, part in members.items()}
-        for name, part in members.items():
-            state |= above(part.state, name)
+        described = {name: dataclasses.asdict(member.params) for name, member in members.items()}
+        for name, member in members.items():
+            state |= above(member.state, name)
         return {**state, "parts": json.dumps(described)}
 
     def _open(self, state: State) -> list[Forecaster]:
         described: dict[str, dict[str, Any]] = json.loads(str(state["parts"]))
-        return [_forecaster(name, chosen, under(state, name)) for name, chosen in described.items()]
+        return [
+            from_catalog(self.name, "forecaster", name, chosen, under(state, name))
+            for name, chosen in described.items()
+        ]
 
     def _forecast(self, scorer: Any, panel: Panel, horizon: int) -> Floats:
-        return _median([part.forecast(panel, horizon) for part in scorer])
+        return _median([member.forecast(panel, horizon) for member in scorer])
 
     def _predict(self, scorer: Any, panel: Panel) -> Floats:
-        return _median([part.predict(panel) for part in scorer])
+        return _median([member.predict(panel) for member in scorer])
 
     def _part(self, name: str) -> Forecaster:
         chosen: dict[str, Any] = {"seed": self.params.seed, "coverage": self.params.coverage}
         own = settings(self.name, "settings", self.params.settings)
-        return _forecaster(name, {**chosen, **under(own, name)})
-
-
-def _forecaster(name: str, params: Mapping[str, Any], state: State | None = None) -> Forecaster:
-    from core import catalog
-
-    if not issubclass(catalog.get(name), Forecaster):
-        raise InvalidInputError.of("median-ensemble", "a part", "a forecaster", name)
-    made: Forecaster = catalog.make(name, **params)
-    return made if state is None else type(made)(made.params, state=state)
+        chosen |= under(own, name)
+        made: Forecaster = from_catalog(self.name, "forecaster", name, chosen)
+        return made
 
 
 def _median(said: list[Floats]) -> Floats:

@@ -68,7 +68,7 @@ def test_any_forecaster_of_the_catalogue_serves():
     scores = AdaptiveConformal(params).fit(panel).score(panel)
     assert (scores[:, :14] == 0).all()
     assert (scores[:, 14:] > 0).any()
-    with pytest.raises(InvalidInputError, match="forecaster must be a forecaster"):
+    with pytest.raises(InvalidInputError, match="a part must be a forecaster"):
         AdaptiveConformal(AdaptiveConformalParams(forecaster="robust-z")).fit(panel)
     with pytest.raises(UnknownNameError, match="the algorithm must be one of"):
         AdaptiveConformal(AdaptiveConformalParams(forecaster="nobody")).fit(panel)
