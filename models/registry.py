@@ -39,8 +39,10 @@ from core.contracts import (
 )
 from core.errors import (
     ChecksumMismatchError,
+    IncompatibleVersionError,
     InvalidInputError,
     MissingArtifactError,
+    MissingExtraError,
     NotFoundError,
     PersistenceError,
     SelfTestError,
@@ -209,6 +211,11 @@ class Registry:
             self._self_test(algorithm, probe, expected, close)
         except PersistenceError:
             raise
+        except MissingExtraError as error:
+            missing = error.context["dependency"]
+            raise IncompatibleVersionError.of(
+                who, missing, "installed", "no such module", error.hint, dependency=missing
+            ) from error
         except Exception as error:
             raise PersistenceError.of(
                 who,

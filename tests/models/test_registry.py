@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from core.contracts import Detector, Panel
+from core.detectors.robust_z import RobustZ
 from core.errors import (
     ChecksumMismatchError,
     ConflictError,
@@ -273,8 +274,6 @@ def test_a_manifest_of_an_older_row_is_refused(registry: Registry, published: Pu
 def test_a_model_that_no_longer_scores_its_probe_rows_is_refused(
     registry: Registry, published: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from core.detectors.robust_z import RobustZ
-
     version = published()
     real = RobustZ._score
     monkeypatch.setattr(
@@ -456,6 +455,20 @@ def test_a_model_whose_bytes_do_not_score_alike_is_never_published(
             actor="ana",
         )
     assert list(registry.root.iterdir()) == []
+
+
+def test_a_version_whose_library_is_gone_says_what_to_install(
+    registry: Registry, published: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'lightgbm'", name="lightgbm")
+
+    version = published()
+    monkeypatch.setattr(RobustZ, "_open", gone)
+    with pytest.raises(IncompatibleVersionError, match="lightgbm must be installed") as refused:
+        registry.load("acme", version)
+    assert refused.value.context["dependency"] == "lightgbm"
+    assert refused.value.hint.startswith("pip install")
 
 
 def test_verify_says_of_each_version_whether_it_is_sound(
