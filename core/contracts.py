@@ -538,6 +538,10 @@ class StreamingDetector(Detector):
     def begin(self, entities: Sequence[str]) -> State:
         """The running state of entities that nothing was seen of yet."""
 
+    def frozen(self) -> Self:
+        """A copy that learns nothing while it scores; itself where scoring a panel teaches nothing anyway."""
+        return self
+
     @abstractmethod
     def update(self, running: State, points: Floats) -> tuple[State, Floats]:
         """Next points (n_entity, n_metric) → (new running state, scores (n_entity,)); pure."""

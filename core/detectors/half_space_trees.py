@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ from core.kernel import kernel
 
 REACH = 8.0
 """Robust standard deviations at which a value is clipped: the fixed working range of the trees."""
+NEVER = 10_000_000
+"""Points in a window that never fills."""
 ROLES = ("level", "reference", "latest", "seen", "points")
 
 
@@ -184,6 +187,11 @@ class HalfSpaceTrees(StreamingDetector):
         scores = forest.score(leaves, self.params.density)
         self._learn(forest, leaves, points)
         return {"entities": running["entities"], "level": level, **forest.running}, scores
+
+    def frozen(self) -> HalfSpaceTrees:
+        """A copy whose window never fills, so that it judges and does not learn."""
+        params = dataclasses.replace(self.params, window=NEVER)
+        return type(self)(params, state=self.state)
 
     def _learn(self, forest: Forest, leaves: NDArray[np.intp], points: Floats) -> None:
         forest.learn(leaves, observed(points))

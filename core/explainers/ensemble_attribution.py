@@ -33,8 +33,6 @@ MOST_METRICS = 10
 TOTAL = ""
 Judgement = tuple[Floats, Mapping[str, Floats]]
 """p-values (n_entity, n_time) of an ensemble and of its parts."""
-NEVER = 10_000_000
-"""Points in a window that never fills."""
 
 
 class EnsembleAttribution:
@@ -165,11 +163,8 @@ def _surprise(p_values: Floats) -> Floats:
 
 
 def _frozen(detector: Detector) -> Detector:
-    """A copy that never learns while it scores: the window that a streaming one waits for never fills."""
-    if not isinstance(detector, StreamingDetector):
-        return detector
-    params = dataclasses.replace(detector.params, window=NEVER)
-    return type(detector)(params, state=detector.state)
+    """A copy that never learns while it scores: asking must not change what is asked."""
+    return detector.frozen() if isinstance(detector, StreamingDetector) else detector
 
 
 def _attributions(

@@ -200,13 +200,16 @@ def _moved(said: Floats, rest: Floats) -> Floats:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the logs of Stan and what the library is told of its own use of others."""
-    logger = logging.getLogger("cmdstanpy")
-    # not its level, which the library sets itself when it first speaks
-    before, logger.disabled = logger.disabled, True
+    """Silence the logs of Prophet and Stan and what the library is told of its own use of others."""
+    loggers = [logging.getLogger(name) for name in ("prophet", "cmdstanpy")]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        # not its level, which the library sets itself when it first speaks
+        logger.disabled = True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.disabled = before
+        for logger, was in zip(loggers, before, strict=True):
+            logger.disabled = was

@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core import catalog
+from core.artifact import pack
 from core.contracts import Panel
 from core.ensembles.calibrated import CalibratedEnsemble, CalibratedEnsembleParams
 from core.errors import InvalidInputError, UnknownNameError
@@ -114,6 +116,19 @@ def test_any_detector_is_explained_in_its_own_score(ensemble, planted):
     assert attribution.score == forest.score(panel)[panel.row_of[entity], time]
     assert attribution.metrics[attribution.shares.sum(axis=0).argmax()] == metric
     assert attribution.parts == {}
+
+
+def test_every_streaming_detector_of_the_catalogue_is_explained_without_learning(planted):
+    panel, _ = planted
+    streaming = [name for name, kind in catalog.entries("detector") if kind.tags.streaming]
+    assert {"half-space-trees", "ewma"} <= set(streaming)
+    for name in streaming:
+        detector = catalog.make(name, **catalog.get(name).cheap).fit(panel)
+        before = pack(detector.state)
+        at = [(panel.entities[0], len(panel.periods) - 1)]
+        (found,) = EnsembleAttribution().explain(detector, panel, at)
+        assert found.shares.sum() + found.base + found.gap == pytest.approx(found.score)
+        assert pack(detector.state) == before
 
 
 def test_shapley_weights_split_a_known_game():
