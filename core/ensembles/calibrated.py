@@ -99,8 +99,9 @@ class CalibratedEnsemble(Detector):
     Every part learns on the first 80 % of the periods. Its scores on the latest 20 % turn its scores
     into p-values; the p-values are combined by weight, and the combination is calibrated once more on
     the same periods, which makes it a p-value again although the parts depend on each other. A part that
-    cannot learn yet (too little history, a first window that is not full) is left out, the weights of the
-    others grow to 1, and `left_out` says why; so is one whose library is not installed. Cells labelled as anomalies neither train nor calibrate.
+    cannot learn yet (too little history, a first window that is not full) or whose library is not installed
+    is left out, the weights of the others grow to 1, and `left_out` says why. Cells labelled as anomalies
+    neither train nor calibrate.
 
     Good for: one alarm rate over unlike detectors. Bad for: validation days full of unlabelled incidents,
     which pass for normal. Let it score at least 14 periods before those that matter.
