@@ -221,8 +221,7 @@ class Registry:
                 who,
                 "the model",
                 "readable by this installation",
-                type(error).__name__,
-                str(error),
+                f"{type(error).__name__}: {error}",
                 dependency=getattr(error, "context", {}).get("dependency") or library(error),
             ) from error
         algorithm.model_id = manifest.version
