@@ -221,7 +221,8 @@ class Registry:
                 who,
                 "the model",
                 "readable by this installation",
-                f"{type(error).__name__}: {error}",
+                type(error).__name__,
+                str(error),
                 dependency=getattr(error, "context", {}).get("dependency") or library(error),
             ) from error
         algorithm.model_id = manifest.version
@@ -380,7 +381,8 @@ class Registry:
 
 
 def _fault(name: str, version: str, error: PersistenceError) -> Verdict:
-    return Verdict(name, version, 0, type(error).__name__, error.message)
+    told = f"{error.message} {error.hint}".strip()
+    return Verdict(name, version, 0, type(error).__name__, told)
 
 
 def version_id(at: datetime) -> str:
