@@ -54,7 +54,7 @@ from models.manifest import MANIFEST, SIGNATURE, Artifact, Manifest, Training, c
 from models.ports import ALIASES, CHAMPION, AliasRow, VersionRow, VersionStore
 from models.signing import Keys
 
-PROBE_ROWS, PROBE_PERIODS = 16, 30
+PROBE_ROWS, PROBE_PERIODS, PROBE_HORIZON = 16, 30, 14
 PROBES = "probes.safetensors"
 MAX_MANIFEST, MAX_SIGNATURE, MAX_ARTIFACT = 1 << 20, 256, 1 << 28  # bytes
 SAME, ELSEWHERE = 1e-9, 1e-5
@@ -417,7 +417,8 @@ def _outcome(algorithm: Algorithm, probe: Panel) -> Floats:
     if isinstance(algorithm, Detector):
         return algorithm.score(probe)
     if isinstance(algorithm, Forecaster):
-        return algorithm.forecast(probe, 1)
+        ahead = algorithm.forecast(probe, PROBE_HORIZON)
+        return np.concatenate([algorithm.predict(probe), ahead], axis=1)
     if isinstance(algorithm, Classifier):
         return algorithm.predict_proba(probe)
     rule = "a detector, a forecaster or a classifier"
