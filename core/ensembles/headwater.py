@@ -15,6 +15,7 @@ from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State
 from core.ensembles import evidence, pool, series
 from core.ensembles.evidence import JOINT, TABLE, Part
 from core.errors import InvalidInputError
+from core.parts import above, under
 from core.threshold import Threshold
 
 LONG = 100
@@ -124,7 +125,8 @@ class Headwater(Detector):
     name = "headwater"
     kind = "ensemble"
     source = "Discords as by Zhu et al., Matrix Profile II (ICDM 2016), over calibrated surprises added up"
-    tags = Tags(min_times=1, modules=("numba", "scipy"))
+    # its joint forecast is a matrix product, which other threads add up in another order
+    tags = Tags(min_times=1, modules=("numba", "scipy", "sklearn"), tolerance=1e-9)
     Params = HeadwaterParams
 
     @property
@@ -183,15 +185,13 @@ class Headwater(Detector):
         state = dict(regime.learn(panel))
         if n_time == 1:
             told = regime.combine(regime.parts(panel, regime.open(state)))
-            kept = Threshold.fit(told).to_state()
-            state |= {f"calibration.{role}": value for role, value in kept.items()}
+            state |= above(Threshold.fit(told).to_state(), "calibration")
         return {"regime": name, **state}
 
     @property
     def _calibration(self) -> Threshold:
         """What a row of a table means; rows have no order in which a calibration could adapt."""
-        roles = ("scores", "p", "tail", "alpha")
-        return Threshold.from_state({role: self.state[f"calibration.{role}"] for role in roles})
+        return Threshold.from_state(under(self.state, "calibration"))
 
     def _open(self, state: State) -> Any:
         return REGIMES[str(state["regime"])].open(state)

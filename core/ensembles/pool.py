@@ -10,6 +10,7 @@ import numpy as np
 from core.contracts import Floats, Panel, State
 from core.ensembles.surprise import together
 from core.features.scaling import Scale
+from core.parts import above, under
 from core.threshold import Threshold
 
 REACH = 12.0
@@ -29,7 +30,7 @@ def learn(panel: Panel) -> State:
     state: dict[str, Any] = {**scale.state, "learned": learned}
     # a learned row is its own nearest: it must look one further
     for name, scores in _scores(table, learned, RANK + 1).items():
-        state |= {f"{name}.{role}": v for role, v in Threshold.fit(scores).to_state().items()}
+        state |= above(Threshold.fit(scores).to_state(), name)
     return state
 
 
@@ -44,8 +45,7 @@ def parts(panel: Panel, state: State) -> dict[str, Floats]:
     scores = _scores(rows.reshape(-1, rows.shape[-1]), np.asarray(state["learned"]), RANK)
     surprises = {}
     for name, values in scores.items():
-        roles = ("scores", "p", "tail", "alpha")
-        threshold = Threshold.from_state({role: state[f"{name}.{role}"] for role in roles})
+        threshold = Threshold.from_state(under(state, name))
         decades = -np.log10(threshold.p_values(values)).reshape(seen.shape)
         surprises[name] = np.where(seen, decades, 0.0) + 0.0
     return surprises

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from core.contracts import Floats
+from core.features.scaling import MAD_TO_SD
 
 MEDIAN = 5
 """Periods either side over which the running median is taken."""
@@ -52,7 +53,7 @@ def regression(values: Floats, lags: Iterable[int]) -> Floats:
     for _ in range(ROUNDS):
         weighted = columns * weights
         rest = values - np.linalg.solve(weighted @ columns.T + ridge, weighted @ values) @ columns
-        spread = 1.4826 * np.median(np.abs(rest)) + 1e-9
+        spread = MAD_TO_SD * np.median(np.abs(rest)) + 1e-9
         weights = 1.0 / np.maximum(1.0, np.abs(rest) / (2.0 * spread))
     return np.abs(rest)
 
