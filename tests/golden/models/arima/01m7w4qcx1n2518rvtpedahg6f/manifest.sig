@@ -1,0 +1,1 @@
+7890daa792ae2886 106f+UophqoH/CvH0tO5IrxFA+1gIKY0b3tnwsbwsLHkbOPr6acfp4EYErYhPARupUM7AxcJIIoD/oja1ykqDQ==

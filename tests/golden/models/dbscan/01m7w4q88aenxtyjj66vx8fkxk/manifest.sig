@@ -1,0 +1,1 @@
+7890daa792ae2886 arWz0QfMpFFVyfjZslVLeOnB1pDltHbCWzlS5OcLroBjcJLxptldQS9esT0nnDJiI/iis6YeLvpqsOnTVwLyCg==

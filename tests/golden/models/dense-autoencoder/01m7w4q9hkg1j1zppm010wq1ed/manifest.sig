@@ -1,0 +1,1 @@
+7890daa792ae2886 KMTuV3Qwy63SJ+JycN9wvxi9EnvY5VZD5AheVhxjh/Pu+n7qpnI+UvfpvGxJvwEuxBXYshpyxAAbRY4fTN4LCg==

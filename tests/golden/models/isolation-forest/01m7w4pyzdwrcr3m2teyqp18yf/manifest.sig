@@ -1,0 +1,1 @@
+7890daa792ae2886 wdQ/qdiRJCkPSgQwg6DMOPqcuhHJClB14cOfgwHYyRRsJNKnAcaDee0xBoj2aAiCunoVj43WvmfmcsWUB6ZnCw==

@@ -1,0 +1,1 @@
+7890daa792ae2886 ktNTZtvfPHSH0CTgmHS3TjC007pQ07iZn2ejy9cxmc1Um+kAltRizumfPdEvv4WL0dDwieUTHVhHSZTqjoOgAw==

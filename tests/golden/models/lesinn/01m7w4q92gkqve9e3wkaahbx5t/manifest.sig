@@ -1,0 +1,1 @@
+7890daa792ae2886 nIdxVgXPUTuqogJU/yYjmcMdNJv4tygeIYIu4aZ8lpujOpunccBwI1pdfjva/ACnnsb8nu71bVWIqwckcNjLCg==

@@ -1,0 +1,1 @@
+7890daa792ae2886 fseEHfigdnheva+aZn6Kg55WQ2X9UG9ZGpmpRH+PhFhL17ddmVCvqR/v0zFbz4149CNnzZ/WYWF/yLZS+eWeBQ==

@@ -1,0 +1,1 @@
+7890daa792ae2886 YsKfP0aqoJQoMLpgnbkw/gQw2Zpi97ksQI+v4V5TZv3RdoPiEBZDNir1vBs6gnfUVCpaYoUejLZx1b9nYeGxCg==

@@ -1,0 +1,1 @@
+7890daa792ae2886 ifmsuNlhsHkPGfxga7x/QEdKJ0YoShxQisfnAHkQ7W7gHC2AbxMZDU90S++QOuGqyVHCuOTkI4z6hDex1Fy4Ag==

@@ -1,0 +1,1 @@
+7890daa792ae2886 F0mD3aAsG/xRBhuAjtjVrhQ91jz7fDC+fO/wsSMzJZSXgEnpG+QyXrgzq3ORq1M3B0QZjzHgVyUhBcvsfPbxCw==

@@ -1,0 +1,1 @@
+7890daa792ae2886 /a3zqMEi9evaZZq0KFh22R08xYsP7zcYsSI+U0ZVsyh4APATQnvfd54EWswg0txueaiMvysYrWrQeDmVhYjPDg==

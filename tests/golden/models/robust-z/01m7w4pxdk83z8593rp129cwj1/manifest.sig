@@ -1,0 +1,1 @@
+7890daa792ae2886 emcKXmu9eE6cHgMe9fQyDqTDt9iHOREGYmFn4NeaPqSwxycCr1O+yiZkTFoKD/xitR+VEn3gQBrfetMNqWg6AQ==

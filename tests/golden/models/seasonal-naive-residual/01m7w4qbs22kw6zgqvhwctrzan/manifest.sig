@@ -1,0 +1,1 @@
+7890daa792ae2886 /+piNd9fNwtgelEsqznKDC/91dBJ4eAmeifzZjiMhZXVbRPO4oxGT3vm7xZSJxSO3bEmEiFnxN8gNHCF18QpCQ==
