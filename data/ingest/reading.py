@@ -181,8 +181,8 @@ def _read_or_refuse(cursor: Cursor, source: Source, domain: Domain, known: Known
             source.name,
             0,
             str(facts.get("thing", "")),
-            str(facts.get("value", ""))[:200],
-            f"{facts.get('rule', error.message)}{cure}",
+            str(facts.get("got", ""))[:200],
+            f"{facts.get('needed', error.message)}{cure}",
         )
         return replace(source.batch("unknown"), refused=(refusal,))
 
