@@ -27,6 +27,7 @@ lint: $(BIN)/headwater        ## style, types of core, layers
 	$(BIN)/lint-imports --no-cache
 
 bench: $(BIN)/headwater       ## figures of docs/benchmarks.md
+	$(BIN)/headwater bench algorithms
 	$(BIN)/headwater bench detect
 	$(BIN)/headwater bench import
 	$(BIN)/headwater bench worlds
