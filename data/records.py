@@ -339,7 +339,11 @@ class Job(TenantRow, table=True):
     )
     id: str = Field(primary_key=True, max_length=64)
     kind: str = Field(max_length=64)
+    domain: str = Field(default="", max_length=32)
     payload: dict[str, Any] = _json()
+    device: str = Field(default="auto", max_length=32)
+    parent: str = Field(default="", max_length=64)
+    snapshot_digest: str = Field(default="", max_length=64)
     idem_key: str = Field(max_length=128)
     state: str = Field(default="queued", max_length=16)
     attempt: int = 0
@@ -364,6 +368,7 @@ class Job(TenantRow, table=True):
     result_ref: str = ""
     error_class: str = ""
     error_text: str = _long_text()
+    error_hint: str = _long_text()
 
 
 class ModelVersion(TenantRow, table=True):
@@ -500,6 +505,101 @@ class StreamState(TenantRow, table=True):
     state: bytes = Field(sa_type=LargeBinary)
     until: date | None = None
     updated_at: datetime = _moment()
+
+
+class Experiment(NumberedRow, table=True):
+    """A rollout with its plan: planning → running → completed | failed.
+
+    `stage` is the rung of the ladder (shadow, then canary) and `share` the percentage of units that the
+    treatment decides; `looks` holds every look at the figures, `guardrails` what each was last seen at.
+    """
+
+    __table_args__ = (Index("ix_experiment_state", "tenant", "domain", "state"),)
+    domain: str = Field(max_length=32)
+    name: str
+    control: str = Field(max_length=128)
+    treatment: str = Field(max_length=128)
+    metric: str = Field(max_length=64)
+    alpha: float = 0.05
+    power: float = 0.8
+    effect: float
+    units: int
+    days: int
+    unit: str = Field(default="entity", max_length=32)
+    salt: str = Field(max_length=64)
+    state: str = Field(default="planning", max_length=16)
+    stage: str = Field(default="shadow", max_length=16)
+    share: float = 0.0
+    plan: dict[str, Any] = _json()
+    looks: list[Any] = _json(list)
+    guardrails: dict[str, Any] = _json()
+    verdict: str = Field(default="", max_length=32)
+    reason: str = _long_text()
+    created_at: datetime = _moment()
+    created_by: str = ""
+    started_at: datetime | None = _moment(nullable=True)
+    ended_at: datetime | None = _moment(nullable=True)
+    version: int = 1
+
+
+class DriftCheck(NumberedRow, table=True):
+    """One comparison of a window with its reference; `report` holds every figure of it."""
+
+    __table_args__ = (Index("ix_drift_check_domain", "tenant", "domain", "window_end"),)
+    domain: str = Field(max_length=32)
+    model_version: str = ""
+    reference_start: date
+    reference_end: date
+    window_start: date
+    window_end: date
+    tested: int = 0
+    drifted: int = 0
+    report: dict[str, Any] = _json()
+    at: datetime = _moment()
+    actor: str = ""
+
+
+class RetrainProposal(NumberedRow, table=True):
+    """A retraining that drift or the calendar asks for: open → accepted | dismissed | expired."""
+
+    __table_args__ = (Index("ix_retrain_proposal_state", "tenant", "domain", "state"),)
+    domain: str = Field(max_length=32)
+    reason: str = _long_text()
+    trigger: str = Field(max_length=32)
+    check_id: int | None = Field(default=None, sa_type=BigInteger)
+    start: date
+    end: date
+    state: str = Field(default="open", max_length=16)
+    job_id: str = Field(default="", max_length=64)
+    backtest: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    decided_at: datetime | None = _moment(nullable=True)
+    decided_by: str = ""
+    version: int = 1
+
+
+class Comparison(NumberedRow, table=True):
+    """Champion and challenger on the same rows, as it stood when somebody decided; `report` holds every figure."""
+
+    __table_args__ = (Index("ix_comparison_pair", "tenant", "domain", "champion", "challenger"),)
+    domain: str = Field(max_length=32)
+    champion: str = Field(max_length=128)
+    challenger: str = Field(max_length=128)
+    data_version: str = Field(default="", max_length=64)
+    verdict: str = Field(default="", max_length=32)
+    report: dict[str, Any] = _json()
+    at: datetime = _moment()
+    actor: str = ""
+
+
+class Preference(TenantRow, table=True):
+    """What a tenant has chosen, by name; moved by compare-and-swap on `version`."""
+
+    name: str = Field(primary_key=True, max_length=64)
+    value: dict[str, Any] = _json()
+    updated_at: datetime = _moment()
+    updated_by: str = ""
+    version: int = 1
 
 
 TABLES: dict[str, type[TenantRow]] = {
