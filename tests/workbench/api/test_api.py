@@ -143,7 +143,7 @@ def test_detection_without_data_says_what_to_do_next(api: TestClient) -> None:
 def test_a_time_without_a_zone_is_in_utc_and_a_day_is_its_end(
     written: str, meant: datetime
 ) -> None:
-    assert operations.Detect.model_validate({"at": written}).at == meant
+    assert operations.anomaly.Detect.model_validate({"at": written}).at == meant
     assert operations.Import.model_validate({"paths": ["x"], "as_of": written}).as_of == meant
 
 

@@ -1,0 +1,54 @@
+"""The command line: the same operations as the API, plus what only makes sense on this machine.
+
+Answers go to stdout (a table, or one JSON object with `--json`), progress and errors to stderr;
+exit 0 = done, 1 = failed or something was refused, 2 = wrong usage.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+from pydantic import ValidationError
+
+from core.errors import HeadwaterError
+from workbench.cli import alerts, data, detection, evaluate, machine, models, simulate
+from workbench.terminal import err
+
+app = typer.Typer(
+    help="Headwater traces an anomaly to its source.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for commands in (data.app, detection.app, machine.app):
+    app.add_typer(commands)
+for name, group in (
+    ("batches", data.batches_app),
+    ("alerts", alerts.alerts_app),
+    ("incidents", alerts.incidents_app),
+    ("simulate", simulate.simulate_app),
+    ("models", models.models_app),
+    ("tokens", machine.tokens_app),
+    ("evaluate", evaluate.evaluate_app),
+):
+    app.add_typer(group, name=name)
+
+
+def main() -> None:
+    """Entry point of `headwater`."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app(standalone_mode=True)
+    except HeadwaterError as error:
+        err.print(f"[bold red]{error.message}[/]", highlight=False)
+        if error.hint:
+            err.print(f"Hint: {error.hint}", highlight=False)
+        sys.exit(1)
+    except ValidationError as error:
+        for item in error.errors():
+            place = ".".join(str(part) for part in item["loc"])
+            err.print(
+                f"headwater: {place}: {item['msg']}. Got {item.get('input')!r}.", highlight=False
+            )
+        sys.exit(2)

@@ -1,0 +1,33 @@
+"""What every command needs: the options that mean the same everywhere, and asking in process or through the server."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from workbench import client
+from workbench.operations.operation import Operation, instant
+from workbench.settings import Settings
+from workbench.terminal import progress
+
+Tenant = Annotated[str | None, typer.Option(help="Tenant; the configured one when absent")]
+DomainName = Annotated[str, typer.Option(help="ads")]
+Identity = Annotated[int, typer.Argument(help="Its number")]
+Note = Annotated[str, typer.Option(help="Kept as a comment")]
+
+
+def ask(operation: Operation, tenant: str | None = None, title: str = "Working") -> Any:
+    """Ask in process or through the server, with a progress bar."""
+    with progress(title) as on_step:
+        return client.ask(operation, Settings(), tenant=tenant, on_step=on_step)
+
+
+def moment(text: str | None) -> datetime | None:
+    """A day or time of an option, as a UTC instant."""
+    try:
+        return instant(text)
+    except ValueError:
+        rule = "must be a day or a time such as 2026-03-10 or 2026-03-10T06:00"
+        raise typer.BadParameter(f"{rule}. Got {text!r}.") from None

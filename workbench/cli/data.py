@@ -1,0 +1,101 @@
+"""`headwater import` and `headwater batches`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.asking import DomainName, Identity, Tenant, ask, moment
+from workbench.operations import data as ask_for
+from workbench.terminal import Json, answer, facts, out, table
+
+app = typer.Typer()
+batches_app = typer.Typer(help="Imported batches.", no_args_is_help=True)
+
+
+@app.command("import")
+def import_(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders", exists=True)],
+    domain: DomainName = "ads",
+    tenant: Tenant = None,
+    as_of: Annotated[str | None, typer.Option(help="When the files were downloaded")] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            help='JSON: {"entity": column, "level": level, "time": column, "metrics": {column: metric}}',
+            exists=True,
+        ),
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile id, where no file tells")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would happen")] = False,
+    as_json: Json = False,
+) -> None:
+    """Import report files; exit 1 if anything was refused in a dry run or nothing could be read."""
+    report = ask(
+        ask_for.Import(
+            paths=[path.resolve() for path in paths],
+            domain=domain,
+            as_of=moment(as_of),
+            mapping=mapping and mapping.resolve(),
+            profile=profile,
+            dry_run=dry_run,
+        ),
+        tenant,
+        "Importing",
+    )
+    answer(report, as_json, _draw_import)
+    if report["failed"] or not report["files"] or (dry_run and report["refused"]):
+        raise typer.Exit(1)
+
+
+def _draw_import(report: Mapping[str, Any]) -> None:
+    columns = {
+        "file": "File",
+        "format": "Format",
+        "batch": "Batch",
+        "rows": "Rows",
+        "new": "New",
+        "duplicates": "Duplicates",
+        "refused": "Refused",
+        "message": "",
+    }
+    table(report["files"], columns, "Nothing to import here.")
+    cells = [row for row in report["quarantine"] if row["line"]]  # the rest are whole files
+    for row in cells[:20]:
+        out.print(
+            f"refused  {row['file']} line {row['line']}, {row['column']}: {row['rule']}. Got {row['value']!r}."
+        )
+    hidden = report["refused"] - min(20, len(cells))
+    if hidden > 0:
+        out.print(f"… and {hidden:,} more refused; see them all with --json or on the Data page.")
+    out.print(f"{report['new']:,} new rows, {report['refused']:,} refused.")
+
+
+@batches_app.command("list")
+def batches_list(tenant: Tenant = None, as_json: Json = False) -> None:
+    """Imported batches, newest first."""
+    columns = {
+        "id": "Batch",
+        "source": "File",
+        "format": "Format",
+        "as_of": "As of",
+        "rows": "Rows",
+        "state": "State",
+    }
+    found = ask(ask_for.Batches(), tenant)
+    answer(
+        {"batches": found},
+        as_json,
+        lambda value: table(
+            value["batches"], columns, "Nothing imported yet: headwater import PATH"
+        ),
+    )
+
+
+@batches_app.command("undo")
+def batches_undo(batch: Identity, tenant: Tenant = None, as_json: Json = False) -> None:
+    """Take a batch back."""
+    answer(ask(ask_for.UndoBatch(id=batch), tenant), as_json, facts)

@@ -1,0 +1,66 @@
+"""Importing, and taking an import back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from core.contracts import OnStep
+from core.errors import PermissionDeniedError
+from workbench.context import Context
+from workbench.operations.operation import Caller, Instant, Operation
+from workbench.services import ingest
+
+
+class Import(Operation):
+    """Import files or folders of the server's own machine."""
+
+    method, path, tag = "POST", "/api/import", "data"
+    paths: list[Path] = Field(min_length=1)
+    domain: str = "ads"
+    as_of: Instant | None = None
+    mapping: Path | None = None
+    profile: str | None = None
+    dry_run: bool = False
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        if not (caller.local and context.settings.on_loopback):
+            raise PermissionDeniedError.of(
+                "Import",
+                "the server",
+                "on loopback to read paths of its own machine",
+                context.settings.host,
+                "Upload the files on the Data page.",
+            )
+        return ingest.import_paths(
+            context,
+            caller.tenant,
+            self.paths,
+            domain=self.domain,
+            as_of=self.as_of,
+            mapping=self.mapping,
+            profile=self.profile,
+            dry_run=self.dry_run,
+            on_step=on_step,
+        )
+
+
+class Batches(Operation):
+    """Imported batches, newest first."""
+
+    path, tag = "/api/batches", "data"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return ingest.batches(context, caller.tenant)
+
+
+class UndoBatch(Operation):
+    """Take a batch back; what it brought is gone, what it superseded is current again."""
+
+    method, path, tag = "POST", "/api/batches/{id}/undo", "data"
+    id: int
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return ingest.undo_batch(context, caller.tenant, self.id, actor=caller.actor)

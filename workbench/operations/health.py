@@ -1,0 +1,19 @@
+"""Whether the server is well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.contracts import OnStep
+from workbench.context import Context
+from workbench.operations.operation import Caller, Operation
+from workbench.services import health
+
+
+class Health(Operation):
+    """A real query on each store, the scheduler's age, the version."""
+
+    path, tag, open_to_all = "/api/health", "health", True
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return health.check(context)
