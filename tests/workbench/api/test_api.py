@@ -144,7 +144,7 @@ def test_a_time_without_a_zone_is_in_utc_and_a_day_is_its_end(
     written: str, meant: datetime
 ) -> None:
     assert operations.anomaly.Detect.model_validate({"at": written}).at == meant
-    assert operations.Import.model_validate({"paths": ["x"], "as_of": written}).as_of == meant
+    assert operations.data.Import.model_validate({"paths": ["x"], "as_of": written}).as_of == meant
 
 
 @pytest.mark.parametrize(
