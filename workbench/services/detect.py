@@ -80,8 +80,11 @@ def detect(
     known = DOMAINS[domain].levels
     if level is not None and level not in known:
         raise UnknownNameError.of("detect", "the level", f"one of {', '.join(known)}", level)
-    if not issubclass(catalog.get(scorer.SPOKEN.get(detector, detector)), Detector):
-        judges = [name for name, kind in catalog.entries() if issubclass(kind, Detector)]
+    name = scorer.SPOKEN.get(detector, detector)
+    if name not in {entry.name for entry in catalog.ENTRIES} or not issubclass(
+        catalog.get(name), Detector
+    ):
+        judges = [known for known, kind in catalog.entries() if issubclass(kind, Detector)]
         raise UnknownNameError.of("detect", "the detector", f"one of {', '.join(judges)}", detector)
     with _turns[tenant]:
         run_id = _begin(context, tenant, domain, detector, at, actor)
@@ -143,7 +146,12 @@ class _Run:
         with self._stage("save", 0.9):
             notes = [f"{name} was left out: {why}" for name, why in ensemble.left_out.items()]
             notes += filter(
-                None, (served.notice, scorer.shortness(scene.residual, scene.domain.window))
+                None,
+                (
+                    served.notice,
+                    scorer.shortness(scene.residual, scene.domain.window),
+                    judged.silence,
+                ),
             )
             found = new_alerts(
                 scene, judged, sightings, stakes, told, causes, ensemble, served.version.id

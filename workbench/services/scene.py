@@ -150,12 +150,26 @@ def _last_known(values: Floats) -> Floats:
 class Judged:
     """What a model says of a scene: calibrated p-values (n_entity, n_time), and those of each part.
 
-    alpha : the p-value up to which a day is anomalous, at most `ALPHA`
+    alpha : the p-value up to which a day is anomalous, at most `ALPHA`; 0 = no day is
+    lowest, days : the lowest p-value, and how many entity-days were judged
     """
 
     p_values: Floats
     parts: Mapping[str, Floats]
     alpha: float
+    lowest: float = 1.0
+    days: int = 0
+
+    @property
+    def silence(self) -> str:
+        """Why nothing was found, in words; "" where something was, or nothing looks odd."""
+        if self.alpha > 0 or self.lowest > ALPHA:
+            return ""
+        return (
+            f"The oddest of {self.days:,} entity-days has a p-value of {self.lowest:.2g}. Among so many that is "
+            f"chance: one alone would have to reach {FALSE_RATE / self.days:.1g}. A detector whose scores are "
+            "bounded seldom does; several voting together, as in the default, do."
+        )
 
 
 def judge(scene: Scene, ensemble: Any, *, rate: float = FALSE_RATE) -> Judged:
@@ -167,7 +181,9 @@ def judge(scene: Scene, ensemble: Any, *, rate: float = FALSE_RATE) -> Judged:
     window = scene.domain.window
     p_values, parts = ensemble.judge(scene.residual, last=window)
     seen = np.isfinite(scene.residual.values[:, -window:]).any(axis=2)
-    return Judged(p_values, parts, min(_cut(p_values[:, -window:][seen], rate), ALPHA))
+    judged = p_values[:, -window:][seen]
+    lowest = float(judged.min(initial=1.0))
+    return Judged(p_values, parts, min(_cut(judged, rate), ALPHA), lowest, len(judged))
 
 
 def _cut(p_values: Floats, rate: float) -> float:

@@ -122,7 +122,7 @@ def test_a_profile_is_named_with_or_without_its_level(detected: Path, open_home:
         ({"domain": "nope"}, "the domain must be one of ads"),
         ({"level": "shop"}, "the level must be one of profile, portfolio"),
         ({"profile": "1"}, "the profile must be one that was imported. Got '1'"),
-        ({"detector": "magic"}, "the algorithm must be one of robust-z"),
+        ({"detector": "magic"}, "the detector must be one of robust-z"),
         ({"detector": "tree-scan"}, "the detector must be one of"),
         ({"detector": "seasonal-naive"}, "the detector must be one of"),
     ],
@@ -132,6 +132,15 @@ def test_a_wrong_choice_names_the_right_ones(
 ) -> None:
     with pytest.raises(UnknownNameError, match=rule):
         run(open_home(detected), **options)
+
+
+def test_a_run_that_finds_nothing_says_how_far_from_certain_the_oddest_day_was() -> None:
+    lowest = scenes.Judged(np.ones((1, 1)), {}, alpha=0.0, lowest=0.002, days=5_000)
+    assert "The oddest of 5,000 entity-days has a p-value of 0.002." in lowest.silence
+    assert "would have to reach 1e-05" in lowest.silence
+    found = scenes.Judged(np.ones((1, 1)), {}, alpha=0.003, lowest=1e-9, days=5_000)
+    calm = scenes.Judged(np.ones((1, 1)), {}, alpha=0.0, lowest=0.4, days=3)
+    assert (found.silence, calm.silence) == ("", "")
 
 
 def test_an_empty_home_says_what_to_do(tmp_path: Path, open_home: OpenHome) -> None:
