@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 import platform
@@ -14,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import core
 from core.errors import IncompatibleVersionError, PersistenceError
 
 SCHEMA = 1
@@ -136,9 +138,20 @@ class Manifest:
 
 
 def libraries() -> dict[str, str]:
-    """Versions of Python and of the libraries that scores depend on."""
+    """Versions of what scores depend on: Python, the libraries, and Headwater's own code."""
     found = {name: _version(name) for name in LIBRARIES}
-    return {"python": platform.python_version()} | {name: v for name, v in found.items() if v}
+    own = {"python": platform.python_version(), "headwater": _code()}
+    return own | {name: v for name, v in found.items() if v}
+
+
+@functools.cache
+def _code() -> str:
+    """Headwater's version and the first 12 hexadecimal digits of the SHA-256 over the sources of `core`."""
+    digest = hashlib.sha256()
+    top = Path(core.__file__ or "").parent
+    for file in sorted(top.rglob("*.py")):
+        digest.update(f"{file.relative_to(top)}\0".encode() + file.read_bytes())
+    return f"{_version('headwater')}+{digest.hexdigest()[:12]}"
 
 
 def machine() -> str:

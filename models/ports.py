@@ -9,7 +9,7 @@ from typing import Any, Protocol
 CHAMPION, CHALLENGER = "champion", "challenger"
 ALIASES = (CHAMPION, CHALLENGER)
 READY, SERVING, RETIRED = "ready", "champion", "retired"
-"""States of a version: published, serving now, served before (and may again when the champion fails)."""
+"""States of a version: published, serving now, served before."""
 
 
 class VersionRow(Protocol):
@@ -39,6 +39,27 @@ class AliasRow(Protocol):
     version: int
 
 
+class MoveRow(Protocol):
+    """One move of an alias; a rollback names the promotion that it `undoes`, by its number."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def actor(self) -> str: ...
+    @property
+    def verb(self) -> str: ...
+    @property
+    def version_id(self) -> str: ...
+    @property
+    def previous(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def undoes(self) -> int | None: ...
+
+
 class VersionStore(Protocol):
     """The rows behind the registry: a version's row is the commit point of its publication."""
 
@@ -60,6 +81,22 @@ class VersionStore(Protocol):
         """What the alias means, or None when it was never set."""
         ...
 
+    def served(self, tenant: str, domain: str, alias: str) -> tuple[AliasRow, VersionRow] | None:
+        """An alias and the version it means, read together; None when it was never set."""
+        ...
+
+    def moves(self, tenant: str, domain: str, alias: str) -> Sequence[MoveRow]:
+        """Every move of the alias, newest first."""
+        ...
+
+    def last_promotion(self, tenant: str, domain: str, alias: str) -> MoveRow | None:
+        """The promotion that a rollback would undo; None when none stands."""
+        ...
+
+    def predecessors(self, tenant: str, domain: str, alias: str) -> Sequence[str]:
+        """Versions that the alias meant before, latest first, without those that were taken back."""
+        ...
+
     def move_alias(
         self,
         tenant: str,
@@ -71,9 +108,10 @@ class VersionStore(Protocol):
         actor: str,
         reason: str,
         at: datetime,
+        undoes: int | None = None,
     ) -> AliasRow:
         """Point the alias at a version if its move count is still `seen` (0: never set).
 
-        Writes the audit event and the versions' states in the same transaction; ConflictError names both.
+        A move that `undoes` a promotion is a rollback. Writes the audit event and the versions' states in the same transaction; ConflictError names both.
         """
         ...

@@ -2,7 +2,8 @@
 
 `<root>/<name>/<version>/` holds data-only artifacts, `manifest.json` and `manifest.sig`. A version is written
 into a private temporary folder, synced, renamed into place, and exists once its database row does: whatever a
-crash leaves before that row is swept at the next start. Loading trusts nothing it has not checked: signature,
+crash leaves before that row is swept at the next start. `staged` holds a version between the two, for whoever
+commits the row together with rows of its own. Loading trusts nothing it has not checked: signature,
 names, lengths and digests are checked on the very bytes that are then parsed, and the model must reproduce
 the scores of its own probe rows.
 """
@@ -18,7 +19,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ from core.errors import (
     PersistenceError,
     SelfTestError,
     SignatureError,
+    StoreError,
 )
 from core.lifecycle import library
 from models import manifest as manifests
@@ -62,6 +64,12 @@ SAME, ELSEWHERE = 1e-9, 1e-5
 SLACK = {"ensemble": 0.31}
 """Absolute tolerance of scores that are −log10 of a calibrated p-value: the last bit of a part's score may move
 it one rank, and p by up to a factor of two where few scores calibrate."""
+
+ROW = (
+    *("id", "domain", "name", "kind", "digest"),
+    *("params", "metrics", "parent", "snapshot_digest"),
+)
+"""What a publication tells the records of a version."""
 
 _SIGNATURE = re.compile(rb"([0-9a-f]{16}) ([A-Za-z0-9+/]{86}==)\n")
 _DOMAIN = b"headwater/model-version/1"
@@ -96,6 +104,7 @@ class Registry:
         self.store = store
         self.keys = keys
         self.clock = clock
+        self._staged: set[Path] = set()
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     # ── publish ──────────────────────────────────────────────────────────────────────────────────
@@ -113,14 +122,112 @@ class Registry:
         members: Mapping[str, str] | None = None,
         actor: str,
     ) -> VersionRow:
-        """Write, sign and record one version of a fitted algorithm.
+        """Write, sign and record one version of a fitted algorithm, as `staged` does; its row is added here."""
+        staged = self.staged(
+            tenant,
+            domain=domain,
+            algorithm=algorithm,
+            probes=probes,
+            training=training,
+            metrics=metrics,
+            parent=parent,
+            members=members,
+        )
+        with staged as row:
+            return self.store.add(tenant, row, actor=actor, at=self.clock())
+
+    @contextmanager
+    def staged(
+        self,
+        tenant: str,
+        *,
+        domain: str,
+        algorithm: Algorithm,
+        probes: Panel,
+        training: Training,
+        metrics: Mapping[str, float],
+        parent: str = "",
+        members: Mapping[str, str] | None = None,
+        version: str = "",
+    ) -> Iterator[dict[str, Any]]:
+        """Write and sign a version's files; give the fields of its row, which the block is to commit.
 
         `probes` is a panel it can score, e.g. the training panel: 16 of its rows become the self-test. The
-        model that goes to disk is read back and must score them as the one in memory does.
+        model that goes to disk is read back and must score them as the one in memory does. `version` is the id
+        to publish under (`version_id`), a new one when absent: one id has one version, so files that an earlier
+        try left without a row are replaced, and a version that has its row is given as it is. No sweep takes
+        the files while the block runs; a block that fails without the row takes them away.
         """
         check_name("name", algorithm.name)
         created = self.clock()
-        version = version_id(created)
+        version = check_name("version", version or version_id(created))
+        folder = self.root / algorithm.name / version
+        with self._held(folder):
+            known = self._row(tenant, version)
+            if known is not None:
+                yield {field: getattr(known, field) for field in ROW}
+                return
+            files, probe = self._tested(algorithm, probes)
+            signer = self.keys.signer()
+            text = Manifest(
+                tenant=tenant,
+                domain=domain,
+                name=algorithm.name,
+                version=version,
+                created=created.isoformat(),
+                kind=algorithm.kind,
+                algorithm=algorithm.name,
+                params=dataclasses.asdict(algorithm.params),
+                artifacts=tuple(_described(name, data) for name, data in sorted(files.items())),
+                features=probe.metrics,
+                probes=probe.entities,
+                training=training,
+                metrics={name: float(value) for name, value in metrics.items()},
+                key_id=signer.key_id,
+                parent=parent,
+                members=dict(members or {}),
+                libraries=manifests.libraries(),
+                machine=manifests.machine(),
+            ).encode()
+            signed = base64.b64encode(signer.sign(_signed(tenant, algorithm.name, version, text)))
+            files[MANIFEST] = text
+            files[SIGNATURE] = f"{signer.key_id} {signed.decode()}\n".encode()
+            self._write(folder, files)
+            try:
+                yield {
+                    "id": version,
+                    "domain": domain,
+                    "name": algorithm.name,
+                    "kind": algorithm.kind,
+                    "digest": hashlib.sha256(text).hexdigest(),
+                    "params": dataclasses.asdict(algorithm.params),
+                    "metrics": dict(metrics),
+                    "parent": parent or None,
+                    "snapshot_digest": training.snapshot_digest,
+                }
+            except Exception:
+                with suppress(StoreError):  # the records are out of reach: the next sweep decides
+                    if self._row(tenant, version) is None:
+                        self._put_away(folder)
+                raise
+
+    @contextmanager
+    def _held(self, folder: Path) -> Iterator[None]:
+        """Keep the sweep away from a version whose row may still come."""
+        self._staged.add(folder)
+        try:
+            yield
+        finally:
+            self._staged.discard(folder)
+
+    def _row(self, tenant: str, version: str) -> VersionRow | None:
+        try:
+            return self.store.get(tenant, version)
+        except NotFoundError:
+            return None
+
+    def _tested(self, algorithm: Algorithm, probes: Panel) -> tuple[dict[str, bytes], Panel]:
+        """The artifacts of an algorithm, its probe rows among them, once they score as it does; and those rows."""
         files = dict(artifact.pack(algorithm.state))
         if PROBES in files:
             raise InvalidInputError.of(
@@ -128,47 +235,10 @@ class Registry:
             )
         probe = _probe_rows(probes)
         expected = _outcome(algorithm, probe)
-        self._self_test(_revive(algorithm.name, algorithm.params, files), probe, expected, SAME)
-        files[PROBES] = _pack_probes(probe, expected)
-        signer = self.keys.signer()
-        text = Manifest(
-            tenant=tenant,
-            domain=domain,
-            name=algorithm.name,
-            version=version,
-            created=created.isoformat(),
-            kind=algorithm.kind,
-            algorithm=algorithm.name,
-            params=dataclasses.asdict(algorithm.params),
-            artifacts=tuple(_described(name, data) for name, data in sorted(files.items())),
-            features=probes.metrics,
-            probes=probe.entities,
-            training=training,
-            metrics={name: float(value) for name, value in metrics.items()},
-            key_id=signer.key_id,
-            parent=parent,
-            members=dict(members or {}),
-            libraries=manifests.libraries(),
-            machine=manifests.machine(),
-        ).encode()
-        signature = base64.b64encode(signer.sign(_signed(tenant, algorithm.name, version, text)))
-        files[MANIFEST] = text
-        files[SIGNATURE] = f"{signer.key_id} {signature.decode()}\n".encode()
-        self._write(algorithm.name, version, files)
-        row = {
-            "id": version,
-            "domain": domain,
-            "name": algorithm.name,
-            "kind": algorithm.kind,
-            "digest": hashlib.sha256(text).hexdigest(),
-            "params": dataclasses.asdict(algorithm.params),
-            "metrics": dict(metrics),
-            "parent": parent or None,
-            "snapshot_digest": training.snapshot_digest,
-        }
-        return self.store.add(tenant, row, actor=actor, at=created)
+        self._self_test(revived(algorithm.name, algorithm.params, files), probe, expected, SAME)
+        return files | {PROBES: _pack_probes(probe, expected)}, probe
 
-    def _write(self, name: str, version: str, files: Mapping[str, bytes]) -> None:
+    def _write(self, target: Path, files: Mapping[str, bytes]) -> None:
         """All files or none: temporary folder, fsync each, rename, fsync the folders."""
         temporary = self.root / f".tmp-{secrets.token_hex(8)}"
         temporary.mkdir(mode=0o700)
@@ -180,14 +250,21 @@ class Registry:
                     stream.flush()
                     os.fsync(descriptor)
             _sync(temporary)
-            folder = self.root / name
-            folder.mkdir(exist_ok=True, mode=0o700)
-            temporary.rename(folder / version)
-            _sync(folder)
+            target.parent.mkdir(exist_ok=True, mode=0o700)
+            if target.exists():
+                self._put_away(target)
+            temporary.rename(target)
+            _sync(target.parent)
             _sync(self.root)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+    def _put_away(self, folder: Path) -> None:
+        """Remove a version that never got its row; a crash on the way leaves a temporary folder."""
+        aside = self.root / f".tmp-{secrets.token_hex(8)}"
+        folder.rename(aside)
+        shutil.rmtree(aside)
 
     # ── load ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -204,7 +281,7 @@ class Registry:
         who = f"{manifest.name} {manifest.version}"
         try:
             kind = catalog.get(manifest.algorithm)
-            algorithm = _revive(manifest.algorithm, kind.Params.of(manifest.params), files)
+            algorithm = revived(manifest.algorithm, kind.Params.of(manifest.params), files)
             probe, expected = _unpack_probes(probes, manifest)
             here = (manifests.libraries(), manifests.machine())
             close = SAME if here == (manifest.libraries, manifest.machine) else ELSEWHERE
@@ -295,17 +372,11 @@ class Registry:
         """Point an alias at a version that loads; refused (ConflictError) if it moved since `seen`."""
         if alias not in ALIASES:
             raise InvalidInputError.of("registry", "alias", f"one of {', '.join(ALIASES)}", alias)
-        if not reason:
-            raise InvalidInputError.of("registry", "reason", "given", reason)
+        _check_reason(reason)
         if seen is None:
             current = self.store.alias(tenant, domain, alias)
             seen = 0 if current is None else current.version
-        manifest = self.manifest(tenant, version_id)
-        if manifest.domain != domain:
-            raise InvalidInputError.of(
-                "registry", "the version", f"of domain {domain}", manifest.domain
-            )
-        self.load(tenant, version_id)
+        self._check_serves(tenant, domain, version_id)
         return self.store.move_alias(
             tenant,
             domain,
@@ -316,6 +387,44 @@ class Registry:
             reason=reason,
             at=self.clock(),
         )
+
+    def rollback(
+        self, tenant: str, domain: str, *, actor: str, reason: str, seen: int | None = None
+    ) -> AliasRow:
+        """Undo the last promotion: the champion before it serves again; the next call goes one further back.
+
+        Raises NotFoundError where none served before, ConflictError if the champion moved since `seen`, and
+        the PersistenceError of a version that no longer loads: then the champion stays.
+        """
+        _check_reason(reason)
+        current = self.store.alias(tenant, domain, CHAMPION)
+        last = self.store.last_promotion(tenant, domain, CHAMPION)
+        if current is None or last is None or not last.previous:
+            raise NotFoundError.of(
+                "rollback",
+                f"a champion of {domain} before this one",
+                "one that served",
+                current.version_id if current else None,
+                "Promote another version: headwater models list",
+            )
+        self._check_serves(tenant, domain, last.previous)
+        return self.store.move_alias(
+            tenant,
+            domain,
+            CHAMPION,
+            last.previous,
+            seen=current.version if seen is None else seen,
+            actor=actor,
+            reason=reason,
+            at=self.clock(),
+            undoes=last.id,
+        )
+
+    def _check_serves(self, tenant: str, domain: str, version_id: str) -> None:
+        found = self.store.get(tenant, version_id).domain
+        if found != domain:
+            raise InvalidInputError.of("registry", "the version", f"of domain {domain}", found)
+        self.load(tenant, version_id)
 
     # ── upkeep ───────────────────────────────────────────────────────────────────────────────────
 
@@ -350,7 +459,7 @@ class Registry:
     def sweep(self, older_than: timedelta = timedelta(hours=1)) -> list[str]:
         """Remove what a crash left: temporary folders, and version folders that never got their row.
 
-        The latter go to `.orphans/` instead of being deleted: beside a database restored from an older
+        What is being published now is spared; a job that was cut off stages its version anew. Version folders go to `.orphans/` instead of being deleted: beside a database restored from an older
         backup they are versions that somebody may want back. Returns the names of what was moved away.
         """
         before = self.clock().timestamp() - older_than.total_seconds()
@@ -360,7 +469,8 @@ class Registry:
                 shutil.rmtree(folder)
                 moved.append(folder.name)
         for folder in sorted(self.root.glob("[a-z0-9]*/*")):
-            if folder.lstat().st_mtime <= before and not self._recorded(folder):
+            young = folder in self._staged or folder.lstat().st_mtime > before
+            if not young and not self._recorded(folder):
                 orphans = self.root / ".orphans"
                 orphans.mkdir(exist_ok=True, mode=0o700)
                 folder.rename(orphans / f"{folder.name}-{secrets.token_hex(4)}")
@@ -380,14 +490,23 @@ class Registry:
         return True
 
 
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise InvalidInputError.of("registry", "reason", "given", reason)
+
+
 def _fault(name: str, version: str, error: PersistenceError) -> Verdict:
     told = f"{error.message} {error.hint}".strip()
     return Verdict(name, version, 0, type(error).__name__, told)
 
 
-def version_id(at: datetime) -> str:
-    """A new id that sorts by time and is unique everywhere: 48 bits of milliseconds, 80 random bits, base 32."""
-    number = int(at.timestamp() * 1000) << 80 | secrets.randbits(80)
+def version_id(at: datetime, work: str = "") -> str:
+    """An id that sorts by time and is unique everywhere: 48 bits of milliseconds, 80 random bits, base 32.
+
+    With `work` (a job and its fence), the 80 bits are from its SHA-256, so the same work has one id.
+    """
+    drawn = hashlib.sha256(work.encode()).digest()[:10] if work else secrets.token_bytes(10)
+    number = int(at.timestamp() * 1000) << 80 | int.from_bytes(drawn)
     return "".join(
         "0123456789abcdefghjkmnpqrstvwxyz"[number >> shift & 31] for shift in range(125, -1, -5)
     )
@@ -452,7 +571,8 @@ def _unpack_probes(data: bytes, manifest: Manifest) -> tuple[Panel, Floats]:
     return panel, state["expected"]
 
 
-def _revive(name: str, params: Any, files: Mapping[str, bytes]) -> Algorithm:
+def revived(name: str, params: Any, files: Mapping[str, bytes]) -> Algorithm:
+    """A fitted algorithm from its packed state, nothing checked: for bytes that this installation just made."""
     return catalog.get(name)(params, state=artifact.unpack(files))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from core.contracts import Algorithm
 from core.errors import NotFoundError, PersistenceError
-from models.ports import CHAMPION, RETIRED, VersionRow
+from models.ports import CHAMPION, VersionRow
 from models.registry import Registry
 
 
@@ -55,22 +55,21 @@ class Serve:
     def champion(self, tenant: str, domain: str) -> Served:
         """The champion of a tenant's domain; when it cannot be trusted, the last good one before it.
 
-        Only versions that were champion before stand in. Raises NotFoundError when none was ever promoted,
+        Only versions that were champion before, and were not rolled back, stand in. Raises NotFoundError when none was ever promoted,
         and the champion's own PersistenceError when no stand-in loads either.
         """
         store = self.registry.store
-        alias = store.alias(tenant, domain, CHAMPION)
-        if alias is None:
+        found = store.served(tenant, domain, CHAMPION)
+        if found is None:
             raise NotFoundError.of(
                 "serve", "a champion", f"promoted for {domain}", None, "Run: headwater detect"
             )
-        champion = store.get(tenant, alias.version_id)
+        _, champion = found
         try:
             return Served(champion, self.load(champion))
         except PersistenceError as broken:
-            for version in store.versions(tenant, domain):
-                if version.state != RETIRED or version.id == champion.id:
-                    continue
+            for number in store.predecessors(tenant, domain, CHAMPION):
+                version = store.get(tenant, number)
                 try:
                     algorithm = self.load(version)
                 except PersistenceError:

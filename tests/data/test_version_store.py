@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
+from data import version_store
 from data.record_store import Records
 from data.version_store import Versions
 from tests.findings import NOW
@@ -91,3 +93,80 @@ def test_a_version_that_comes_back_serves_again(records: Records) -> None:
     alias = store.alias("acme", "ads", "champion")
     assert alias is not None
     assert (alias.version, alias.updated_at) == (3, NOW + timedelta(hours=2))
+
+
+def test_a_version_its_alias_and_more_are_one_transaction(records: Records) -> None:
+    def publish(session: Session, *, fail: bool) -> None:
+        version_store.add(session, tenant="acme", fields=fields("a"), actor="ana", at=NOW)
+        version_store.move_alias(
+            session,
+            tenant="acme",
+            domain="ads",
+            alias="challenger",
+            version_id="a",
+            seen=0,
+            actor="ana",
+            reason="trained",
+            at=NOW,
+        )
+        if fail:
+            raise ConflictError.of("jobs", "the fence", "3", 4)
+
+    store = Versions(records)
+    with pytest.raises(ConflictError, match="the fence"):
+        records.write("acme", lambda session: publish(session, fail=True))
+    assert store.versions("acme") == []
+    assert store.moves("acme", "ads", "challenger") == []
+    records.write("acme", lambda session: publish(session, fail=False))
+    found = store.served("acme", "ads", "challenger")
+    assert found is not None
+    assert (found[0].version, found[1].id, found[1].state) == (1, "a", "ready")
+
+
+def test_one_id_has_one_version(records: Records) -> None:
+    store = Versions(records)
+    first = store.add("acme", fields("a"), actor="ana", at=NOW)
+    again = store.add("acme", fields("a"), actor="bob", at=NOW + timedelta(hours=1))
+    assert (again.created_by, again.created_at) == (first.created_by, first.created_at)
+    with pytest.raises(ConflictError, match="published once"):
+        store.add("acme", fields("a", digest="other"), actor="bob", at=NOW)
+
+
+def test_what_stands_is_what_no_rollback_undid(records: Records) -> None:
+    store = Versions(records)
+    for number in ("a", "b", "c"):
+        store.add("acme", fields(number), actor="ana", at=NOW)
+
+    def move(number: str, undoes: int | None = None) -> None:
+        row = store.alias("acme", "ads", "champion")
+        store.move_alias(
+            "acme",
+            "ads",
+            "champion",
+            number,
+            seen=row.version if row else 0,
+            actor="ana",
+            reason="try",
+            at=NOW,
+            undoes=undoes,
+        )
+
+    def undo() -> None:
+        last = store.last_promotion("acme", "ads", "champion")
+        assert last is not None
+        move(last.previous, last.id)
+
+    assert store.last_promotion("acme", "ads", "champion") is None
+    for number in ("a", "b", "c"):
+        move(number)
+    assert store.predecessors("acme", "ads", "champion") == ["b", "a"]
+    undo()
+    assert store.predecessors("acme", "ads", "champion") == ["a"]
+    move("c")
+    assert store.predecessors("acme", "ads", "champion") == ["b", "a"]
+    undo()
+    undo()
+    alias = store.alias("acme", "ads", "champion")
+    assert alias is not None
+    assert (alias.version_id, alias.version) == ("a", 7)
+    assert store.predecessors("acme", "ads", "champion") == []

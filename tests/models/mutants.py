@@ -28,7 +28,7 @@ import numpy as np
 
 from core import catalog
 from core.checks import answer, fitted, question
-from core.errors import PersistenceError
+from core.errors import NotFoundError, PersistenceError
 from models import registry as registries
 from models.manifest import MANIFEST, SIGNATURE, Training
 from models.registry import PROBES, Registry
@@ -52,6 +52,8 @@ class Rows:
         return row
 
     def get(self, _tenant: str, version: str) -> SimpleNamespace:
+        if version not in self.rows:
+            raise NotFoundError.of("rows", "version", "a known one", version)
         return self.rows[version]
 
 
