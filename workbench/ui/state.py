@@ -16,8 +16,9 @@ from workbench.services.alerts import Since
 from workbench.services.tokens import Owner
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
-TRIAGE, ALERT, CAUSE, DATA = (
-    str(PAGES / f"{name}.py") for name in ("triage", "alert", "cause", "data")
+TRIAGE, ALERT, CAUSE, DATA, TRAIN, MODELS, EXPERIMENTS, DRIFT = (
+    str(PAGES / f"{name}.py")
+    for name in ("triage", "alert", "cause", "data", "train", "models", "experiments", "drift")
 )
 
 
@@ -43,6 +44,22 @@ class Key(StrEnum):
     CANDIDATE = "cause_candidate"
     UPLOAD = "data_upload"
     BATCHES = "data_batches"
+    ALGORITHM = "algorithm"
+    DOMAIN = "domain"
+    FROM = "from"
+    TO = "to"
+    PROPOSAL = "proposal"
+    CLONE = "clone"
+    JOB = "job"
+    JOBS = "job_rows"
+    JOB_IDS = "shown_jobs"
+    PART = "training_part"
+    PRESET = "training_preset"
+    DEVICE = "training_device"
+    SWAP = "training_swap"
+    TENANT = "tenant"
+    TENANT_CHOICE = "tenant_choice"
+    ONCE = "training_once"
     NOTICE = "notice"
 
 
@@ -65,7 +82,24 @@ def who() -> tuple[Context, str, str]:
     owner: Owner | None = st.session_state.get(Key.OWNER)
     if owner is not None:
         return opened, owner.tenant, owner.user
-    return opened, opened.settings.tenant, opened.settings.user
+    tenant = st.session_state.get(Key.TENANT, opened.settings.tenant)
+    return opened, tenant, opened.settings.user
+
+
+def tenants() -> list[str]:
+    """Whose data this session may work on: its owner's, or any that the local user's home holds."""
+    opened, tenant, _ = who()
+    if signed_in():
+        return [tenant]
+    held = {tenant for tenant, _ in opened.metrics.holdings()}
+    return sorted(held | {opened.settings.tenant})
+
+
+def take_tenant() -> None:
+    """From now on this session works on the data of the tenant that was chosen."""
+    st.session_state[Key.TENANT] = st.session_state[Key.TENANT_CHOICE]
+    st.session_state.pop(Key.SINCE, None)
+    st.query_params.clear()
 
 
 def sign_in(owner: Owner) -> None:
@@ -113,10 +147,10 @@ def visit() -> Since:
 FILTERS = (Key.SEVERITY, Key.STATUS, Key.LEVEL, Key.TEXT)
 
 
-def adopt(key: Key, allowed: Sequence[str]) -> None:
-    """A link's value becomes the widget's; a value that is not allowed is dropped."""
+def adopt(key: Key, allowed: Sequence[str], otherwise: str | None = None) -> None:
+    """A link's value becomes the widget's; `otherwise` takes the place of a value that is not allowed."""
     given = st.query_params.get(key)
-    st.session_state[key] = given if given in allowed else None
+    st.session_state[key] = given if given in allowed else otherwise
 
 
 def adopt_text(key: Key, most: int) -> None:
@@ -144,8 +178,13 @@ def all_days() -> None:
 
 def kept_day() -> date | None:
     """The day that the link keeps, None for anything that is no date."""
+    return parse_day(st.query_params.get(Key.DAY, ""))
+
+
+def parse_day(text: str) -> date | None:
+    """A day or moment in ISO 8601 as its day, None for anything else."""
     try:
-        return date.fromisoformat(st.query_params.get(Key.DAY, ""))
+        return date.fromisoformat(text[:10])
     except ValueError:
         return None
 
@@ -156,6 +195,43 @@ def _publish(key: Key, value: str) -> None:
     elif key in st.query_params:
         del st.query_params[key]
     first_page()
+
+
+# ── the Train page: what is watched, and what its form begins with ───────────────────────────────
+
+TRAINING = (Key.ALGORITHM, Key.DOMAIN, Key.FROM, Key.TO)
+
+
+def job() -> str:
+    """The job that the link names, "" for none."""
+    return st.query_params.get(Key.JOB, "")[:64]
+
+
+def take_job() -> None:
+    """The row that was clicked becomes the job that is watched."""
+    rows = keep_row(Key.JOBS)
+    if rows:
+        st.query_params[Key.JOB] = st.session_state[Key.JOB_IDS][rows[0]]
+
+
+def adopt_day(key: Key, first: date, last: date, otherwise: date | None) -> None:
+    """A link's day, or `otherwise`, or the end of what there is becomes the widget's, within what there is."""
+    end = first if key == Key.FROM else last
+    given = parse_day(st.query_params.get(key, "")) or otherwise or end
+    st.session_state[key] = min(max(given, first), last)
+
+
+def publish_training() -> None:
+    """The form's choices become the link's."""
+    for key in TRAINING:
+        st.query_params[key] = str(st.session_state[key])
+
+
+def clone(job: str) -> None:
+    """Fill the form with what a job was started with."""
+    for key in (*TRAINING, Key.PROPOSAL):
+        st.query_params.pop(key, None)
+    st.query_params[Key.CLONE] = job
 
 
 # ── the alert table: one chosen alert, a stack of page cursors ───────────────────────────────────

@@ -69,12 +69,13 @@ def undo_button() -> None:
     )
 
 
-def attempt(done: str, act: Callable[..., Any], *subject: Any, **details: Any) -> None:
-    """Do it as this session's actor and tell how it went."""
+def attempt(done: str, act: Callable[..., Any], *subject: Any, **details: Any) -> Any:
+    """Do it as this session's actor and tell how it went; returns what came of it, None where it was refused."""
     context, tenant, actor = state.who()
     try:
-        act(context, tenant, *subject, actor=actor, **details)
+        result = act(context, tenant, *subject, actor=actor, **details)
     except HeadwaterError as error:
         state.notify(str(error), failed=True)
-    else:
-        state.notify(done)
+        return None
+    state.notify(done)
+    return result

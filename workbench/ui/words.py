@@ -79,6 +79,19 @@ def age(since: datetime | None, now: datetime) -> str:
     return MISSING
 
 
+def span(seconds: float) -> str:
+    """`8 s`, `4 min`, `3 h`, `2 d`."""
+    for limit, size, unit in ((90, 1, "s"), (90 * 60, 60, "min"), (48 * 3600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def size(amount: float) -> str:
+    """Bytes as people count them: `640 MB`, `1.2 GB`."""
+    return f"{amount / 1e9:,.1f} GB" if amount >= 1e9 else f"{amount / 1e6:,.0f} MB"
+
+
 def day(value: date | np.datetime64 | None, year: bool = False) -> str:
     """`9 Mar`, or `9 Mar 2026`."""
     if value is None:

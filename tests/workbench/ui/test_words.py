@@ -111,3 +111,9 @@ def test_days_and_moments_name_their_zone() -> None:
 )
 def test_ordinals(place: int, expected: str) -> None:
     assert words.ordinal(place) == expected
+
+
+def test_spans_and_sizes_are_told_in_one_unit() -> None:
+    spans = {8.2: "8 s", 89: "89 s", 90: "2 min", 3600: "60 min", 5400: "2 h", 200_000: "2 d"}
+    assert {seconds: words.span(seconds) for seconds in spans} == spans
+    assert words.size(6.4e8) == "640 MB" and words.size(1.23e9) == "1.2 GB"
