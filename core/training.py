@@ -1,20 +1,32 @@
-"""The one training loop: every torch model learns here, so all stop, restore and cancel alike."""
+"""The one training loop: every torch model learns here, so all stop, restore, resume and cancel alike.
+
+Where it learns, and where its checkpoints go, is for `running` to say, not for the model.
+"""
 
 from __future__ import annotations
 
-import math
+import hashlib
+import json
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.contracts import Floats, OnStep, Params, State, param, report
-from core.errors import TrainingError
+from core.devices import AUTO, CPU, Running, current
+from core.devices import Checkpoints as Checkpoints
+from core.devices import Device as Device
+from core.devices import devices as devices
+from core.devices import running as running
+from core.errors import CancelledError, PersistenceError, TrainingError
+from core.steps import CHUNK, RATES, Steps, mean_loss
 
 if TYPE_CHECKING:
     import torch
@@ -22,16 +34,17 @@ if TYPE_CHECKING:
     Tensors = Sequence[torch.Tensor]
     Loss = Callable[..., torch.Tensor]
 
-CHUNK = 1_024
-"""Rows at once where no gradient is kept: enough to fill a core, few enough to stay in its cache."""
+log = logging.getLogger(__name__)
 Net = TypeVar("Net", bound="torch.nn.Module")
 
 PREFIX = "net."
 """What the roles of weights in a state begin with."""
 SINGLE = 1e-5
 """Tolerance of answers in single precision: where a matrix lies in memory decides how its products are added up."""
-CLIP = 1.0
-"""Norm above which a gradient is cut; recurrent nets need it (Pascanu, Mikolov & Bengio 2013)."""
+PULSE = 1.0
+"""Seconds between two words from within an epoch, where one takes longer."""
+EVERY = 5.0
+"""Least seconds between two checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,9 @@ class Schedule(Params):
     )
     batch: int = param(128, help="Rows per step", low=1, high=65_536)
     rate: float = param(0.005, help="Peak learning rate", low=1e-6, high=1.0)
+    rates: str = param(
+        "one-cycle", help="How the rate rises and falls over the steps", choices=tuple(RATES)
+    )
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,9 @@ def side_by_side(
     return answers
 
 
+# ── The loop ─────────────────────────────────────────────────────────────────────────────────────
+
+
 def train(
     model: torch.nn.Module,
     loss: Loss,
@@ -103,65 +122,259 @@ def train(
     schedule: Schedule,
     on_step: OnStep | None = None,
 ) -> History:
-    """Fit `model` in place with Adam on a one-cycle rate and leave it with its best weights.
+    """Fit `model` in place with Adam and leave it on the CPU with its best weights.
 
-    loss       : (model, *batch) → scalar mean loss of the batch
+    loss       : (model, *batch) → scalar mean loss of the batch; what else it needs are buffers of `model`,
+                 which go where the model goes
     training, validation : tensors of equal first length, sliced together into batches
-    on_step    : called after each epoch with stage "train" and {"train", "validation"} losses
+    on_step    : called after each epoch with stage "train" and the numbers "train" and "validation" (losses),
+                 "epoch" (from 1), "epochs", "rows_per_second", "device_memory" (bytes, 0 on the CPU) and
+                 "resumed" (1 for an epoch told again from a checkpoint); within an epoch at most once a
+                 second with stage "steps" and "epoch", "rows"
+
+    Runs as `running` says. Where a GPU has too little memory it is tried once more on the CPU, and `on_step`
+    hears so as a stage. From a checkpoint it goes on to the same numbers, on the CPU to the last bit.
 
     Raises CancelledError where `on_step` answers False and TrainingError for a loss that is not finite.
-    Source: Smith & Topin, Super-Convergence (2019), for the one-cycle rate.
     """
     import torch
 
-    optimizer = torch.optim.Adam(model.parameters(), lr=schedule.rate)
-    per_epoch = math.ceil(len(training[0]) / schedule.batch)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=schedule.rate, total_steps=schedule.epochs * per_epoch + 1
-    )
-    rng = np.random.default_rng(schedule.seed)
-    train_losses: list[float] = []
-    validation_losses: list[float] = []
-    best, best_weights = 0, _weights(model)
-    for epoch in range(schedule.epochs):
-        model.train()
-        total = 0.0
-        for batch in _batches(training, schedule.batch, rng):
-            optimizer.zero_grad()
-            value = loss(model, *batch)
-            torch.autograd.backward(value)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
-            cycle.step()
-            total += value.item() * len(batch[0])
-        train_losses.append(total / len(training[0]))
-        validation_losses.append(mean_loss(model, loss, validation))
-        if not (math.isfinite(train_losses[-1]) and math.isfinite(validation_losses[-1])):
-            reached = (train_losses[-1], validation_losses[-1])
-            raise TrainingError.of(
-                "training", "the loss", "finite", reached, "Lower the learning rate."
+    run = current()
+    saved = _Saved.of(run, model, training, validation, schedule)
+    lesson = _Lesson(model, loss, training, validation, schedule, on_step, run.precision, saved)
+    before = _weights(model)
+    try:
+        try:
+            return lesson.on(run.device)
+        except torch.OutOfMemoryError as error:
+            if run.device == CPU:
+                raise
+            log.warning("Out of memory on %s: %s", run.device, error)
+        # beyond the handler nothing holds on to what lies on the GPU
+        lesson.tell(f"out of memory on {run.device}, goes on on cpu", 0.0, {})
+        model.to(CPU)
+        torch.cuda.empty_cache()
+        model.load_state_dict(before)
+        return lesson.on(CPU)
+    finally:
+        model.to(CPU).eval()
+
+
+@dataclass
+class _Lesson:
+    """One call of `train`: what is learned from what, and who hears of it."""
+
+    model: torch.nn.Module
+    loss: Loss
+    training: Tensors
+    validation: Tensors
+    schedule: Schedule
+    on_step: OnStep | None
+    precision: str
+    saved: _Saved
+
+    def on(self, device: str) -> History:
+        """Learn on a device, from the checkpoint where there is one."""
+        on_cuda = device.startswith("cuda")
+        halved = self.precision == "half" or (self.precision == AUTO and on_cuda)
+        with _own_stream(device) if on_cuda else nullcontext():
+            self.model.to(device)
+            taught, held = (
+                [part.to(device) for part in parts] for parts in (self.training, self.validation)
             )
-        if epoch == 0 or validation_losses[-1] < validation_losses[best]:
-            best, best_weights = epoch, _weights(model)
-        numbers = {"train": train_losses[-1], "validation": validation_losses[-1]}
-        report("training", on_step, "train", (epoch + 1) / schedule.epochs, numbers)
-        if epoch - best >= schedule.patience:
-            break
-    model.load_state_dict(best_weights)
-    model.eval()
-    return History(tuple(train_losses), tuple(validation_losses), best)
+            steps = Steps(
+                self.model,
+                self.loss,
+                taught,
+                batch=self.schedule.batch,
+                epochs=self.schedule.epochs,
+                peak=self.schedule.rate,
+                rates=self.schedule.rates,
+                halved=halved,
+            )
+            course = _Course(_weights(self.model), np.random.default_rng(self.schedule.seed))
+            self.saved.restore(self.model, steps, course)
+            for epoch in range(len(course.epochs)):
+                self._tell_epoch(course, epoch, resumed=True)
+            while not course.ended(self.schedule):
+                numbers = self._epoch(steps, course)
+                numbers["validation"] = mean_loss(self.model, self.loss, held, halved=halved)
+                numbers["device_memory"] = _peak(device)
+                course.add(numbers, self.model)
+                self.saved.offer(
+                    lambda: _packed(self.model, steps, course), now=course.ended(self.schedule)
+                )
+                self._tell_epoch(course, len(course.epochs) - 1, resumed=False)
+            self.model.load_state_dict(course.weights)
+        return course.history
+
+    def tell(self, stage: str, share: float, numbers: dict[str, float]) -> None:
+        """Report; what was learned so far is kept where the listener wants a stop."""
+        try:
+            report("training", self.on_step, stage, share, numbers)
+        except CancelledError:
+            self.saved.write()
+            raise
+
+    def _epoch(self, steps: Steps, course: _Course) -> dict[str, float]:
+        began = spoke = time.perf_counter()
+        epoch, order = len(course.epochs), course.rng.permutation(len(self.training[0]))
+        for rows in steps.epoch(epoch, order):
+            if time.perf_counter() - spoke > PULSE:
+                spoke = time.perf_counter()
+                share = (epoch + rows / len(order)) / self.schedule.epochs
+                self.tell("steps", share, {"epoch": epoch + 1, "rows": rows})
+        loss = steps.mean()
+        return {"train": loss, "rows_per_second": len(order) / (time.perf_counter() - began)}
+
+    def _tell_epoch(self, course: _Course, epoch: int, *, resumed: bool) -> None:
+        place = {"epoch": epoch + 1, "epochs": self.schedule.epochs, "resumed": float(resumed)}
+        self.tell("train", (epoch + 1) / self.schedule.epochs, {**course.epochs[epoch], **place})
 
 
-def mean_loss(model: torch.nn.Module, loss: Loss, tensors: Tensors) -> float:
-    """Mean loss over all rows, without learning."""
+def _peak(device: str) -> int:
+    """Most bytes of the device that were in use at once; 0 on the CPU."""
     import torch
 
-    model.eval()
-    with torch.inference_mode():
-        total = sum(
-            loss(model, *batch).item() * len(batch[0]) for batch in _batches(tensors, CHUNK)
-        )
-    return total / len(tensors[0])
+    return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else 0
+
+
+@contextmanager
+def _own_stream(device: str) -> Iterator[None]:
+    """A stream of its own: what is recorded as a graph may not run on the default one."""
+    import torch
+
+    # at this loop's shapes cuDNN's attention fails in backward
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    torch.cuda.reset_peak_memory_stats(device)
+    stream = torch.cuda.Stream(torch.device(device))  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        yield
+    stream.synchronize()
+
+
+@dataclass
+class _Course:
+    """What learning has come to: the numbers of each epoch, the best weights, what draws the next order."""
+
+    weights: dict[str, Any]
+    rng: np.random.Generator
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    best: int = 0
+
+    @property
+    def history(self) -> History:
+        told = {name: tuple(row[name] for row in self.epochs) for name in ("train", "validation")}
+        return History(**told, best=self.best)
+
+    def ended(self, schedule: Schedule) -> bool:
+        """Whether all epochs are done, or too many were since the best."""
+        done = len(self.epochs)
+        return done >= schedule.epochs or done - 1 - self.best >= schedule.patience
+
+    def add(self, numbers: dict[str, float], model: torch.nn.Module) -> None:
+        reached = (numbers["train"], numbers["validation"])
+        self.epochs.append(numbers)
+        if not np.isfinite(reached).all():
+            hint = (
+                "Lower the learning rate; where it is the first epoch, look for infinite or very "
+                "large values in the data."
+            )
+            thing = f"the loss of epoch {len(self.epochs)}"
+            raise TrainingError.of("training", thing, "finite", reached, hint)
+        if len(self.epochs) == 1 or reached[1] < self.epochs[self.best]["validation"]:
+            self.best, self.weights = len(self.epochs) - 1, _weights(model)
+
+
+# ── Checkpoints ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class _Saved:
+    """The checkpoint of one `train`: what was saved last, and what is to be saved next."""
+
+    checkpoints: Checkpoints | None
+    key: str
+    waiting: bytes = b""
+    written: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        run: Running,
+        model: torch.nn.Module,
+        training: Tensors,
+        validation: Tensors,
+        schedule: Schedule,
+    ) -> _Saved:
+        if run.checkpoints is None:
+            return cls(None, "")
+        named = [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
+        shapes = [tuple(part.shape) for part in (*training, *validation)]
+        facts = json.dumps([named, shapes, asdict(schedule)], sort_keys=True)
+        digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
+        return cls(run.checkpoints, f"{next(run.calls):03d}-{digest}", written=time.monotonic())
+
+    def restore(self, model: torch.nn.Module, steps: Steps, course: _Course) -> None:
+        data = self.checkpoints.load(self.key) if self.checkpoints else None
+        if data is not None:
+            _unpack(data, model, steps, course)
+
+    def offer(self, pack: Callable[[], bytes], *, now: bool) -> None:
+        """Save what `pack` gives where it is time to, else keep it for a cancel."""
+        if self.checkpoints is not None:
+            self.waiting = pack()
+            if now or time.monotonic() - self.written >= EVERY:
+                self.write()
+
+    def write(self) -> None:
+        if self.checkpoints is not None and self.waiting:
+            self.checkpoints.save(self.key, self.waiting)
+            self.waiting, self.written = b"", time.monotonic()
+
+
+def _packed(model: torch.nn.Module, steps: Steps, course: _Course) -> bytes:
+    """safetensors: weights now and at best, what the optimiser remembers, and the rest as JSON in bytes."""
+    from safetensors.numpy import save
+
+    facts = {"epochs": course.epochs, "best": course.best, "rng": course.rng.bit_generator.state}
+    arrays = {
+        "facts": np.frombuffer(json.dumps(facts).encode(), np.uint8),
+        **{f"now.{name}": value.cpu().numpy() for name, value in model.state_dict().items()},
+        **{f"best.{name}": value.cpu().numpy() for name, value in course.weights.items()},
+        **{f"optimiser.{name}": value for name, value in steps.memory().items()},
+    }
+    return save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
+
+
+def _unpack(data: bytes, model: torch.nn.Module, steps: Steps, course: _Course) -> None:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays = load(data)
+        facts = json.loads(arrays.pop("facts").tobytes())
+    except (SafetensorError, KeyError, ValueError) as error:
+        hint = "Start the training anew: this checkpoint is damaged."
+        raise PersistenceError.of("training", "a checkpoint", "whole", str(error), hint) from error
+    parts: dict[str, dict[str, NDArray[Any]]] = {"now": {}, "best": {}, "optimiser": {}}
+    for name, value in arrays.items():
+        part, _, role = name.partition(".")
+        parts[part][role] = np.array(value)
+    device = next(iter(course.weights.values())).device
+    now, best = (
+        {role: torch.tensor(value, device=device) for role, value in parts[part].items()}
+        for part in ("now", "best")
+    )
+    model.load_state_dict(now)
+    steps.remember(parts["optimiser"], len(facts["epochs"]))
+    course.weights, course.epochs, course.best = best, facts["epochs"], facts["best"]
+    course.rng.bit_generator.state = facts["rng"]
+
+
+# ── Nets and their states ────────────────────────────────────────────────────────────────────────
 
 
 def blank(layers: Callable[[], Net]) -> Net:
@@ -185,7 +398,7 @@ def initialise(net: torch.nn.Module, bound: float, seed: int) -> None:
 
 def to_state(net: torch.nn.Module) -> dict[str, NDArray[Any]]:
     """The weights as arrays, by role."""
-    return {PREFIX + name: value.numpy() for name, value in net.state_dict().items()}
+    return {PREFIX + name: value.cpu().numpy() for name, value in net.state_dict().items()}
 
 
 def from_state(net: torch.nn.Module, state: State) -> None:
@@ -201,22 +414,6 @@ def from_state(net: torch.nn.Module, state: State) -> None:
         }
     )
     net.eval().requires_grad_(False)
-
-
-def _batches(
-    tensors: Tensors, size: int, rng: np.random.Generator | None = None
-) -> Iterator[list[torch.Tensor]]:
-    import torch
-
-    n = len(tensors[0])
-    if rng is None:
-        for start in range(0, n, size):
-            yield [tensor[start : start + size] for tensor in tensors]
-        return
-    order = torch.from_numpy(rng.permutation(n))
-    for start in range(0, n, size):
-        rows = order[start : start + size]
-        yield [tensor[rows] for tensor in tensors]
 
 
 def _weights(model: torch.nn.Module) -> dict[str, Any]:

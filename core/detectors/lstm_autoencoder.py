@@ -14,8 +14,8 @@ from core.contracts import Bools, Detector, Floats, OnStep, Panel, State, Tags, 
 from core.errors import NotEnoughDataError
 from core.features.scaling import Scale
 from core.features.windows import windows
+from core.steps import CHUNK
 from core.training import (
-    CHUNK,
     SINGLE,
     Schedule,
     blank,

@@ -98,9 +98,11 @@ class NetDetector(RowDetector):
         training, validation = _tensor(rows[order[held:]]), _tensor(rows[order[:held]])
         with one_thread():
             centre = self._middle(net, training)
+            # a buffer goes to the device that the net learns on
+            net.register_buffer("middle", centre, persistent=False)
 
             def loss(net: Any, batch: torch.Tensor) -> torch.Tensor:
-                return self._loss(net, batch, centre)
+                return self._loss(net, batch, net.middle)
 
             history = train(net, loss, [training], [validation], params, on_step)
         return {
