@@ -69,18 +69,20 @@ class _Request:
 class Records:
     """The door to the records: `write(tenant, fn)` and `read(tenant, fn)`, from any thread.
 
-    `url` is `sqlite:///path` or `postgresql+psycopg://…`. Opening migrates to the newest schema. A `fn` must
-    only use the session it is given and must return plain values or rows; rows are detached afterwards.
+    `url` is `sqlite:///path` or `postgresql+psycopg://…`. Opening migrates to the newest schema, which a job's
+    worker leaves to its owner. A `fn` must only use the session it is given and must return plain values or
+    rows; rows are detached afterwards.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, migrate: bool = True) -> None:
         _check_url(url)
-        engine = _engine(url, "migrate", pool_size=1)
-        try:
-            with _store_errors("open"):
-                upgrade(engine)
-        finally:
-            engine.dispose()
+        if migrate:
+            engine = _engine(url, "migrate", pool_size=1)
+            try:
+                with _store_errors("open"):
+                    upgrade(engine)
+            finally:
+                engine.dispose()
         self._writer_engine = _engine(url, "write", pool_size=1)
         self._reader_engine = _engine(url, "read", pool_size=8, max_overflow=56)
         self._requests: SimpleQueue[_Request | None] = SimpleQueue()

@@ -24,7 +24,12 @@ from core.contracts import (
     param,
 )
 from core.detectors.forecast_residual import residual_detector
-from core.errors import InvalidInputError, MissingExtraError, NotEnoughDataError
+from core.errors import (
+    InvalidInputError,
+    MissingExtraError,
+    NotEnoughDataError,
+    UnknownNameError,
+)
 from core.parts import above, progress, settings, under
 from core.threshold import Threshold
 
@@ -143,6 +148,7 @@ class CalibratedEnsemble(Detector):
         threshold: Threshold,
         weights: Mapping[str, float],
         params: Any = None,
+        left_out: Mapping[str, str] | None = None,
     ) -> Self:
         """An ensemble of already fitted members, e.g. loaded one by one from the registry."""
         if not members or not set(members) <= set(thresholds) & set(weights):
@@ -153,7 +159,7 @@ class CalibratedEnsemble(Detector):
         combine = COMBINATIONS[ensemble.params.combination]
         votes = Votes(dict(members), share, dict(thresholds), threshold, combine)
         metrics = next(iter(members.values())).state["metrics"]
-        ensemble._state = {"metrics": metrics, **_closed(votes, {})}
+        ensemble._state = {"metrics": metrics, **_closed(votes, left_out or {})}
         ensemble.__dict__["scorer"] = votes
         return ensemble
 
@@ -192,22 +198,65 @@ class CalibratedEnsemble(Detector):
             part_p[:, :, start:] = votes.part_p(late, n_time - start)
         return votes.p(part_p), dict(zip(votes.members, part_p, strict=True))
 
-    def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
+    def refitted(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        panel: Panel,
+        labels: Bools | None = None,
+        on_step: OnStep | None = None,
+    ) -> Self:
+        """This ensemble with one of its parts learned anew, from `params` and the panel.
+
+        The other parts stay as they are; the new part's scores and the whole are calibrated on the latest
+        days of the panel, which the part does not learn from. Raises UnknownNameError for a part that does not
+        vote here and NotEnoughDataError where it cannot learn.
+        """
+        votes: Votes = self.scorer
+        if name not in votes.members:
+            rule = f"one of {', '.join(votes.members)}"
+            raise UnknownNameError.of(self.name, "the part", rule, name)
+        early, late, seen = self._apart(panel, labels)
+        part = _detector(name, {key: str(value) for key, value in params.items()})
+        with self._operation("fit", panel):
+            self._check_metrics(panel)
+            threshold = _learned(part, early, late, seen, progress(self.name, on_step, name, 0, 1))
+            members = {**votes.members, name: part}
+            thresholds = {**votes.thresholds, name: threshold}
+            votes = dataclasses.replace(votes, members=members, thresholds=thresholds)
+            together = votes.combine(votes.part_p(late, seen.shape[1]), votes.weights)
+            whole = Threshold.fit(together[seen])
+        chosen = {f"{name}.{key}": value for key, value in dataclasses.asdict(part.params).items()}
+        kept = settings(self.name, "settings", self.params.settings)
+        told = ", ".join(f"{key}={value}" for key, value in {**kept, **chosen}.items())
+        return type(self).of(
+            members,
+            thresholds,
+            whole,
+            self.weights,
+            dataclasses.replace(self.params, settings=told),
+            self.left_out,
+        )
+
+    def _apart(self, panel: Panel, labels: Bools | None) -> tuple[Panel, Panel, Bools]:
+        """The days to learn from, the latest ones to calibrate on (with what parts look back on), and which
+        of those, (n_entity, n_late), were observed. Known anomalies are in neither."""
         values = panel.values
         if labels is not None:
             values = np.where(labels[:, :, None], np.nan, values)
         # a baseline says nothing of its first weeks; they are no history to be split
         first = int(np.isfinite(values).any(axis=(0, 2)).argmax())
         panel = panel.with_values(values).select(times=slice(first, None))
-        values = panel.values
         if len(panel.periods) < self.tags.min_times:
             rule = f"at least {self.tags.min_times}"
             raise NotEnoughDataError.of(self.name, "observed periods", rule, len(panel.periods))
         cut = len(panel.periods) - max(2, round(VALIDATION * len(panel.periods)))
         early = panel.select(times=slice(None, cut))
         late = panel.select(times=slice(max(0, cut - self.context), None))
-        seen = np.isfinite(values[:, cut:]).any(axis=2)
+        return early, late, np.isfinite(panel.values[:, cut:]).any(axis=2)
 
+    def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
+        early, late, seen = self._apart(panel, labels)
         weights = settings(self.name, "parts", self.params.parts, float)
         members: dict[str, Detector] = {}
         thresholds: dict[str, Threshold] = {}
@@ -215,12 +264,8 @@ class CalibratedEnsemble(Detector):
         for index, name in enumerate(weights):
             try:
                 part = self._part(name)
-                part.fit(early, on_step=progress(self.name, on_step, name, index, len(weights)))
-                warm = float(getattr(part, "warm", 1.0))
-                if warm < 1.0:
-                    left_out[name] = f"{name}: not warm, {warm:.0%} of its first window is filled"
-                    continue
-                thresholds[name] = Threshold.fit(part.score(late, last=seen.shape[1])[seen])
+                told = progress(self.name, on_step, name, index, len(weights))
+                thresholds[name] = _learned(part, early, late, seen, told)
             except (NotEnoughDataError, MissingExtraError) as error:
                 left_out[name] = f"{error.message} {error.hint}".strip()
                 continue
@@ -259,6 +304,18 @@ def calibrated(name: str, **params: Any) -> CalibratedEnsemble:
     """One detector alone under the same calibration: its scores as p-values."""
     chosen = ", ".join(f"{name}.{key}={value}" for key, value in params.items())
     return CalibratedEnsemble(CalibratedEnsembleParams(parts=f"{name}=1", settings=chosen))
+
+
+def _learned(
+    part: Detector, early: Panel, late: Panel, seen: Bools, on_step: OnStep | None
+) -> Threshold:
+    """Fit a part on the early days; what its scores mean, from the observed cells of the late ones."""
+    part.fit(early, on_step=on_step)
+    warm = float(getattr(part, "warm", 1.0))
+    if warm < 1.0:
+        reason = f"{part.name}: not warm, {warm:.0%} of its first window is filled"
+        raise NotEnoughDataError(reason)
+    return Threshold.fit(part.score(late, last=seen.shape[1])[seen])
 
 
 # ── State: the parts' own, each role under the part's name ───────────────────────────────────────

@@ -1,0 +1,225 @@
+"""Where a job's process runs: on this machine, or wherever a Dask cluster has room.
+
+A job is a command on a folder; how it fares is told by the folder and the records, never by the executor. So
+all that an executor does is start it, say whether it runs, and end it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from core.errors import InvalidInputError, MissingExtraError, StoreError, install
+from models.processes import GRACE, ProcessGroup, boot, started
+
+LOG = "log.txt"
+EXECUTORS = ("local", "dask")
+_LOOK = 0.2
+
+
+@dataclass(frozen=True)
+class Order:
+    """One attempt at a job: what to run, where, and under which fence."""
+
+    command: tuple[str, ...]
+    folder: Path
+    environment: Mapping[str, str]
+    fence: int
+
+
+class Run(Protocol):
+    """A job's process, wherever it runs."""
+
+    def alive(self) -> bool:
+        """Whether it still runs, as far as can be told from here."""
+        ...
+
+    def memory(self) -> int:
+        """Bytes that it and its children hold."""
+        ...
+
+    def stop(self, grace: float = GRACE) -> None:
+        """SIGTERM to its group, SIGKILL after `grace` seconds; returns when it is over."""
+        ...
+
+
+class Executor(Protocol):
+    """What starts jobs."""
+
+    def slots(self) -> Sequence[str]:
+        """The devices that jobs can run on at once, one entry for each place."""
+        ...
+
+    def start(self, order: Order) -> Run:
+        """Start it; raises StoreError when it cannot be."""
+        ...
+
+    def adopt(self, order: Order, pid: int, pid_start: float, boot_id: str) -> Run | None:
+        """The run that an earlier process of ours started, or None when it is surely over."""
+        ...
+
+
+def executor(name: str, *, devices: Sequence[str], scheduler: str = "") -> Executor:
+    """The executor of that name; `scheduler` is the address of Dask's."""
+    if name not in EXECUTORS:
+        raise InvalidInputError.of(
+            "jobs",
+            "the executor",
+            f"one of {', '.join(EXECUTORS)}",
+            name,
+            "Set HEADWATER_EXECUTOR.",
+        )
+    return Dask(scheduler) if name == "dask" else Local(tuple(devices))
+
+
+# ── This machine ─────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class _Child:
+    """A process of our own; asking whether it runs takes note of its end, so that it leaves no zombie."""
+
+    process: subprocess.Popen[bytes]
+    group: ProcessGroup
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def memory(self) -> int:
+        return self.group.memory()
+
+    def stop(self, grace: float = GRACE) -> None:
+        self.group.stop(grace)
+        self.process.wait()
+
+
+@dataclass(frozen=True)
+class Local:
+    """Subprocesses of this machine, each in a session of its own: they outlive whoever started them."""
+
+    devices: tuple[str, ...] = ("cpu",)
+
+    def slots(self) -> Sequence[str]:
+        return self.devices
+
+    def start(self, order: Order) -> Run:
+        order.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            with (order.folder / LOG).open("ab") as log:
+                process = subprocess.Popen(
+                    order.command,
+                    env={**os.environ, **order.environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise StoreError.of(
+                "jobs", "the worker", "startable", f"{order.command[0]}: {error}"
+            ) from error
+        # one that is over before we look leaves nobody who could be mistaken for it
+        return _Child(process, ProcessGroup(process.pid, started(process.pid) or -1.0))
+
+    def adopt(self, order: Order, pid: int, pid_start: float, boot_id: str) -> Run | None:
+        group = ProcessGroup(pid, pid_start)
+        return group if boot_id == boot() and group.alive() else None
+
+
+# ── A Dask cluster ───────────────────────────────────────────────────────────────────────────────
+
+
+class Dask:
+    """Subprocesses that the workers of a Dask cluster start; all see the same folders and the same records.
+
+    A worker process of the cluster only watches over the job's own process, so a job can be ended at any time
+    and what it does wrong harms nobody else.
+    """
+
+    def __init__(self, scheduler: str) -> None:
+        try:
+            from distributed import Client
+        except ModuleNotFoundError as error:
+            raise MissingExtraError.of(
+                "jobs", "the executor dask", "installed", error.name, install("dask")
+            ) from error
+        if not scheduler:
+            raise InvalidInputError.of(
+                "jobs",
+                "the scheduler",
+                "an address such as tcp://host:8786",
+                scheduler,
+                "Set HEADWATER_DASK_SCHEDULER.",
+            )
+        try:
+            self._client: Any = Client(scheduler, timeout=10, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise StoreError.of(
+                "jobs", "the scheduler", "reachable", f"{scheduler}: {error}"
+            ) from None
+
+    def slots(self) -> Sequence[str]:
+        return ["cpu"] * len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def start(self, order: Order) -> Run:
+        from distributed import fire_and_forget
+
+        order.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        future = self._client.submit(attend, order, pure=False, retries=0)
+        fire_and_forget(future)  # the job goes on without us
+        return _Remote(order, future.done)
+
+    def adopt(self, order: Order, pid: int, pid_start: float, boot_id: str) -> Run | None:
+        return _Remote(order, lambda: False)  # only its lease tells when it is over
+
+    def close(self) -> None:
+        """Let go of the cluster; its jobs go on."""
+        self._client.close()
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """A job on some machine of the cluster, spoken to through its folder."""
+
+    order: Order
+    done: Callable[[], bool]
+
+    def alive(self) -> bool:
+        return not self.done()
+
+    def memory(self) -> int:
+        with suppress(FileNotFoundError, ValueError):
+            return int(_memory_file(self.order).read_text(encoding="ascii"))
+        return 0
+
+    def stop(self, grace: float = GRACE) -> None:
+        _stop_file(self.order).touch()
+        for _ in range(int((grace + 2.0) / _LOOK)):
+            if self.done():
+                return
+            threading.Event().wait(_LOOK)
+
+
+def attend(order: Order) -> None:
+    """On a worker of the cluster: start the job's process and stay until it is over."""
+    run = Local().start(order)
+    while run.alive():
+        if _stop_file(order).exists():
+            run.stop()
+        _memory_file(order).write_text(str(run.memory()), encoding="ascii")
+        threading.Event().wait(_LOOK)
+    run.stop(grace=0.0)
+
+
+def _stop_file(order: Order) -> Path:
+    return order.folder / f"stop-{order.fence}"
+
+
+def _memory_file(order: Order) -> Path:
+    return order.folder / f"memory-{order.fence}"
