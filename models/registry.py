@@ -13,13 +13,11 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import os
 import re
 import secrets
 import shutil
-import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -51,6 +49,7 @@ from core.errors import (
     StoreError,
 )
 from core.lifecycle import library
+from models import folders
 from models import manifest as manifests
 from models.manifest import MANIFEST, SIGNATURE, Artifact, Manifest, Training, check_name
 from models.ports import ALIASES, CHAMPION, AliasRow, VersionRow, VersionStore
@@ -58,7 +57,7 @@ from models.signing import Keys
 
 PROBE_ROWS, PROBE_PERIODS, PROBE_HORIZON = 16, 30, 14
 PROBES = "probes.safetensors"
-MAX_MANIFEST, MAX_SIGNATURE, MAX_ARTIFACT = 1 << 20, 256, 1 << 28  # bytes
+PREDICTIONS = "predictions.parquet"
 SAME, ELSEWHERE = 1e-9, 1e-5
 """Tolerance of the self-test: same libraries and machine; others. An algorithm may state a wider one of its own."""
 SLACK = {"ensemble": 0.31}
@@ -120,6 +119,7 @@ class Registry:
         metrics: Mapping[str, float],
         parent: str = "",
         members: Mapping[str, str] | None = None,
+        predictions: bytes | None = None,
         actor: str,
     ) -> VersionRow:
         """Write, sign and record one version of a fitted algorithm, as `staged` does; its row is added here."""
@@ -132,6 +132,7 @@ class Registry:
             metrics=metrics,
             parent=parent,
             members=members,
+            predictions=predictions,
         )
         with staged as row:
             return self.store.add(tenant, row, actor=actor, at=self.clock())
@@ -148,15 +149,17 @@ class Registry:
         metrics: Mapping[str, float],
         parent: str = "",
         members: Mapping[str, str] | None = None,
+        predictions: bytes | None = None,
         version: str = "",
     ) -> Iterator[dict[str, Any]]:
         """Write and sign a version's files; give the fields of its row, which the block is to commit.
 
         `probes` is a panel it can score, e.g. the training panel: 16 of its rows become the self-test. The
-        model that goes to disk is read back and must score them as the one in memory does. `version` is the id
-        to publish under (`version_id`), a new one when absent: one id has one version, so files that an earlier
-        try left without a row are replaced, and a version that has its row is given as it is. No sweep takes
-        the files while the block runs; a block that fails without the row takes them away.
+        model that goes to disk is read back and must score them as the one in memory does. `predictions` is what
+        it said of its held-out rows: kept and signed with it, never read when serving. `version` is the id to
+        publish under (`version_id`), a new one when absent: one id has one version, so files that an earlier try
+        left without a row are replaced, and a version that has its row is given as it is. No sweep takes the
+        files while the block runs; a block that fails without the row takes them away.
         """
         check_name("name", algorithm.name)
         created = self.clock()
@@ -168,6 +171,8 @@ class Registry:
                 yield {field: getattr(known, field) for field in ROW}
                 return
             files, probe = self._tested(algorithm, probes)
+            if predictions is not None:
+                files[PREDICTIONS] = predictions
             signer = self.keys.signer()
             text = Manifest(
                 tenant=tenant,
@@ -192,7 +197,7 @@ class Registry:
             signed = base64.b64encode(signer.sign(_signed(tenant, algorithm.name, version, text)))
             files[MANIFEST] = text
             files[SIGNATURE] = f"{signer.key_id} {signed.decode()}\n".encode()
-            self._write(folder, files)
+            folders.write(self.root, folder, files)
             try:
                 yield {
                     "id": version,
@@ -208,7 +213,7 @@ class Registry:
             except Exception:
                 with suppress(StoreError):  # the records are out of reach: the next sweep decides
                     if self._row(tenant, version) is None:
-                        self._put_away(folder)
+                        folders.remove(self.root, folder)
                 raise
 
     @contextmanager
@@ -229,42 +234,13 @@ class Registry:
     def _tested(self, algorithm: Algorithm, probes: Panel) -> tuple[dict[str, bytes], Panel]:
         """The artifacts of an algorithm, its probe rows among them, once they score as it does; and those rows."""
         files = dict(artifact.pack(algorithm.state))
-        if PROBES in files:
-            raise InvalidInputError.of(
-                "registry", "an artifact", f"named other than {PROBES}", PROBES
-            )
+        if {PROBES, PREDICTIONS} & set(files):
+            rule = f"named other than {PROBES} and {PREDICTIONS}"
+            raise InvalidInputError.of("registry", "an artifact", rule, sorted(files))
         probe = _probe_rows(probes)
         expected = _outcome(algorithm, probe)
         self._self_test(revived(algorithm.name, algorithm.params, files), probe, expected, SAME)
         return files | {PROBES: _pack_probes(probe, expected)}, probe
-
-    def _write(self, target: Path, files: Mapping[str, bytes]) -> None:
-        """All files or none: temporary folder, fsync each, rename, fsync the folders."""
-        temporary = self.root / f".tmp-{secrets.token_hex(8)}"
-        temporary.mkdir(mode=0o700)
-        try:
-            for file, data in files.items():
-                descriptor = os.open(temporary / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(descriptor)
-            _sync(temporary)
-            target.parent.mkdir(exist_ok=True, mode=0o700)
-            if target.exists():
-                self._put_away(target)
-            temporary.rename(target)
-            _sync(target.parent)
-            _sync(self.root)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-
-    def _put_away(self, folder: Path) -> None:
-        """Remove a version that never got its row; a crash on the way leaves a temporary folder."""
-        aside = self.root / f".tmp-{secrets.token_hex(8)}"
-        folder.rename(aside)
-        shutil.rmtree(aside)
 
     # ── load ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -274,7 +250,7 @@ class Registry:
         Raises NotFoundError, MissingArtifactError, SignatureError, ChecksumMismatchError,
         IncompatibleVersionError, SelfTestError, or PersistenceError for anything else that is not as written.
         """
-        manifest, files = self._verified(tenant, version_id)
+        manifest, files = self._verified(tenant, version_id, leave={PREDICTIONS})
         probes = files.pop(PROBES, None)
         if probes is None:
             raise MissingArtifactError.of("registry", PROBES, "among the artifacts", sorted(files))
@@ -309,9 +285,16 @@ class Registry:
         """The manifest of a version, once its signature and all its bytes are verified."""
         return self._verified(tenant, version_id)[0]
 
-    def _verified(self, tenant: str, version_id: str) -> tuple[Manifest, dict[str, bytes]]:
+    def predictions(self, tenant: str, version_id: str) -> bytes | None:
+        """What the model said of its held-out rows, as it was published; None for a version without."""
+        return self._verified(tenant, version_id)[1].get(PREDICTIONS)
+
+    def _verified(
+        self, tenant: str, version_id: str, leave: Collection[str] = ()
+    ) -> tuple[Manifest, dict[str, bytes]]:
+        """The manifest and the verified bytes of every artifact but those to leave unread."""
         row = self.store.get(tenant, check_name("version", version_id))
-        files = _read_folder(self.root, check_name("name", row.name), row.id)
+        found, files = folders.read(self.root, check_name("name", row.name), row.id, leave)
         text, signature = files.pop(MANIFEST), files.pop(SIGNATURE)
         matched = _SIGNATURE.fullmatch(signature)
         if matched is None:
@@ -324,9 +307,9 @@ class Registry:
         if named != (tenant, row.name, row.id, key):
             raise PersistenceError.of(row.id, "the manifest", f"of {tenant}/{row.name}", named)
         listed = {entry.file: entry for entry in manifest.artifacts}
-        if set(listed) != set(files):
+        if {*listed, MANIFEST, SIGNATURE} != found:
             raise MissingArtifactError.of(
-                row.id, "the artifacts", f"exactly {', '.join(sorted(listed))}", sorted(files)
+                row.id, "the artifacts", f"exactly {', '.join(sorted(listed))}", sorted(found)
             )
         for name, data in files.items():
             if len(data) != listed[name].bytes:
@@ -480,8 +463,8 @@ class Registry:
     def _recorded(self, folder: Path) -> bool:
         """Whether the version has its row; one whose manifest cannot be read is left where it is."""
         try:
-            with _opened(self.root, folder.parent.name, folder.name) as opened:
-                tenant = Manifest.decode(_read_file(MANIFEST, opened)).tenant
+            text = folders.read_one(self.root, folder.parent.name, folder.name, MANIFEST)
+            tenant = Manifest.decode(text).tenant
             self.store.get(tenant, folder.name)
         except NotFoundError:
             return False
@@ -594,57 +577,3 @@ def _check_digest(who: str, name: str, data: bytes, expected: str) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
         raise ChecksumMismatchError.of(who, f"{name}'s SHA-256", expected, found)
-
-
-def _read_folder(root: Path, name: str, version: str) -> dict[str, bytes]:
-    """Every file of a version, read once."""
-    with _opened(root, name, version) as folder:
-        found = sorted(os.listdir(folder))  # noqa: PTH208 - of the folder that was opened
-        missing = {MANIFEST, SIGNATURE} - set(found)
-        if missing:
-            raise MissingArtifactError.of(version, ", ".join(sorted(missing)), "present", found)
-        return {file: _read_file(file, folder) for file in found}
-
-
-@contextmanager
-def _opened(root: Path, name: str, version: str) -> Iterator[int]:
-    """A version's folder by descriptor, so that nobody can swap it while it is read; links are refused."""
-    flags = os.O_RDONLY | os.O_DIRECTORY
-    with ExitStack() as opened:
-
-        def enter(step: str | Path, flags: int, parent: int | None = None) -> int:
-            descriptor = os.open(step, flags, dir_fd=parent)
-            opened.callback(os.close, descriptor)
-            return descriptor
-
-        try:
-            top = enter(root, flags)
-            middle = enter(name, flags | os.O_NOFOLLOW, top)
-            yield enter(version, flags | os.O_NOFOLLOW, middle)
-        except FileNotFoundError as error:
-            raise MissingArtifactError.of(version, "its folder", "whole", error.filename) from None
-        except OSError as error:
-            rule = "readable and no link"
-            raise PersistenceError.of(version, "its folder", rule, str(error)) from None
-
-
-def _read_file(file: str, folder: int) -> bytes:
-    """A file's bytes, read once; links, special files and over-long files are refused."""
-    limit = {MANIFEST: MAX_MANIFEST, SIGNATURE: MAX_SIGNATURE}.get(file, MAX_ARTIFACT)
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise PersistenceError.of("registry", file, "a plain file without links", file)
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise PersistenceError.of("registry", file, f"at most {limit} bytes long", status.st_size)
-    return data
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -289,7 +289,7 @@ def test_an_over_long_file_is_not_read(
     registry: Registry, published: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = published()
-    monkeypatch.setattr("models.registry.MAX_ARTIFACT", 10)
+    monkeypatch.setattr("models.folders.MAX_ARTIFACT", 10)
     with pytest.raises(PersistenceError, match="at most 10 bytes"):
         registry.load("acme", version)
 
@@ -478,7 +478,14 @@ def test_no_rollback_to_a_version_that_no_longer_loads(
 # ── publication within another transaction ───────────────────────────────────────────────────────
 
 
-def stage(registry: Registry, panel: Panel, version: str, **params: object) -> Any:
+def stage(
+    registry: Registry,
+    panel: Panel,
+    version: str,
+    *,
+    predictions: bytes | None = None,
+    **params: object,
+) -> Any:
     trained = train(panel, name="robust-z", params=params)
     return registry.staged(
         "acme",
@@ -487,6 +494,7 @@ def stage(registry: Registry, panel: Panel, version: str, **params: object) -> A
         probes=panel,
         training=trained.training,
         metrics=trained.metrics,
+        predictions=predictions,
         version=version,
     )
 
@@ -555,6 +563,29 @@ def test_the_sweep_spares_what_is_being_published(
     assert registry.sweep() == [f"robust-z/{lost}"]
 
 
+def test_predictions_are_signed_with_their_version_and_never_read_when_serving(
+    registry: Registry, records: Records, panel: Panel
+) -> None:
+    version = version_id(NOW, "job-9/1")
+    with stage(registry, panel, version, predictions=b"PAR1 rows PAR1") as row:
+        commit(records, row)
+    assert registry.predictions("acme", version) == b"PAR1 rows PAR1"
+    registry.load("acme", version)
+    path = folder_of(registry, version) / "predictions.parquet"
+    path.write_bytes(b"PAR1 rowS PAR1")
+    registry.load("acme", version)
+    with pytest.raises(ChecksumMismatchError, match=r"predictions\.parquet"):
+        registry.predictions("acme", version)
+    assert registry.verify("acme")[0].error == "ChecksumMismatchError"
+    path.unlink()
+    with pytest.raises(MissingArtifactError):
+        registry.load("acme", version)
+
+
+def test_a_version_without_predictions_has_none(registry: Registry, published: Publish) -> None:
+    assert registry.predictions("acme", published()) is None
+
+
 # ── crashes ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -564,7 +595,7 @@ def test_a_failed_write_leaves_nothing(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("models.registry.os.fsync", full)
+    monkeypatch.setattr("models.folders.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         published()
     assert list(registry.root.iterdir()) == []
