@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import Integer, cast, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import InvalidInputError
 from data.alert_store import get as get_alert
 from data.audit_store import Edit
 from data.incident_store import get as get_incident
-from data.records import Label, NewLabel
+from data.records import ACTIVE, Alert, AlertHistory, Incident, Label, NewLabel
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What is said of one alert: `disposition` is "" where nobody judged it or the incident it belongs to.
+
+    cause : the type that the label names, else the one that root-cause analysis gave its incident
+    """
+
+    alert_id: int
+    incident_id: int | None
+    entity: str
+    level: str
+    onset: datetime
+    last_seen: datetime
+    active: bool
+    disposition: str
+    cause: str
 
 
 def add(session: Session, *, tenant: str, label: NewLabel, actor: str, now: datetime) -> Label:
@@ -50,3 +69,64 @@ def current(
         if value is not None:
             query = query.where(column == value)
     return list(session.scalars(query.order_by(Label.id.desc())))
+
+
+def episodes(
+    session: Session, *, tenant: str, domain: str, until: datetime | None = None
+) -> list[Episode]:
+    """Every alert of a domain, archived ones too, with the newest verdict on it, else on its incident.
+
+    until : only verdicts given by then, as a look into the past may know no later ones
+    """
+    query = select(Label).where(Label.tenant == tenant, Label.withdrawn.is_(False))
+    if until is not None:
+        query = query.where(Label.labelled_at <= until)
+    of_alert: dict[int, Label] = {}
+    of_incident: dict[int, Label] = {}
+    for label in session.scalars(query.order_by(Label.id)):
+        if label.alert_id is not None:
+            of_alert[label.alert_id] = label
+        elif label.incident_id is not None:
+            of_incident[label.incident_id] = label
+    causes = dict(
+        session.execute(
+            select(Incident.id, Incident.cause_type).where(
+                Incident.tenant == tenant, Incident.domain == domain
+            )
+        ).all()
+    )
+    found = []
+    for table in (Alert, AlertHistory):
+        columns = (table.id, table.incident_id, table.entity, table.level)
+        rows = session.execute(
+            select(*columns, table.onset, table.last_seen, table.status).where(
+                table.tenant == tenant, table.domain == domain
+            )
+        )
+        for number, incident, entity, level, onset, last_seen, status in rows:
+            said = of_alert.get(number) or of_incident.get(incident)
+            found.append(
+                Episode(
+                    number,
+                    incident,
+                    entity,
+                    level,
+                    onset,
+                    last_seen,
+                    status in ACTIVE,
+                    said.disposition if said else "",
+                    (said.cause if said else "") or causes.get(incident, ""),
+                )
+            )
+    return found
+
+
+def revision(session: Session, *, tenant: str) -> str:
+    """Another text whenever a label came or was taken back: what caches of labelled data are keyed by."""
+    taken_back = func.sum(cast(Label.withdrawn, Integer))
+    newest, withdrawn, changes = session.execute(
+        select(func.max(Label.id), taken_back, func.sum(Label.version)).where(
+            Label.tenant == tenant
+        )
+    ).one()
+    return f"{newest or 0}.{withdrawn or 0}.{changes or 0}"

@@ -22,6 +22,7 @@ from core.features.consistency import inconsistent_days
 from core.features.funnel import FUNNEL, Baseline, expected, fit_baseline, residuals
 from core.features.maturity import fit_maturity
 from workbench.context import Context
+from workbench.services import labelled
 
 DAYS = 120
 ALPHA = 0.01
@@ -100,6 +101,7 @@ def look(
         maturity=maturity,
         as_of=_downloaded(context, tenant, which, as_of),
         expected_days=announced_days(panel, graph, events),
+        excluded=labelled.known_odd(context, tenant, domain, panel, until=as_of),
     )
     reference, spread = expected(panel, baseline)
     return Scene(

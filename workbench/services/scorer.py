@@ -18,6 +18,7 @@ from models import train as training
 from models.ports import VersionRow
 from models.serve import Served
 from workbench.context import Context
+from workbench.services import labelled
 from workbench.services.scene import Scene
 from workbench.services.train import fit_champion
 
@@ -63,6 +64,7 @@ def serve(
                 context,
                 tenant,
                 history,
+                labels=labelled.mask(context, tenant, domain, history),
                 domain=domain,
                 detector=name,
                 params=params,
@@ -77,7 +79,8 @@ def serve(
                 return Served(version, context.serve.load(version), notice)
             except PersistenceError as broken:
                 notice = f"Version {version.id} was refused: {broken.message}"
-    trained = training.train(history, name=ensemble, params=params, on_step=on_step)
+    odd = labelled.mask(context, tenant, domain, history)
+    trained = training.train(history, name=ensemble, params=params, labels=odd, on_step=on_step)
     version = training.publish(context.registry, tenant, domain, trained, history, actor=actor)
     return Served(version, context.serve.load(version), notice)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.contracts import OnStep, Panel
+from core.contracts import Bools, OnStep, Panel
 from models.ports import CHALLENGER, CHAMPION, VersionRow
 from models.train import publish, train
 from workbench.context import Context
@@ -19,16 +19,21 @@ def fit_champion(
     domain: str,
     detector: str = "ensemble",
     params: Mapping[str, Any] | None = None,
+    labels: Bools | None = None,
     actor: str,
     reason: str = "first model of this data",
     on_step: OnStep | None = None,
 ) -> VersionRow:
     """Fit, publish and promote: from now on this version scores the domain.
 
+    labels : (n_entity, n_time) cells that are known anomalies, which teach nothing
+
     Raises ConflictError when somebody promoted another version while this one was being fitted; the fitted
     version stays published.
     """
-    return _fit(ctx, tenant, panel, CHAMPION, domain, detector, params, actor, reason, on_step)
+    return _fit(
+        ctx, tenant, panel, CHAMPION, domain, detector, params, labels, actor, reason, on_step
+    )
 
 
 def fit_challenger(
@@ -39,12 +44,15 @@ def fit_challenger(
     domain: str,
     detector: str = "ensemble",
     params: Mapping[str, Any] | None = None,
+    labels: Bools | None = None,
     actor: str,
     reason: str,
     on_step: OnStep | None = None,
 ) -> VersionRow:
     """Fit and publish a version to compare with the champion, which goes on scoring."""
-    return _fit(ctx, tenant, panel, CHALLENGER, domain, detector, params, actor, reason, on_step)
+    return _fit(
+        ctx, tenant, panel, CHALLENGER, domain, detector, params, labels, actor, reason, on_step
+    )
 
 
 def _fit(
@@ -55,6 +63,7 @@ def _fit(
     domain: str,
     detector: str,
     params: Mapping[str, Any] | None,
+    labels: Bools | None,
     actor: str,
     reason: str,
     on_step: OnStep | None,
@@ -62,7 +71,7 @@ def _fit(
     store = ctx.registry.store
     parent = store.alias(tenant, domain, CHAMPION)
     before = store.alias(tenant, domain, alias)
-    trained = train(panel, name=detector, params=params, on_step=on_step)
+    trained = train(panel, name=detector, params=params, labels=labels, on_step=on_step)
     version = publish(
         ctx.registry,
         tenant,
