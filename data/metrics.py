@@ -23,11 +23,13 @@ from data.coverage import Coverage, Deliveries
 from data.duck import Duck, columns, identifier, one, rows, statements
 from data.hierarchy import NEWEST, Hierarchy
 from data.ingest.batch import Batch, Known, Refusal
+from data.routing import TABLES as ROUTED
+from data.routing import RoutingLog
 
 END = datetime(9999, 12, 31, tzinfo=UTC).replace(tzinfo=None)
 NO_DAY = np.iinfo(np.int64).max
 LINKS = ("profile", "metric", "age_days", "reported", "next_reported")
-TABLES = ("entity", "description", "edge", "delivery", "event", "batch", "refusal")
+TABLES = ("entity", "description", "edge", "delivery", "event", "batch", "refusal", *ROUTED)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class MetricStore:
         self._duck = Duck(path)
         self._writing = threading.Lock()
         self._duck.run(lambda cursor: cursor.execute(statements("create")["tables"]))
+        self.routing = RoutingLog(self._duck)
 
     # ── import ───────────────────────────────────────────────────────────────────────────────────
 
