@@ -5,50 +5,49 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core import artifact, catalog
+from core import artifact, catalog, devices
 from core.contracts import Algorithm, Bools, Detector, OnStep, Panel
 from core.ensembles.calibrated import CalibratedEnsemble
 from core.errors import InvalidInputError
-from core.evaluate.ranking import auc_pr, auc_roc
+from core.evaluate.held_out import Predictions, figures
+from core.evaluate.splits import Split, time_split
 from models.manifest import Training
 from models.ports import VersionRow
 from models.progress import OUT_OF_MEMORY
 from models.registry import Registry, digest_of, revived
 
 if TYPE_CHECKING:
-    from core.training import Checkpoints
+    from core.devices import Checkpoints
     from models.jobs import Outcome, Task
 
-HELD_OUT = 0.2  # share of the latest periods that the reported figures are taken from
-CONTEXT = 14  # periods before them that a score may look back on
-ALPHA = 0.01
+HELD_OUT = 0.2
+"""Share of the latest periods that teach nothing: the reported figures are taken from them."""
+CONTEXT = 14
+"""Periods that a score may look back on; as many are left out between what teaches and what is held out."""
 PARENT = "parent"
 """Folder of a job that holds the packed state of the version whose part is learned anew."""
-Columns = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A fitted algorithm and how it fared; `members` are an ensemble's parts, name → digest.
 
-    predictions : what the metrics were taken from, a row per entity and held-out period: entity, period,
-                  score, p_value (of what gives one), label (where anything is known)
+    predictions : what the metrics were taken from; None where nothing was held out
     """
 
     algorithm: Algorithm
     training: Training
     metrics: Mapping[str, float]
     members: Mapping[str, str]
-    predictions: Columns = field(default_factory=dict)
+    predictions: Predictions | None = None
 
 
 def train(
@@ -60,38 +59,45 @@ def train(
     on_step: OnStep | None = None,
     parent: CalibratedEnsemble | None = None,
     snapshot_digest: str = "",
+    held_out: float = HELD_OUT,
 ) -> Trained:
-    """Fit the named algorithm of the catalogue to a panel and measure it on the latest fifth.
+    """Fit the named algorithm of the catalogue to a panel, and measure it on the latest periods, unseen by it.
 
     parent          : an ensemble of which only the part `name` is learned anew
     labels          : known anomalies, which are kept out of what is learned as normal
     snapshot_digest : of the file that the panel was read from; the panel's own where there is none
+    held_out        : share of the periods, the latest, that a detector does not learn from; 0 = it learns from
+                      all and nothing is measured
 
     Raises UnknownNameError, MissingExtraError, NotEnoughDataError, or TrainingError (CancelledError when
     `on_step` returned False).
     """
+    algorithm: Algorithm = catalog.make(name, **(params or {})) if parent is None else parent
+    split = _split(panel, algorithm, held_out)
+    past = panel.select(times=split.train)
+    odd = None if labels is None else labels[:, split.train]
     started = time.perf_counter()
     if parent is None:
-        algorithm: Algorithm = catalog.make(name, **(params or {}))
-        algorithm.fit(panel, labels, on_step)
+        algorithm.fit(past, odd, on_step)
     else:
-        algorithm = parent.refitted(name, params or {}, panel, labels, on_step)
+        algorithm = parent.refitted(name, params or {}, past, odd, on_step)
     seconds = time.perf_counter() - started
-    step = panel.periods.step / np.timedelta64(1, "s")
     training = Training(
-        start=str(panel.periods.labels[0]),
-        end=str(panel.periods.labels[-1]),
-        step_seconds=int(step),
+        start=str(past.periods.labels[0]),
+        end=str(past.periods.labels[-1]),
+        step_seconds=int(panel.periods.step / np.timedelta64(1, "s")),
         entities=len(panel.entities),
-        periods=len(panel.periods),
+        periods=len(past.periods),
         snapshot_digest=snapshot_digest or panel_digest(panel),
         seed=algorithm.params.seed,
     )
     parts = getattr(algorithm.scorer, "members", {})
     members = {part: digest_of(detector) for part, detector in parts.items()}
-    predictions = judged(algorithm, panel, labels)
-    metrics = {"fit_seconds": seconds} | figures(predictions)
-    return Trained(algorithm, training, metrics, members, predictions)
+    metrics = {"fit_seconds": seconds}
+    if not isinstance(algorithm, Detector) or split.test.start == split.test.stop:
+        return Trained(algorithm, training, metrics, members)
+    predictions = judged(algorithm, panel, labels, split.test)
+    return Trained(algorithm, training, metrics | figures(predictions), members, predictions)
 
 
 def publish(
@@ -126,50 +132,38 @@ def panel_digest(panel: Panel) -> str:
     return digest.hexdigest()
 
 
-def judged(
-    algorithm: Algorithm, panel: Panel, labels: Bools | None = None
-) -> dict[str, NDArray[Any]]:
-    """What a detector says of the held-out latest fifth, a row per observed entity and period."""
-    if not isinstance(algorithm, Detector):
-        return {}
-    held_out = max(1, int(len(panel.periods) * HELD_OUT))
-    late = panel.select(times=slice(-held_out - CONTEXT, None))
-    seen = np.isfinite(late.values[:, -held_out:]).any(axis=2)
-    rows, columns = np.nonzero(seen)
-    found: dict[str, NDArray[Any]] = {
-        "entity": np.array(late.entities)[rows],
-        "period": late.periods.labels[-held_out:][columns],
-        "score": algorithm.score(late)[:, -held_out:][seen],
-    }
-    p_values = getattr(algorithm, "p_values", None)
-    if p_values is not None:
-        found["p_value"] = p_values(late)[:, -held_out:][seen]
-    if labels is not None:
-        found["label"] = labels[:, -held_out:][seen]
-    return found
+def judged(detector: Detector, panel: Panel, labels: Bools | None, periods: slice) -> Predictions:
+    """What a detector says of some periods of a panel, of which it may look at no later one."""
+    late = panel.select(times=slice(max(0, periods.start - CONTEXT), periods.stop))
+    length = periods.stop - periods.start
+    p_values = getattr(detector, "p_values", None)
+    p_value = None if p_values is None else p_values(late)[:, -length:]
+    return Predictions(
+        entities=panel.entities,
+        periods=panel.periods.labels[periods],
+        # the score of what gives p-values is −log10 p
+        score=detector.score(late)[:, -length:] if p_value is None else 0.0 - np.log10(p_value),
+        p_value=p_value,
+        seen=np.isfinite(panel.values[:, periods]).any(axis=2),
+        label=None if labels is None else labels[:, periods],
+    )
 
 
-def figures(predictions: Columns) -> dict[str, float]:
-    """The metrics of a version, from nothing but its stored predictions.
-
-    alarm_share : of the cells, those with p below 0.01; of a detector without p-values score_median and
-                  score_99 instead
-    auc_roc, auc_pr : where cells are labelled both ways
-    """
-    score = predictions.get("score", np.zeros(0))
-    if not len(score):
-        return {}
-    if "p_value" in predictions:
-        found = {"alarm_share": float(np.mean(predictions["p_value"] < ALPHA))}
-    else:
-        found = {
-            "score_median": float(np.median(score)),
-            "score_99": float(np.quantile(score, 0.99)),
-        }
-    label = predictions.get("label", np.zeros(0, dtype=bool))
-    if label.any() and not label.all():
-        found |= {"auc_roc": auc_roc(score, label), "auc_pr": auc_pr(score, label)}
-    return found
+def _split(panel: Panel, algorithm: Algorithm, held_out: float) -> Split:
+    """What teaches and what is held out, of the periods from the first on in which anything was observed."""
+    share = held_out if isinstance(algorithm, Detector) else 0.0
+    first = int(np.isfinite(panel.values).any(axis=(0, 2)).argmax())
+    split = time_split(
+        len(panel.periods) - first,
+        validation=0.0,
+        test=share,
+        purge=CONTEXT,
+        least=algorithm.tags.min_times,
+    )
+    train, test = (
+        slice(part.start + first, part.stop + first) for part in (split.train, split.test)
+    )
+    return dataclasses.replace(split, train=train, test=test)
 
 
 # ── As a job ─────────────────────────────────────────────────────────────────────────────────────
@@ -182,13 +176,13 @@ def work(
     labels: Bools | None,
     on_step: OnStep,
     checkpoints: Checkpoints,
+    pack: Callable[[Predictions], bytes],
 ) -> Outcome:
     """Train as a task says, in the worker's process.
 
     payload: {"name", "params", "part"}: with `part`, that detector is learned anew inside the version whose
     packed state lies in the folder's `parent/`, with "parent" = {"name", "params"}.
     """
-    from core import training
     from models.jobs import Outcome
 
     history: list[dict[str, Any]] = []
@@ -202,7 +196,7 @@ def work(
         return on_step(stage, share, numbers)
 
     started = time.perf_counter()
-    with training.running(device=task.device, checkpoints=checkpoints):
+    with devices.running(device=task.device, checkpoints=checkpoints):
         trained = train(
             panel,
             name=task.payload["part"] or task.payload["name"],
@@ -229,7 +223,7 @@ def work(
             "seconds": seconds,
             "sequences_per_second": speed,
         },
-        predictions=trained.predictions,
+        predictions=b"" if trained.predictions is None else pack(trained.predictions),
     )
 
 

@@ -69,7 +69,7 @@ def published(registry: Registry, panel: Panel, clock: Clock) -> Callable[..., s
 
     def make(tenant: str = "acme", **params: object) -> str:
         clock.advance(seconds=1)
-        trained = train(panel, name="robust-z", params=params)
+        trained = train(panel, name="robust-z", params=params, held_out=0.0)
         return publish(registry, tenant, "ads", trained, panel, actor="ana").id
 
     return make

@@ -48,7 +48,7 @@ def publish_and_die_at(step: int) -> None:
 
     os.fsync, os.rename = counted(os.fsync), counted(os.rename)
     with Records(f"sqlite:///{HOME}/records.db") as records:
-        trained = train(panel(), name="robust-z")
+        trained = train(panel(), name="robust-z", held_out=0.0)
         publish(registry(records), "acme", "ads", trained, panel(), actor="ana")
     os._exit(0)
 

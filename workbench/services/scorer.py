@@ -80,7 +80,9 @@ def serve(
             except PersistenceError as broken:
                 notice = f"Version {version.id} was refused: {broken.message}"
     odd = labelled.mask(context, tenant, domain, history)
-    trained = training.train(history, name=ensemble, params=params, labels=odd, on_step=on_step)
+    trained = training.train(
+        history, name=ensemble, params=params, labels=odd, on_step=on_step, held_out=0.0
+    )
     version = training.publish(context.registry, tenant, domain, trained, history, actor=actor)
     return Served(version, context.serve.load(version), notice)
 

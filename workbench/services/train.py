@@ -71,7 +71,10 @@ def _fit(
     store = ctx.registry.store
     parent = store.alias(tenant, domain, CHAMPION)
     before = store.alias(tenant, domain, alias)
-    trained = train(panel, name=detector, params=params, labels=labels, on_step=on_step)
+    # who waits for a first look wants all days learned; the Train page measures
+    trained = train(
+        panel, name=detector, params=params, labels=labels, on_step=on_step, held_out=0.0
+    )
     version = publish(
         ctx.registry,
         tenant,

@@ -44,7 +44,6 @@ def test_the_fitted_version_becomes_champion_and_serves(
     assert isinstance(served.algorithm, Detector)
     assert served.algorithm.score(panel).shape == (30, 40)
     assert second.metrics["fit_seconds"] > 0
-    assert second.metrics["score_99"] > second.metrics["score_median"] > 0
 
 
 def test_a_challenger_is_published_beside(ctx: Context, clock: Clock, panel: Panel) -> None:
