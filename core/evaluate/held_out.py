@@ -87,6 +87,17 @@ def figures(predictions: Predictions, alpha: float = ALPHA) -> dict[str, float]:
     return told
 
 
+def with_truth(predictions: Predictions, real: Bools, doubtful: Bools) -> Predictions:
+    """The predictions beside what people said of their rows, both (n_entity, n_time).
+
+    real     : rows of anomalies that somebody confirmed
+    doubtful : rows that nobody has judged yet though they raised an alarm, or whose figures are wrong themselves;
+               they count for nothing
+    """
+    seen = predictions.seen & ~doubtful
+    return dataclasses.replace(predictions, seen=seen, label=real if real.any() else None)
+
+
 def unlike(published: Mapping[str, float], predictions: Predictions) -> dict[str, float]:
     """Figures that the predictions give otherwise than they were published, as made again; empty when all hold."""
     again = figures(predictions)

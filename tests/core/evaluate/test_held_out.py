@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics as reference
 
 from core.errors import InvalidInputError
-from core.evaluate.held_out import Predictions, figures, unlike
+from core.evaluate.held_out import Predictions, figures, unlike, with_truth
 
 
 @pytest.fixture
@@ -54,6 +54,17 @@ def test_rows_that_nobody_saw_count_for_nothing(predictions: Predictions) -> Non
     assert figures(loud) == figures(predictions)
     none = replace(predictions, seen=np.zeros_like(predictions.seen))
     assert figures(none) == {"rows": 0.0, "labelled": 0.0}
+
+
+def test_rows_in_doubt_count_for_nothing(predictions: Predictions) -> None:
+    real, doubtful = predictions.label, np.zeros_like(predictions.seen)
+    assert real is not None
+    doubtful[0], doubtful[1, :4] = True, True
+    judged = with_truth(replace(predictions, label=None), real, doubtful)
+    told = figures(judged)
+    assert told["rows"] == (predictions.seen & ~doubtful).sum() < predictions.seen.sum()
+    assert told["labelled"] == 17
+    assert with_truth(predictions, np.zeros_like(real), doubtful).label is None
 
 
 def test_figures_that_were_published_otherwise_are_named(predictions: Predictions) -> None:
