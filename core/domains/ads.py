@@ -97,5 +97,5 @@ ADS = Domain(
     settings=("budget", "bid", "status"),
     spend="cost",
     revenue="sales",
-    defaults={"detector": "ensemble", "localizer": "tree-scan"},
+    defaults={"detector": "ensemble", "localizer": "tree-scan", "unit": "campaign"},
 )

@@ -23,6 +23,7 @@ from data.records import Alert, Incident, NewAlert
 from workbench.context import Context
 from workbench.services import scene as scenes
 from workbench.services import scorer
+from workbench.services import trial as trials
 from workbench.services.findings import (
     Sighting,
     chosen_entities,
@@ -30,10 +31,10 @@ from workbench.services.findings import (
     located,
     new_alerts,
     new_incident,
-    sightings_of,
     stakes_of,
 )
 from workbench.services.scene import Scene
+from workbench.services.trial import Trial
 
 _turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -131,18 +132,35 @@ class _Run:
             )
         with self._stage("detect", 0.6):
             ensemble = scorer.resumed(self.context, self.tenant, served)
+            began = time.perf_counter()
             judged = scenes.judge(scene, ensemble)
-            sightings = sightings_of(scene, judged, chosen)
-            stakes = stakes_of(scene, judged, sightings)
+            trial = trials.route(
+                self.context,
+                self.tenant,
+                scene,
+                served,
+                ensemble,
+                judged,
+                seconds=time.perf_counter() - began,
+                run_id=run_id,
+                live=not self._in_the_past and scorer.is_champions(scene, detector),
+            )
+            sightings = trial.sightings(scene, chosen)
+            stakes = stakes_of(scene, trial.judged, sightings)
         groups: list[Found] = []
         causes: Sequence[Sequence[Cause]] = []
         told: Sequence[Attribution] = []
         if cause:
             with self._stage("cause", 0.7):
-                groups, causes = located(scene, judged, sightings, stakes)
+                groups, causes = located(scene, trial.judged, sightings, stakes)
         if explain:
             with self._stage("explain", 0.8):
-                told = explained(scene, judged, ensemble, sightings)
+                told = trial.each(
+                    sightings,
+                    lambda arm, mine: explained(
+                        scene, arm.judged, arm.ensemble, [sightings[place] for place in mine]
+                    ),
+                )
         with self._stage("save", 0.9):
             notes = [f"{name} was left out: {why}" for name, why in ensemble.left_out.items()]
             notes += filter(
@@ -153,11 +171,22 @@ class _Run:
                     judged.silence,
                 ),
             )
-            found = new_alerts(
-                scene, judged, sightings, stakes, told, causes, ensemble, served.version.id
+            notes += trial.notes
+            found = trial.each(
+                sightings,
+                lambda arm, mine: new_alerts(
+                    scene,
+                    arm.judged,
+                    [sightings[place] for place in mine],
+                    stakes.of(mine),
+                    [told[place] for place in mine] if told else (),
+                    [causes[place] for place in mine] if causes else (),
+                    arm.ensemble,
+                    arm.served.version.id,
+                ),
             )
             rows, incidents, created = self._save(
-                run_id, scene, sightings, found, groups, served, notes, self._kept(explain, cause)
+                run_id, scene, sightings, found, groups, trial, notes, self._kept(explain, cause)
             )
         counts = Counter(alert.severity for alert in rows)
         return DetectionReport(
@@ -202,7 +231,7 @@ class _Run:
         sightings: Sequence[Sighting],
         found: Sequence[NewAlert],
         groups: Sequence[Found],
-        served: Any,
+        trial: Trial,
         notes: Sequence[str],
         keep: Collection[str],
     ) -> tuple[list[Alert], list[Incident], int]:
@@ -213,9 +242,13 @@ class _Run:
         streams = (
             []
             if self._in_the_past
-            else scorer.advance(
-                self.context, self.tenant, served, scene.residual, scene.domain.window
-            )
+            else [
+                stream
+                for arm in trial.arms
+                for stream in scorer.advance(
+                    self.context, self.tenant, arm.served, scene.residual, scene.domain.window
+                )
+            ]
         )
         by_entity = {seen.entity: seen for seen in sightings}
         facts = {alert.entity: alert for alert in found}
@@ -240,9 +273,10 @@ class _Run:
                 entities_checked=len(scene.panel.entities),
                 anomalies=len(found),
                 seconds=self.seconds,
-                model_version=served.version.id,
+                model_version=trial.arms[0].served.version.id,
                 notes=notes,
             )
+            trial.save(session)
             # a row found twice is one row
             alerts = list({row.id: row for row in stored.rows}.values())
             incidents = list({row.id: row for row in kept.rows}.values())

@@ -85,6 +85,10 @@ class Stakes:
     money: Floats
     severity: NDArray[np.int64]
 
+    def of(self, places: Sequence[int]) -> Stakes:
+        """The stakes of some of the sightings, by their places."""
+        return Stakes(self.money[places], self.severity[places])
+
 
 def stakes_of(scene: Scene, judged: Judged, sightings: Sequence[Sighting]) -> Stakes:
     risk = spend_at_risk(scene.observed, scene.reference, scene.domain)

@@ -54,7 +54,7 @@ def serve(
     ensemble = name if issubclass(kind, CalibratedEnsemble) else CalibratedEnsemble.name
     params = {} if name == ensemble else {"parts": f"{name}=1"}
     history = training_part(scene.residual, scene.domain.window)
-    if name == scene.domain.defaults["detector"]:
+    if is_champions(scene, detector):
         try:
             return context.serve.champion(tenant, domain)
         except PersistenceError as broken:
@@ -85,6 +85,11 @@ def serve(
     )
     version = training.publish(context.registry, tenant, domain, trained, history, actor=actor)
     return Served(version, context.serve.load(version), notice)
+
+
+def is_champions(scene: Scene, detector: str) -> bool:
+    """Whether a run with this detector is scored by the domain's champion."""
+    return SPOKEN.get(detector, detector) == scene.domain.defaults["detector"]
 
 
 def training_part(residual: Panel, window: int) -> Panel:

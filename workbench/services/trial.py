@@ -1,0 +1,423 @@
+"""An experiment inside a detection run: who decides for whom, what both said, and whether it may go on.
+
+Where none runs, the champion decides for everybody and nothing else happens. A treatment that cannot score never
+fails a run: it is taken out of the very run that shows its fault, and the experiment ends with the reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from core.contracts import Bools
+from core.errors import HeadwaterError
+from core.evaluate import experiment
+from data import experiment_store
+from data.experiment_store import COMPLETED, FAILED
+from data.records import Experiment
+from data.routing import Rung
+from models import rollout
+from models.serve import Served
+from workbench.context import Context
+from workbench.services import labelled, scorer, targets
+from workbench.services import scene as scenes
+from workbench.services.findings import Sighting, sightings_of
+from workbench.services.scene import Judged, Scene
+from workbench.services.targets import Observed, Tally
+
+SHADOW, CANARY = "shadow", "canary"
+RUNGS = ((SHADOW, 0.0), *((CANARY, share) for share in rollout.LADDER))
+"""The ladder: both judge and the champion alone alerts, then the treatment alerts for ever more units."""
+ACTOR = "headwater"
+"""In whose name an experiment ends by itself."""
+VOLUME, SPARE_ALERTS = 2.0, 5
+"""Alerts of the treatment that are allowed for one of the champion, and how many more never matter."""
+LATENCY, SPARE_SECONDS = 2.0, 1.0
+FAULTS = 0.01
+"""Share of runs that may fail, and of scores that may be missing."""
+
+
+def _nothing(session: Any) -> None:
+    """What there is to write down where no experiment runs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """A model that judged the scene, and the entities (n_entity,) for which its word counts."""
+
+    served: Served
+    ensemble: Any
+    judged: Judged
+    decides: Bools
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """The arms of a run, the champion first; `save(session)` writes down what the run saw of the experiment."""
+
+    arms: tuple[Arm, ...]
+    notes: tuple[str, ...] = ()
+    save: Callable[[Any], None] = _nothing
+
+    @cached_property
+    def judged(self) -> Judged:
+        """What counts: for every entity the p-values of the model that decides for it."""
+        champion, *others = self.arms
+        others = [arm for arm in others if arm.decides.any()]
+        if not others:
+            return champion.judged
+        p_values = champion.judged.p_values
+        for arm in others:
+            p_values = np.where(arm.decides[:, None], arm.judged.p_values, p_values)
+        return dataclasses.replace(champion.judged, p_values=p_values)
+
+    def sightings(self, scene: Scene, chosen: Bools) -> list[Sighting]:
+        """The episodes of the chosen entities, each by the cut of the model that decides, in order of the panel."""
+        found = [
+            seen
+            for arm in self.arms
+            for seen in sightings_of(scene, arm.judged, chosen & arm.decides)
+        ]
+        return sorted(found, key=lambda seen: seen.row)
+
+    def each(
+        self, sightings: Sequence[Sighting], say: Callable[[Arm, list[int]], Sequence[Any]]
+    ) -> list[Any]:
+        """What each arm says of its own sightings, named by their places, in the order of all."""
+        said: dict[int, Any] = {}
+        for arm in self.arms:
+            mine = [place for place, seen in enumerate(sightings) if arm.decides[seen.row]]
+            said |= dict(zip(mine, say(arm, mine), strict=True)) if mine else {}
+        return [said[place] for place in range(len(sightings))]
+
+
+def route(
+    context: Context,
+    tenant: str,
+    scene: Scene,
+    served: Served,
+    ensemble: Any,
+    judged: Judged,
+    *,
+    seconds: float,
+    run_id: int,
+    live: bool,
+) -> Trial:
+    """Let the experiment that runs in the scene's domain take part in a run of the champion.
+
+    seconds : what the champion took to judge
+    live    : whether the run looks at now, with the champion; any other is no part of an experiment
+    """
+    everyone = np.ones(len(scene.panel.entities), dtype=bool)
+    champion = Arm(served, ensemble, judged, everyone)
+    row = running(context, tenant, scene.domain.name) if live else None
+    if row is None:
+        return Trial((champion,))
+    part = _Part(context, tenant, scene, row, champion, seconds, run_id)
+    if row.control != served.version.id:
+        why = (
+            f"the champion is {served.version.id} now, not {row.control} with which it was planned"
+        )
+        return part.ended(f"Rolled back: {why}.")
+    return part.taken()
+
+
+def running(context: Context, tenant: str, domain: str) -> Experiment | None:
+    """The experiment that runs in a domain, if any."""
+    return context.records.read(
+        tenant, lambda session: experiment_store.running(session, tenant=tenant, domain=domain)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A running experiment and the run that it takes part in."""
+
+    context: Context
+    tenant: str
+    scene: Scene
+    row: Experiment
+    champion: Arm
+    seconds: float
+    run_id: int
+
+    def taken(self) -> Trial:
+        """Judge by the treatment too, check the guardrails, and log; or end the experiment and say why."""
+        began = time.perf_counter()
+        units = targets.units_of(
+            self.scene.graph,
+            self.scene.panel.entities,
+            self.row.unit,
+            self.scene.domain.levels,
+        )
+        treated = self._treated(units)
+        try:
+            version = self.context.registry.store.get(self.tenant, self.row.treatment)
+            served = Served(version, self.context.serve.load(version))
+            ensemble = scorer.resumed(self.context, self.tenant, served)
+            began = time.perf_counter()
+            judged = scenes.judge(self.scene, ensemble)
+        except HeadwaterError as error:
+            return self._looked({"error": error.message})
+        took = time.perf_counter() - began
+        treatment = Arm(served, ensemble, judged, treated)
+        observed = Observed.of(
+            self.scene,
+            self.champion.judged,
+            judged,
+            units,
+            treated,
+            self.scene.domain.window,
+        )
+        return self._looked(self._seen(observed, took, treatment), treatment, observed)
+
+    def ended(self, reason: str, look: Mapping[str, Any] | None = None) -> Trial:
+        """The champion alone, and the experiment's end with the run."""
+        looks = [*self.row.looks, look] if look else self.row.looks
+        changes = {"state": FAILED, "reason": reason, "looks": looks}
+        if look:
+            changes["guardrails"] = look["guardrails"]
+        note = f"Experiment {self.row.id} ended. {reason}"
+        return Trial((self.champion,), (note,), self._move("roll back", changes))
+
+    def _treated(self, units: Sequence[str]) -> Bools:
+        if self.row.stage == SHADOW:
+            return np.zeros(len(units), dtype=bool)
+        names = sorted(set(units) - {""})
+        arms = dict(zip(names, rollout.arm(self.row.salt, names, self.row.share), strict=True))
+        return np.array([bool(arms.get(unit, False)) for unit in units])
+
+    def _seen(self, observed: Observed, took: float, treatment: Arm) -> dict[str, Any]:
+        """The run's own figures: speed, alerts of both models on the same entities, scores that are missing."""
+        affected = observed.units >= 0 if self.row.stage == SHADOW else observed.treated
+        arms = (self.champion, treatment)
+        alerts = [len(sightings_of(self.scene, arm.judged, affected)) for arm in arms]
+        cells = np.isfinite(self.scene.residual.values[:, -len(observed.days) :]).any(axis=2)
+        judged = cells & np.isfinite(observed.control_p) & affected[:, None]
+        missing = judged & ~np.isfinite(observed.treatment_p)
+        return {
+            "seconds": [round(self.seconds, 4), round(took, 4)],
+            "alerts": alerts,
+            "missing": float(missing.sum() / max(judged.sum(), 1)),
+        }
+
+    def _looked(
+        self,
+        seen: Mapping[str, Any],
+        treatment: Arm | None = None,
+        observed: Observed | None = None,
+    ) -> Trial:
+        """One look: log what was routed, measure, check the guardrails, and end what has to end."""
+        newest = targets.first_day(self.scene)
+        before = on_rung(self.row)
+        since = date.fromisoformat(before[0]["since"]) if before else newest
+        look: dict[str, Any] = {
+            "at": self.context.clock().isoformat(),
+            "run": self.run_id,
+            "stage": self.row.stage,
+            "share": self.row.share,
+            "since": since.isoformat(),
+            "day": newest.isoformat(),
+            **seen,
+        }
+        if treatment is not None and observed is not None:
+            self._log(observed, treatment, since)
+            look |= self._measured(since, newest)
+        look["guardrails"] = guardrails([*before, look], self.row)
+        tripped = [check["said"] for check in look["guardrails"].values() if not check["ok"]]
+        if tripped or treatment is None:
+            return self.ended(f"Rolled back: {'; '.join(tripped)}.", look)
+        changes: dict[str, Any] = {
+            "looks": [*self.row.looks, look],
+            "guardrails": look["guardrails"],
+        }
+        word = look.get("word", "")
+        if decisive(self.row) and word and not self.row.verdict:
+            overdue = look["days"] >= self.row.days
+            if not word.endswith("data") or overdue:
+                changes["verdict"] = word
+                if word != "deploy" or self.row.stage == CANARY:
+                    changes |= {"state": COMPLETED, "reason": _why(word, overdue)}
+        left = ~treatment.decides
+        arms = (dataclasses.replace(self.champion, decides=left), treatment)
+        note = (
+            (f"Experiment {self.row.id} ended: {changes['reason']}",) if "reason" in changes else ()
+        )
+        return Trial(arms, note, self._move("look", changes))
+
+    def _log(self, observed: Observed, treatment: Arm, since: date) -> None:
+        decided = observed.treated
+        has_unit = observed.units >= 0
+        names = np.array((*observed.names, ""), dtype=object)
+        versions = (self.champion.served.version.id, treatment.served.version.id)
+        self.context.metrics.routing.write(
+            self.tenant,
+            rung(self.row),
+            run=self.run_id,
+            at=self.context.clock(),
+            since=since,
+            decisions={
+                "entity": np.array(observed.entities, dtype=object)[has_unit],
+                "unit": names[observed.units][has_unit],
+                "arm": np.where(decided, "treatment", "control")[has_unit].astype(object),
+                "version": np.where(decided, versions[1], versions[0])[has_unit].astype(object),
+            },
+            exposures=observed.exposures(since),
+            alarms=observed.alarms(since),
+        )
+
+    def _measured(self, since: date, newest: date) -> dict[str, Any]:
+        """What the rung shows of the target metric so far, and how even its split is."""
+        days = (newest - since).days + 1
+        units = self.context.metrics.routing.units(self.tenant, rung(self.row))
+        found = measure(self.row, tally(self.context, self.tenant, self.row, days), days)
+        if self.row.stage == CANARY:
+            treated = int(np.asarray(units["treated"], dtype=bool).sum())
+            control = len(units["treated"]) - treated
+            p = experiment.split_p_value(control, treated, self.row.share)
+            found |= {"split": [control, treated], "split_p": p}
+        return found
+
+    def _move(self, verb: str, changes: Mapping[str, Any]) -> Callable[[Any], None]:
+        """To be called inside the run's transaction: the experiment's next state, unless somebody ended it meanwhile."""
+
+        def write(session: Any) -> None:
+            now = experiment_store.get(session, tenant=self.tenant, number=int(self.row.id))
+            if now.version == self.row.version:
+                experiment_store.move(
+                    session,
+                    tenant=self.tenant,
+                    number=int(self.row.id),
+                    verb=verb,
+                    changes=changes,
+                    actor=ACTOR,
+                    now=self.context.clock(),
+                )
+
+        return write
+
+
+# ── A rung: where it stands, what it shows, what would end it ────────────────────────────────────
+
+
+def rung(row: Experiment) -> Rung:
+    """Where an experiment stands on its ladder."""
+    return Rung(int(row.id), row.stage, row.share)
+
+
+def on_rung(row: Experiment) -> list[dict[str, Any]]:
+    """The looks of the rung that an experiment stands on, oldest first."""
+    return [look for look in row.looks if (look["stage"], look["share"]) == (row.stage, row.share)]
+
+
+def decisive(row: Experiment) -> bool:
+    """Whether the target metric is decided on the rung that an experiment stands on."""
+    paired = targets.metric(row.metric).design == "paired"
+    return (row.stage, row.share) == (RUNGS[0] if paired else RUNGS[-1])
+
+
+def tally(context: Context, tenant: str, row: Experiment, days: int) -> Tally:
+    """Sums by unit of what the rung has seen."""
+    log = context.metrics.routing
+    if row.metric == "alert-rate":
+        return targets.rate_tally(log.units(tenant, rung(row)), days)
+    found = labelled.episodes(context, tenant, row.domain)
+    return targets.label_tally(row.metric, log.alarms(tenant, rung(row)), found, days)
+
+
+def measure(row: Experiment, counted: Tally, days: int) -> dict[str, Any]:
+    """One look at the target metric, as it is kept: shares, intervals that hold over all looks, the word."""
+    chosen = targets.metric(row.metric)
+    paired = row.stage == SHADOW or row.metric == "agreement"
+    known = {"days": days, "rows": float(counted.rows.sum()), "units": len(counted.rows)}
+    if row.stage == SHADOW and chosen.design == "arms":
+        return known
+    found = targets.measured(counted, "paired" if paired else "arms")
+    if found is None:
+        return known
+    planned = experiment.planned_error(row.effect, row.alpha, row.power)
+    look = experiment.look(found.difference, planned, row.alpha)
+    d, d_low, d_high = experiment.cohens_d(found.control, found.treatment, 1 - row.alpha)
+    bounded = np.isfinite([look.low, look.high]).all()
+    return known | {
+        "control": float(found.control.mean),
+        "treatment": float(found.treatment.mean),
+        "value": float(look.value),
+        "low": float(look.low) if bounded else None,
+        "high": float(look.high) if bounded else None,
+        "fraction": float(look.fraction),
+        "p": float(found.difference.p),
+        "d": [None if np.isnan(value) else value for value in (d, d_low, d_high)],
+        "word": experiment.recommend(look, better=chosen.better) if decisive(row) else "",
+    }
+
+
+def guardrails(looks: Sequence[Mapping[str, Any]], row: Experiment) -> dict[str, dict[str, Any]]:
+    """Every guardrail of a rung at its newest look: measured, limit, ok, and what it says in words."""
+    latest = looks[-1]
+    errors = sum("error" in look for look in looks) / len(looks)
+    checks: dict[str, dict[str, Any]] = {
+        "errors": _check(
+            errors,
+            FAULTS,
+            errors <= FAULTS,
+            f"the treatment failed to score in {errors:.0%} of {len(looks)} runs"
+            + (f" ({latest['error']})" if "error" in latest else ""),
+        )
+    }
+    timed = np.array([look["seconds"] for look in looks if "seconds" in look])
+    if len(timed):
+        slow = np.percentile(timed, 99, axis=0)
+        checks["latency"] = _check(
+            float(slow[1]),
+            max(LATENCY * float(slow[0]), float(slow[0]) + SPARE_SECONDS),
+            slow[1] <= max(LATENCY * slow[0], slow[0] + SPARE_SECONDS),
+            f"99 % of runs took it up to {slow[1]:.2f} s, the champion {slow[0]:.2f} s",
+        )
+    if "alerts" in latest:
+        control, treatment = latest["alerts"]
+        limit = max(VOLUME * control, control + SPARE_ALERTS)
+        checks["alert volume"] = _check(
+            treatment,
+            limit,
+            treatment <= limit,
+            f"{treatment} alerts where the champion raises {control}",
+        )
+        checks["missing scores"] = _check(
+            latest["missing"],
+            FAULTS,
+            latest["missing"] <= FAULTS,
+            f"{latest['missing']:.1%} of the entity-days that the champion scores have no score",
+        )
+    if "split_p" in latest:
+        control, treatment = latest["split"]
+        checks["split"] = _check(
+            latest["split_p"],
+            experiment.SRM,
+            latest["split_p"] >= experiment.SRM,
+            f"{treatment} of {control + treatment} units are treated, {row.share:.0%} were meant "
+            f"(p = {latest['split_p']:.2g})",
+        )
+    return checks
+
+
+def _check(measured: float, limit: float, ok: Any, said: str) -> dict[str, Any]:
+    return {"measured": float(measured), "limit": float(limit), "ok": bool(ok), "said": said}
+
+
+def _why(word: str, overdue: bool) -> str:
+    return {
+        "deploy": "the treatment is better.",
+        "reject": "the treatment is worse.",
+        "inconclusive: small effect": "the planned information is in, and no effect of the planned size showed.",
+        "inconclusive: need more data": "the planned days are over before the planned information came in."
+        if overdue
+        else "",
+    }[word]
