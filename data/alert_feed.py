@@ -82,6 +82,23 @@ def page(
     return keyset_page(session, query, Alert, Alert.last_seen, after, limit)
 
 
+def near(session: Session, *, tenant: str, domain: str, since: datetime) -> list[Any]:
+    """Alerts of any status last seen since then, muted ones too: as rows of what a list shows of them."""
+    columns = (
+        Alert.id,
+        Alert.entity,
+        Alert.severity,
+        Alert.status,
+        Alert.onset,
+        Alert.last_seen,
+        Alert.muted_by,
+    )
+    query = select(*columns).where(
+        Alert.tenant == tenant, Alert.domain == domain, Alert.last_seen >= since
+    )
+    return list(session.execute(query.order_by(Alert.last_seen, Alert.id)))
+
+
 def keyset_page(
     session: Session,
     query: Select[Any],

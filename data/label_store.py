@@ -19,7 +19,8 @@ from data.records import ACTIVE, Alert, AlertHistory, Incident, Label, NewLabel
 class Episode:
     """What is said of one alert: `disposition` is "" where nobody judged it or the incident it belongs to.
 
-    cause : the type that the label names, else the one that root-cause analysis gave its incident
+    cause     : the type that the label names, else the one that root-cause analysis gave its incident
+    confirmed : the label names it
     """
 
     alert_id: int
@@ -31,6 +32,13 @@ class Episode:
     active: bool
     disposition: str
     cause: str
+    confirmed: bool
+
+    @property
+    def subject(self) -> tuple[str, int]:
+        """The incident that the alert belongs to, else the alert itself: what people judge as one."""
+        incident = self.incident_id
+        return ("alert", self.alert_id) if incident is None else ("incident", incident)
 
 
 def add(session: Session, *, tenant: str, label: NewLabel, actor: str, now: datetime) -> Label:
@@ -116,6 +124,7 @@ def episodes(
                     status in ACTIVE,
                     said.disposition if said else "",
                     (said.cause if said else "") or causes.get(incident, ""),
+                    bool(said and said.cause),
                 )
             )
     return found

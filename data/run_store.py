@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
@@ -89,6 +89,20 @@ def latest(session: Session, *, tenant: str, domain: str, state: str = "") -> De
         query = query.where(DetectionRun.state == state)
     order = (DetectionRun.started.desc(), DetectionRun.id.desc())
     return session.scalars(query.order_by(*order).limit(1)).first()
+
+
+def outcomes(session: Session, *, tenant: str, domain: str, since: datetime) -> dict[str, int]:
+    """How many runs of a domain that began since then are in each state."""
+    query = (
+        select(DetectionRun.state, func.count())
+        .where(
+            DetectionRun.tenant == tenant,
+            DetectionRun.domain == domain,
+            DetectionRun.started >= since,
+        )
+        .group_by(DetectionRun.state)
+    )
+    return {state: count for state, count in session.execute(query)}
 
 
 def save_stream(

@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from core.errors import HeadwaterError
-from workbench.cli import alerts, data, detection, evaluate, machine, models, simulate
+from workbench.cli import alerts, compare, data, detection, evaluate, machine, models, simulate
 from workbench.terminal import err
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ for name, group in (
     ("evaluate", evaluate.evaluate_app),
 ):
     app.add_typer(group, name=name)
+models.models_app.command("compare")(compare.models_compare)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ so the two doors cannot differ. Adding a question = one class in the file of its
 
 from __future__ import annotations
 
-from workbench.operations import anomaly, data, health, incidents, models
+from workbench.operations import anomaly, compare, data, health, incidents, models
 from workbench.operations.operation import (
     TENANT_HEADER,
     USER_HEADER,
@@ -21,6 +21,7 @@ __all__ = [
     "Caller",
     "Operation",
     "anomaly",
+    "compare",
     "concrete",
     "data",
     "health",

@@ -174,14 +174,14 @@ class Judged:
         )
 
 
-def judge(scene: Scene, ensemble: Any, *, rate: float = FALSE_RATE) -> Judged:
-    """Score every entity and day of the newest window with an ensemble.
+def judge(scene: Scene, ensemble: Any, *, rate: float = FALSE_RATE, last: int = 0) -> Judged:
+    """Score every entity and day of the newest window with an ensemble, or of the `last` days where those are more.
 
     Thousands of entity-days are judged at once, so the cut is set such that at most `rate` of those below
     it are expected to be normal: Benjamini and Hochberg (JRSS B 1995), theorem 1.
     """
     window = scene.domain.window
-    p_values, parts = ensemble.judge(scene.residual, last=window)
+    p_values, parts = ensemble.judge(scene.residual, last=max(window, last))
     seen = np.isfinite(scene.residual.values[:, -window:]).any(axis=2)
     judged = p_values[:, -window:][seen]
     lowest = float(judged.min(initial=1.0))
