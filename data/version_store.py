@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import select
@@ -220,11 +221,13 @@ class Versions:
 
         return self.records.read(tenant, read)
 
-    def moves(self, tenant: str, domain: str, alias: str) -> list[Move]:
-        """Every move of an alias, newest first."""
+    def moves(self, tenant: str, domain: str, alias: str, limit: int = 100) -> list[Move]:
+        """The latest moves of an alias, newest first."""
         return self.records.read(
             tenant,
-            lambda session: list(moves(session, tenant=tenant, domain=domain, alias=alias)),
+            lambda session: list(
+                islice(moves(session, tenant=tenant, domain=domain, alias=alias), limit)
+            ),
         )
 
     def last_promotion(self, tenant: str, domain: str, alias: str) -> Move | None:

@@ -37,6 +37,8 @@ class AliasRow(Protocol):
     alias: str
     version_id: str
     version: int
+    updated_at: datetime
+    updated_by: str
 
 
 class MoveRow(Protocol):
@@ -85,8 +87,8 @@ class VersionStore(Protocol):
         """An alias and the version it means, read together; None when it was never set."""
         ...
 
-    def moves(self, tenant: str, domain: str, alias: str) -> Sequence[MoveRow]:
-        """Every move of the alias, newest first."""
+    def moves(self, tenant: str, domain: str, alias: str, limit: int = ...) -> Sequence[MoveRow]:
+        """The latest moves of the alias, newest first."""
         ...
 
     def last_promotion(self, tenant: str, domain: str, alias: str) -> MoveRow | None:

@@ -355,7 +355,7 @@ class Registry:
         """Point an alias at a version that loads; refused (ConflictError) if it moved since `seen`."""
         if alias not in ALIASES:
             raise InvalidInputError.of("registry", "alias", f"one of {', '.join(ALIASES)}", alias)
-        _check_reason(reason)
+        check_reason(reason)
         if seen is None:
             current = self.store.alias(tenant, domain, alias)
             seen = 0 if current is None else current.version
@@ -379,7 +379,7 @@ class Registry:
         Raises NotFoundError where none served before, ConflictError if the champion moved since `seen`, and
         the PersistenceError of a version that no longer loads: then the champion stays.
         """
-        _check_reason(reason)
+        check_reason(reason)
         current = self.store.alias(tenant, domain, CHAMPION)
         last = self.store.last_promotion(tenant, domain, CHAMPION)
         if current is None or last is None or not last.previous:
@@ -473,7 +473,8 @@ class Registry:
         return True
 
 
-def _check_reason(reason: str) -> None:
+def check_reason(reason: str) -> None:
+    """Refuse a move without a reason."""
     if not reason.strip():
         raise InvalidInputError.of("registry", "reason", "given", reason)
 

@@ -73,7 +73,7 @@ def train(
     `on_step` returned False).
     """
     algorithm: Algorithm = catalog.make(name, **(params or {})) if parent is None else parent
-    split = _split(panel, algorithm, held_out)
+    split = split_of(panel, algorithm, held_out)
     past = panel.select(times=split.train)
     odd = None if labels is None else labels[:, split.train]
     started = time.perf_counter()
@@ -108,9 +108,10 @@ def publish(
     panel: Panel,
     *,
     parent: str = "",
+    predictions: bytes | None = None,
     actor: str,
 ) -> VersionRow:
-    """Record a training run's result as an immutable version."""
+    """Record a training run's result as an immutable version, with its packed predictions where given."""
     return registry.publish(
         tenant,
         domain=domain,
@@ -120,6 +121,7 @@ def publish(
         metrics=trained.metrics,
         parent=parent,
         members=trained.members,
+        predictions=predictions,
         actor=actor,
     )
 
@@ -149,7 +151,7 @@ def judged(detector: Detector, panel: Panel, labels: Bools | None, periods: slic
     )
 
 
-def _split(panel: Panel, algorithm: Algorithm, held_out: float) -> Split:
+def split_of(panel: Panel, algorithm: Algorithm, held_out: float) -> Split:
     """What teaches and what is held out, of the periods from the first on in which anything was observed."""
     share = held_out if isinstance(algorithm, Detector) else 0.0
     first = int(np.isfinite(panel.values).any(axis=(0, 2)).argmax())

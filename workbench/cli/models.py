@@ -1,4 +1,4 @@
-"""`headwater models`: the versions there are, and whether they can be trusted."""
+"""`headwater models`: the versions there are, whether they can be trusted, and which of them scores."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.asking import Tenant, ask
+from workbench.cli.asking import DomainName, Tenant, ask
 from workbench.operations import models as ask_for
-from workbench.terminal import Json, answer, facts, table
+from workbench.terminal import Json, answer, facts, out, table
 
 models_app = typer.Typer(help="Model versions.", no_args_is_help=True)
+
+Reason = Annotated[str, typer.Option(help="Why; kept in the audit")]
 
 
 @models_app.command("list")
@@ -76,3 +78,37 @@ def models_verify(tenant: Tenant = None, as_json: Json = False) -> None:
     )
     if not report["ok"]:
         raise typer.Exit(1)
+
+
+@models_app.command("promote")
+def models_promote(
+    version: Annotated[str, typer.Argument(help="Its id")],
+    reason: Reason,
+    override: Annotated[
+        bool, typer.Option("--override", help="Although a figure is below its minimum")
+    ] = False,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Let a version score its domain; refused below a minimum of the checklist."""
+    wanted = ask_for.Promote(id=version, reason=reason, override=override)
+    answer(ask(wanted, tenant, "Comparing"), as_json, _draw_move)
+
+
+@models_app.command("rollback")
+def models_rollback(
+    reason: Reason,
+    domain: DomainName = "ads",
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Undo the last promotion: the version that scored before scores again."""
+    moved = ask(ask_for.RollBack(domain=domain, reason=reason), tenant)
+    answer(moved, as_json, _draw_move)
+
+
+def _draw_move(move: Mapping[str, Any]) -> None:
+    before = move["previous"] or "nothing"
+    out.print(f"{move['champion']} scores {move['domain']} now, before it {before}.")
+    if move["verb"] == "promote" and move["previous"]:
+        out.print("Undo: headwater models rollback --reason …")
