@@ -75,7 +75,8 @@ def running(
     Raises InvalidInputError for a device that is not there, naming those that are.
     The block holds for its own thread.
     """
-    known = [one.id for one in devices()]
+    # the CPU is always there; what needs no net need not wait for torch to say so
+    known = [CPU] if device == CPU else [one.id for one in devices()]
     if device not in (AUTO, *known):
         rule = f"one of {', '.join((AUTO, *known))}"
         hint = "Take one of these, or make the GPU visible to this process."

@@ -20,6 +20,8 @@ from data.records import Job
 
 LEASE = timedelta(seconds=30)
 """Without a sign of life for this long, a claimed job counts as abandoned."""
+RUNNER = "runner"
+"""Who acts where no person does."""
 LIVE = ("queued", "running")
 RESUMABLE = ("failed", "cancelled", "lost")
 NOW = {
@@ -150,7 +152,7 @@ def claim(session: Session, *, tenant: str, job_id: str, owner: str, device: str
     )
     if taken is not None:
         after = {"state": "running", "attempt": taken.attempt, "device": device}
-        _tell(session, taken, "start", owner, at, after)
+        _tell(session, taken, "start", RUNNER, at, after)
     return taken
 
 

@@ -23,7 +23,6 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, Statement
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
 
 from core.errors import HeadwaterError, InvalidInputError, MissingExtraError, StoreError
-from data.migrations import upgrade
 from data.records import TABLES, Counter, NumberedRow
 
 T = TypeVar("T")
@@ -77,6 +76,8 @@ class Records:
     def __init__(self, url: str, *, migrate: bool = True) -> None:
         _check_url(url)
         if migrate:
+            from data.migrations import upgrade  # a worker starts without it
+
             engine = _engine(url, "migrate", pool_size=1)
             try:
                 with _store_errors("open"):

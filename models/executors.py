@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from core import devices
 from core.errors import InvalidInputError, MissingExtraError, StoreError, install
 from models.processes import GRACE, ProcessGroup, boot, started
 
@@ -52,8 +54,8 @@ class Run(Protocol):
 class Executor(Protocol):
     """What starts jobs."""
 
-    def slots(self) -> Sequence[str]:
-        """The devices that jobs can run on at once, one entry for each place."""
+    def slots(self, wishes: Collection[str]) -> Sequence[str]:
+        """The devices that jobs with these wishes can run on at once, one entry for each place."""
         ...
 
     def start(self, order: Order) -> Run:
@@ -64,8 +66,12 @@ class Executor(Protocol):
         """The run that an earlier process of ours started, or None when it is surely over."""
         ...
 
+    def close(self) -> None:
+        """Let go of what was needed to start jobs; those that run go on."""
+        ...
 
-def executor(name: str, *, devices: Sequence[str], scheduler: str = "") -> Executor:
+
+def executor(name: str, *, cpu_jobs: int = 1, scheduler: str = "") -> Executor:
     """The executor of that name; `scheduler` is the address of Dask's."""
     if name not in EXECUTORS:
         raise InvalidInputError.of(
@@ -75,7 +81,7 @@ def executor(name: str, *, devices: Sequence[str], scheduler: str = "") -> Execu
             name,
             "Set HEADWATER_EXECUTOR.",
         )
-    return Dask(scheduler) if name == "dask" else Local(tuple(devices))
+    return Dask(scheduler) if name == "dask" else Local(cpu_jobs)
 
 
 # ── This machine ─────────────────────────────────────────────────────────────────────────────────
@@ -99,14 +105,20 @@ class _Child:
         self.process.wait()
 
 
-@dataclass(frozen=True)
 class Local:
     """Subprocesses of this machine, each in a session of its own: they outlive whoever started them."""
 
-    devices: tuple[str, ...] = ("cpu",)
+    def __init__(self, cpu_jobs: int = 1) -> None:
+        self.cpu_jobs = cpu_jobs
 
-    def slots(self) -> Sequence[str]:
-        return self.devices
+    def slots(self, wishes: Collection[str]) -> Sequence[str]:
+        cpu = [devices.CPU] * self.cpu_jobs
+        # who only wants the CPU need not wait until torch is there to tell of GPUs
+        return [*self._gpus, *cpu] if set(wishes) - {devices.CPU} else cpu
+
+    @cached_property
+    def _gpus(self) -> Sequence[str]:
+        return [device.id for device in devices.devices() if device.id != devices.CPU]
 
     def start(self, order: Order) -> Run:
         order.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -130,6 +142,9 @@ class Local:
     def adopt(self, order: Order, pid: int, pid_start: float, boot_id: str) -> Run | None:
         group = ProcessGroup(pid, pid_start)
         return group if boot_id == boot() and group.alive() else None
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 # ── A Dask cluster ───────────────────────────────────────────────────────────────────────────────
@@ -164,8 +179,8 @@ class Dask:
                 "jobs", "the scheduler", "reachable", f"{scheduler}: {error}"
             ) from None
 
-    def slots(self) -> Sequence[str]:
-        return ["cpu"] * len(self._client.scheduler_info(n_workers=-1)["workers"])
+    def slots(self, wishes: Collection[str]) -> Sequence[str]:
+        return [devices.CPU] * len(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def start(self, order: Order) -> Run:
         from distributed import fire_and_forget

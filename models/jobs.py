@@ -14,18 +14,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib
-import io
 import json
 import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from core.contracts import Bools, OnStep, Panel
 from core.errors import (
@@ -35,6 +31,9 @@ from core.errors import (
     StoreError,
     UnknownNameError,
 )
+
+if TYPE_CHECKING:
+    from core.evaluate.held_out import Predictions
 
 TASK, CHECKPOINTS, DONE = "task.json", "checkpoint", "done.json"
 FACTS, PREDICTIONS, STATE = "facts.json", "predictions.parquet", "state"
@@ -78,12 +77,12 @@ class Outcome:
 
     files       : the fitted algorithm's state as `core.artifact` packs it
     facts       : plain JSON: algorithm, params, training, metrics, members, history, device, seconds, …
-    predictions : columns of equal length, one row per entity and held-out period
+    predictions : what was said of the held-out rows, as `data.predictions` packs it; b"" where nothing was
     """
 
     files: Mapping[str, bytes]
     facts: Mapping[str, Any]
-    predictions: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    predictions: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,8 @@ class FolderCheckpoints:
         return self.folder / f"{key}.safetensors"
 
 
-Work = Callable[[Task, Path, Panel, "Bools | None", OnStep, FolderCheckpoints], Outcome]
+Pack = Callable[["Predictions"], bytes]
+Work = Callable[[Task, Path, Panel, "Bools | None", OnStep, FolderCheckpoints, Pack], Outcome]
 WORK = {"train": "models.train:work"}
 """What a worker does for each kind of job, imported when it is asked for."""
 
@@ -157,13 +157,18 @@ def hand_over(folder: Path, fence: int, result: Outcome | Failure) -> None:
         files = {f"{STATE}/{name}": data for name, data in result.files.items()}
         files[FACTS] = json.dumps(dict(result.facts), allow_nan=False).encode()
         if result.predictions:
-            files[PREDICTIONS] = _parquet(result.predictions)
+            files[PREDICTIONS] = result.predictions
         (place / STATE).mkdir(exist_ok=True, mode=0o700)
         for name, data in files.items():
             write_whole(place / name, data)
             written[name] = hashlib.sha256(data).hexdigest()
     failure = dataclasses.asdict(result) if isinstance(result, Failure) else None
     write_whole(place / DONE, json.dumps({"files": written, "failure": failure}).encode())
+
+
+def is_handed_over(folder: Path, fence: int) -> bool:
+    """Whether an attempt's result lies ready."""
+    return (folder / "out" / str(fence) / DONE).exists()
 
 
 def handed_over(folder: Path, fence: int) -> Outcome | Failure | None:
@@ -184,7 +189,7 @@ def handed_over(folder: Path, fence: int) -> Outcome | Failure | None:
             if name.startswith(prefix)
         },
         facts=json.loads(files[FACTS]),
-        predictions=_columns(files[PREDICTIONS]) if PREDICTIONS in files else {},
+        predictions=files.get(PREDICTIONS, b""),
     )
 
 
@@ -213,19 +218,3 @@ def _verified(path: Path, digest: str) -> bytes:
     if found != digest:
         raise ChecksumMismatchError.of("jobs", f"{path.name}'s SHA-256", digest, found)
     return data
-
-
-def _parquet(columns: Mapping[str, NDArray[Any]]) -> bytes:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    sink = io.BytesIO()
-    parquet.write_table(pa.table(dict(columns)), sink, compression="zstd")
-    return sink.getvalue()
-
-
-def _columns(data: bytes) -> dict[str, NDArray[Any]]:
-    from pyarrow import parquet
-
-    table = parquet.read_table(io.BytesIO(data))
-    return {name: np.asarray(table.column(name).to_numpy()) for name in table.column_names}

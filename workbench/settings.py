@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import ipaddress
+import os
 from pathlib import Path
 
 from pydantic import Field
@@ -29,6 +30,13 @@ class Settings(BaseSettings):
         default=90, ge=1, description="Days until resolved alerts go to history"
     )
     loaded_models: int = Field(default=8, ge=1, description="Fitted models kept in memory")
+    executor: str = Field(default="local", description="Where jobs run: local or dask")
+    dask_scheduler: str = Field(default="", description="Address of the Dask scheduler")
+    cpu_jobs: int = Field(default=1, ge=1, description="Jobs at once on the CPU; a GPU runs one")
+    job_memory: int = Field(
+        default=0, ge=0, description="Bytes a job may hold; three quarters of the machine's when 0"
+    )
+    job_minutes: float = Field(default=240.0, gt=0, description="Minutes a job may run")
 
     @property
     def on_loopback(self) -> bool:
@@ -37,6 +45,12 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    @property
+    def memory_of_a_job(self) -> int:
+        """Bytes that a job's processes may hold together."""
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return self.job_memory or whole * 3 // 4
 
     @property
     def records_url(self) -> str:

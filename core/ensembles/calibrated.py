@@ -253,7 +253,7 @@ class CalibratedEnsemble(Detector):
         cut = len(panel.periods) - max(2, round(VALIDATION * len(panel.periods)))
         early = panel.select(times=slice(None, cut))
         late = panel.select(times=slice(max(0, cut - self.context), None))
-        return early, late, np.isfinite(panel.values[:, cut:]).any(axis=2)
+        return early, late, np.asarray(np.isfinite(panel.values[:, cut:]).any(axis=2))
 
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
         early, late, seen = self._apart(panel, labels)

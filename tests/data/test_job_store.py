@@ -194,7 +194,7 @@ def test_every_change_of_state_is_audited_and_the_chain_holds(records: Records) 
     events = do(records, audit_store.history, objects=[("job", job.id)])
     assert [(event.verb, event.actor) for event in reversed(events)] == [
         ("submit", "ana"),
-        ("start", "here"),
+        ("start", "runner"),
         ("cancel", "bo"),
         ("finish", "runner"),
         ("resume", "cy"),

@@ -20,7 +20,7 @@ from models.serve import Served
 from workbench.context import Context
 from workbench.services import labelled
 from workbench.services.scene import Scene
-from workbench.services.train import fit_champion
+from workbench.services.training import fit_champion
 
 SPOKEN = {
     "lstm": "lstm-autoencoder",

@@ -22,7 +22,7 @@ from data import alert_feed, run_store
 from data.alert_feed import Filters
 from data.records import Alert, DetectionRun, Incident
 from workbench.context import Context
-from workbench.services import demo, detect, ingest, scorer, train
+from workbench.services import demo, detect, ingest, scorer, training
 from workbench.services import scene as scenes
 from workbench.services.detect import DetectionReport
 
@@ -285,7 +285,7 @@ def test_a_spoiled_champion_is_replaced_by_the_last_good_one_with_a_notice(
     good = context.serve.champion(TENANT, "ads").version
     scene = scenes.look(context, TENANT)
     history = scorer.training_part(scene.residual, scene.domain.window)
-    newer = train.fit_champion(
+    newer = training.fit_champion(
         context, TENANT, history, domain="ads", params={"parts": "robust-z=1"}, actor="ana"
     )
     spoil(context, newer.id)

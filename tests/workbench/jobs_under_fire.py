@@ -1,0 +1,248 @@
+"""Run by a test: `jobs_under_fire.py HOME KILLS SEED` trains, is killed, goes on, and says what came of it.
+
+For each job a victim is drawn: the server, its worker, or both; and the step before which SIGKILL comes: a write to
+the records, an fsync, a rename, or any moment. Then a new server takes over. Servers and workers are forked from
+processes that have imported everything, so that a kill costs no start of Python.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from data import audit_store, job_store
+from data.record_store import Records
+from models import train as _train  # noqa: F401 - imported before the forks
+from models.executors import Order, Run
+from models.processes import ProcessGroup, started
+from tests.workbench import jobs_world
+from tests.workbench.jobs_world import TENANT
+from workbench import runner, worker
+from workbench.context import Context, open_context
+from workbench.services import jobs
+
+HOME = Path(sys.argv[1])
+PATIENCE = 30.0
+STEPS = {"server": 40, "worker": 26}
+"""Steps that an undisturbed job takes, and a few more: who is to die later than that survives."""
+
+
+def quicken() -> None:
+    """The protocol in small: what takes seconds takes a fraction of one."""
+    runner.LOOK = runner.TICK = 0.02
+    runner.RETRY = timedelta(seconds=0.05)
+    runner.BEAT = worker.BEAT = 0.2  # type: ignore[attr-defined]
+    worker.NEWS, worker.SILENCE = 0.05, 3.0
+    job_store.LEASE = timedelta(seconds=5)
+    jobs.LOOK = 0.02
+    runner.executor = lambda *_, **__: Forked()  # type: ignore[assignment]
+    jobs_world.use_small_panels()
+
+
+def die_at(step: int) -> None:
+    """Let this process be killed before its `step`-th step; 0 = never."""
+    left = step
+    door = threading.Lock()
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            with door:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **options)
+
+        return call
+
+    if step:
+        os.fsync, os.rename = counted(os.fsync), counted(os.rename)
+        Path.rename = counted(Path.rename)  # type: ignore[method-assign]
+        Records.write = counted(Records.write)  # type: ignore[method-assign]
+
+
+# ── Processes ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Forked:
+    """An executor whose workers are forked by a process that stands ready."""
+
+    def slots(self, wishes: Collection[str]) -> Sequence[str]:
+        return ["cpu"]
+
+    def start(self, order: Order) -> Run:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.connect(str(HOME / "forge"))
+            door.sendall(json.dumps([str(order.folder), dict(order.environment)]).encode())
+            pid = int(door.recv(32))
+        return ProcessGroup(pid, started(pid) or -1.0)
+
+    def adopt(self, order: Order, pid: int, pid_start: float, boot_id: str) -> Run | None:
+        group = ProcessGroup(pid, pid_start)
+        return group if group.alive() else None
+
+    def close(self) -> None: ...
+
+
+def forge() -> None:
+    """Fork a worker for each request; the number of the step that it dies at lies in the job's folder."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(HOME / "forge"))
+        door.listen()
+        while True:
+            client, _ = door.accept()
+            with client:
+                folder, environment = json.loads(client.recv(1 << 16))
+                pid = os.fork()
+                if pid == 0:
+                    door.close()
+                    os.setsid()
+                    log = os.open(f"{folder}/log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+                    os.dup2(log, 1)
+                    os.dup2(log, 2)
+                    os.environ.update(environment)
+                    with suppress(FileNotFoundError):
+                        plan = Path(folder, "dies-at")
+                        step = int(plan.read_text())
+                        plan.unlink()  # once
+                        die_at(step)
+                    os._exit(worker.main(Path(folder)))
+                with (HOME / "workers").open("a") as book:
+                    book.write(f"{pid}\n")
+                client.sendall(str(pid).encode())
+
+
+def forked(target: Callable[[], None]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            target()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def serve(step: int, job_id: str) -> None:
+    """Run jobs until this one has ended."""
+    die_at(step)
+    with opened() as context, runner.running(context):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            view = jobs.get(context, TENANT, job_id)
+            if view.state in ("succeeded", "failed", "cancelled"):
+                return
+            if view.state == "lost":
+                jobs.resume(context, TENANT, job_id, actor="ana")
+            time.sleep(0.02)
+
+
+def opened() -> Context:
+    return open_context(jobs_world.settings(HOME))
+
+
+# ── One kill ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def one(dice: random.Random) -> dict[str, Any]:
+    """Submit, kill, take over; who was killed, at which step, and whether it came to it."""
+    with opened() as context:
+        job = jobs_world.submit(context)
+    victim = dice.choice(("server", "worker", "both", "moment"))
+    steps = {who: dice.randint(1, STEPS[who]) for who in STEPS}
+    if victim in ("worker", "both"):
+        folder = HOME / "jobs" / job.id
+        folder.mkdir(parents=True)
+        (folder / "dies-at").write_text(str(steps["worker"]))
+    server = forked(partial(serve, steps["server"] if victim in ("server", "both") else 0, job.id))
+    if victim == "moment":
+        time.sleep(dice.uniform(0.0, 1.2))
+        with suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
+        if dice.random() < 0.5:
+            for pid in workers():
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+    died = os.waitstatus_to_exitcode(os.waitpid(server, 0)[1]) == -signal.SIGKILL
+    if died:
+        again = forked(partial(serve, 0, job.id))
+        os.waitpid(again, 0)
+    return {"job": job.id, "victim": victim, "steps": steps, "died": died}
+
+
+def workers() -> list[int]:
+    """Workers that live."""
+    known = (HOME / "workers").read_text().split() if (HOME / "workers").exists() else []
+    return [int(pid) for pid in known if started(int(pid)) is not None]
+
+
+def findings(killed: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is left: states, effects by job, processes, the audit chain, and whether every version is sound."""
+    deadline = time.monotonic() + 10
+    while workers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    with opened() as context:
+        rows = jobs.listing(context, TENANT)
+        events = context.records.read(
+            TENANT, partial(audit_store.history, tenant=TENANT, limit=1_000_000)
+        )
+        finished: dict[str, int] = {}
+        for event in events:
+            if event.verb == "finish" and (event.after or {}).get("state") == "succeeded":
+                finished[event.object_id] = finished.get(event.object_id, 0) + 1
+        moved = [event.after["version_id"] for event in events if event.object_kind == "alias"]
+        versions = [row.id for row in context.registry.store.versions(TENANT)]
+        return {
+            "kills": sum(kill["died"] or kill["victim"] == "worker" for kill in killed),
+            "not succeeded": [
+                (row.id, row.state, row.error_text) for row in rows if row.state != "succeeded"
+            ],
+            "jobs": len(rows),
+            "versions": len(versions),
+            "versions of jobs": len({row.result_ref for row in rows} & set(versions)),
+            "finished twice": [job for job, count in finished.items() if count > 1],
+            "aliases moved": len(moved),
+            "aliases moved twice": len(moved) - len(set(moved)),
+            "orphans": workers(),
+            "chain broken at": context.records.read(
+                TENANT, lambda session: audit_store.verify(session, tenant=TENANT)
+            ),
+            "unsound": [
+                verdict.version
+                for verdict in context.registry.verify(TENANT)
+                if not verdict.ok and verdict.version in versions
+            ],
+            "retried": sum(event.verb == "retry" for event in events),
+            "lost": sum((event.after or {}).get("state") == "lost" for event in events),
+            "at": f"{datetime.now(UTC):%FT%TZ}",
+        }
+
+
+def main() -> None:
+    quicken()
+    opened().close()
+    smith = forked(forge)
+    while not (HOME / "forge").exists():
+        time.sleep(0.01)
+    try:
+        dice = random.Random(int(sys.argv[3]))
+        killed = [one(dice) for _ in range(int(sys.argv[2]))]
+        print(json.dumps(findings(killed)))
+    finally:
+        os.kill(smith, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Jobs: handed in, looked at, cancelled, resumed. Who runs them is `workbench.runner`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from core.contracts import OnStep
+from core.errors import UnknownNameError
+from data import job_store
+from data.records import Job
+from data.snapshots import Snapshot
+from models import progress
+from models.executors import LOG
+from models.jobs import WORK
+from workbench.context import Context
+
+LOOK = 0.3
+"""Seconds between two looks of whoever waits for a job."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a worker needs beside its job: a snapshot, its arguments, and files for the job's folder."""
+
+    snapshot: Snapshot
+    payload: Mapping[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+Finish = Callable[[Session, str], None]
+"""Settles a job as succeeded with a result, or raises: called first in the transaction that publishes it."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as people see it.
+
+    state       : queued, running, cancelling, succeeded, failed, cancelled or lost
+    device      : the wish while it waits, the slot that it runs on afterwards
+    position    : place in the queue, from 1; None once it runs
+    eta_seconds : as far as its pace so far tells; None before it has one
+    notice      : what happened to it that one should know, "" when nothing
+    """
+
+    id: str
+    kind: str
+    domain: str
+    state: str
+    payload: dict[str, Any]
+    device: str
+    parent: str
+    snapshot_digest: str
+    attempt: int
+    max_attempts: int
+    created_at: datetime
+    created_by: str
+    claimed_at: datetime | None
+    heartbeat_at: datetime | None
+    finished_at: datetime | None
+    progress: float
+    progress_text: str
+    cancel_requested: bool
+    deadline: datetime | None
+    rss_limit: int | None
+    result_ref: str
+    error_class: str
+    error_text: str
+    error_hint: str
+    live: bool
+    resumable: bool
+    position: int | None
+    eta_seconds: float | None
+    notice: str
+
+
+def submit(
+    ctx: Context,
+    tenant: str,
+    *,
+    kind: str,
+    domain: str,
+    payload: Mapping[str, Any],
+    actor: str,
+    idem_key: str = "",
+    device: str = "auto",
+    deadline_minutes: float | None = None,
+    memory_bytes: int | None = None,
+    parent: str = "",
+) -> Job:
+    """Hand a job in; the same `idem_key` once more is the job that is there.
+
+    parent : the job it is a clone of. Deadline and memory are the installation's where none are given.
+    """
+    if kind not in WORK:
+        raise UnknownNameError.of("jobs", "the kind", f"one of {', '.join(WORK)}", kind)
+    minutes = ctx.settings.job_minutes if deadline_minutes is None else deadline_minutes
+    call = partial(
+        job_store.add,
+        tenant=tenant,
+        kind=kind,
+        domain=domain,
+        payload={**payload, "deadline_minutes": minutes},
+        device=device,
+        idem_key=idem_key,
+        parent=parent,
+        rss_limit=memory_bytes or ctx.settings.memory_of_a_job,
+        actor=actor,
+    )
+    return ctx.records.write(tenant, call)
+
+
+def get(ctx: Context, tenant: str, job_id: str) -> JobView:
+    """One job; NotFoundError when the tenant has none of that id."""
+
+    def look(session: Session) -> tuple[Job, datetime]:
+        found = job_store.get(session, tenant=tenant, job_id=job_id)
+        return found, job_store.now(session)
+
+    job, now = ctx.records.read(tenant, look)
+    return _view(ctx, job, now, _queue(ctx) if job.state == "queued" else [])
+
+
+def listing(ctx: Context, tenant: str, *, domain: str = "", active: bool = False) -> list[JobView]:
+    """Jobs newest first; only those that wait or run where `active`."""
+    states = job_store.LIVE if active else ()
+
+    def look(session: Session) -> tuple[list[Job], datetime]:
+        found = job_store.listing(session, tenant=tenant, states=states, domain=domain)
+        return found, job_store.now(session)
+
+    jobs, now = ctx.records.read(tenant, look)
+    queue = _queue(ctx) if any(job.state == "queued" for job in jobs) else []
+    return [_view(ctx, job, now, queue) for job in jobs]
+
+
+def cancel(ctx: Context, tenant: str, job_id: str, *, actor: str) -> JobView:
+    """Ask a job to stop: a waiting one is cancelled at once, a running one within seconds."""
+    call = partial(job_store.ask_cancel, tenant=tenant, job_id=job_id, actor=actor)
+    ctx.records.write(tenant, call)
+    return get(ctx, tenant, job_id)
+
+
+def resume(ctx: Context, tenant: str, job_id: str, *, actor: str) -> JobView:
+    """Queue a failed, cancelled or lost job again; it goes on from its checkpoint."""
+    call = partial(job_store.resume, tenant=tenant, job_id=job_id, actor=actor)
+    ctx.records.write(tenant, call)
+    return get(ctx, tenant, job_id)
+
+
+def curve(ctx: Context, tenant: str, job_id: str) -> list[dict[str, Any]]:
+    """The learning curve over all attempts: see `models.progress.curve`; `seconds` since the job first ran."""
+    get(ctx, tenant, job_id)
+    return progress.curve(folder(ctx, job_id))
+
+
+def log_tail(ctx: Context, tenant: str, job_id: str, lines: int = 40) -> str:
+    """The last lines of what the job said."""
+    get(ctx, tenant, job_id)
+    return progress.log_tail(folder(ctx, job_id) / LOG, lines)
+
+
+def wait(ctx: Context, tenant: str, job_id: str, on_step: OnStep | None = None) -> JobView:
+    """Look at a job until it has ended, telling `on_step` how far it is."""
+    while (view := get(ctx, tenant, job_id)).live:
+        if on_step is not None:
+            on_step(view.progress_text or view.state, view.progress, {})
+        threading.Event().wait(LOOK)
+    return view
+
+
+def folder(ctx: Context, job_id: str) -> Path:
+    """Where a job's task, progress, log, checkpoints and outcome lie."""
+    return ctx.settings.home.resolve() / "jobs" / job_id
+
+
+def tenants(ctx: Context) -> Sequence[str]:
+    """Whose jobs this installation runs: whoever has data here, and the configured tenant."""
+    return sorted({ctx.settings.tenant, *(tenant for tenant, _ in ctx.metrics.holdings())})
+
+
+def waiting(ctx: Context) -> list[Job]:
+    """Jobs of all tenants whose time has come, in the order in which they get a place."""
+    found: list[Job] = []
+    for tenant in tenants(ctx):
+        found += ctx.records.read(tenant, partial(job_store.due, tenant=tenant))
+    return sorted(found, key=lambda job: (job.created_at, job.id))
+
+
+def _queue(ctx: Context) -> list[str]:
+    return [job.id for job in waiting(ctx)]
+
+
+def _view(ctx: Context, job: Job, now: datetime, queue: Sequence[str]) -> JobView:
+    running = job.state == "running"
+    # one that waits to be tried again stands behind those that could start now
+    place = queue.index(job.id) + 1 if job.id in queue else len(queue) + 1
+    kept = {name: getattr(job, name) for name in JobView.__dataclass_fields__ if hasattr(job, name)}
+    return JobView(
+        **kept
+        | {
+            "state": "cancelling" if running and job.cancel_requested else job.state,
+            "live": job.state in job_store.LIVE,
+            "resumable": job.state in job_store.RESUMABLE,
+            "position": place if job.state == "queued" else None,
+            "eta_seconds": _eta(job, now) if running else None,
+            "notice": progress.notice(folder(ctx, job.id)),
+        }
+    )
+
+
+def _eta(job: Job, now: datetime) -> float | None:
+    if job.claimed_at is None or not 0 < job.progress < 1:
+        return None
+    spent = (now - job.claimed_at) / timedelta(seconds=1)
+    return spent * (1 - job.progress) / job.progress

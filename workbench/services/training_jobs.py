@@ -1,0 +1,147 @@
+"""A training as a job: what it learns from, and how what comes back becomes a version.
+
+Whatever is trained becomes an ensemble of calibrated parts, since that is what scores a domain: a detector or a
+forecaster that is none votes alone in one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from core import artifact, catalog
+from core.contracts import Bools, Panel
+from core.ensembles.calibrated import CalibratedEnsemble
+from core.errors import InvalidInputError
+from data import job_store, snapshots, version_store
+from data.records import Job
+from models.jobs import Outcome, Task
+from models.manifest import Training
+from models.ports import CHALLENGER, CHAMPION
+from models.registry import revived, version_id
+from models.train import PARENT
+from workbench.context import Context
+from workbench.services import jobs, labelled
+from workbench.services import scene as scenes
+from workbench.services.jobs import Finish, Prepared
+
+
+def material(
+    ctx: Context,
+    tenant: str,
+    *,
+    domain: str,
+    start: date | None = None,
+    end: date | None = None,
+) -> tuple[Panel, Bools]:
+    """What a training on the days from `start` to `end`, both included, learns from; and the cells in it that are
+    no example of a normal day, (n_entity, n_time)."""
+    residual = scenes.look(ctx, tenant, domain=domain).residual
+    known = np.flatnonzero(np.isfinite(residual.values).any(axis=(0, 2)))
+    panel = residual.select(times=slice(int(known[0]) if len(known) else 0, None))
+    days = panel.periods.labels.astype("datetime64[D]")
+    first = 0 if start is None else int(np.searchsorted(days, np.datetime64(start)))
+    last = len(days) if end is None else int(np.searchsorted(days, np.datetime64(end), "right"))
+    if first >= last:
+        rule = f"days from {days[0]} to {days[-1]}, the first before the last"
+        raise InvalidInputError.of("training", "the window", rule, f"{start} to {end}")
+    panel = panel.select(times=slice(first, last))
+    return panel, labelled.mask(ctx, tenant, domain, panel)
+
+
+def prepare(ctx: Context, tenant: str, job: Job) -> Prepared:
+    """The snapshot of a training job, what its worker is to fit, and the champion whose part it learns anew."""
+    asked = job.payload
+    panel, odd = material(
+        ctx,
+        tenant,
+        domain=job.domain,
+        start=None if asked["from"] is None else date.fromisoformat(asked["from"]),
+        end=None if asked["to"] is None else date.fromisoformat(asked["to"]),
+    )
+    kept = snapshots.write(ctx.settings.home / "snapshots", panel, odd)
+    if not asked["part"]:
+        name, params = as_ensemble(asked["algorithm"], asked["params"])
+        return Prepared(kept, {"name": name, "params": params, "part": ""})
+    served = ctx.serve.champion(tenant, job.domain)
+    champion = served.algorithm
+    told = {
+        "name": champion.name,
+        "params": dataclasses.asdict(champion.params),
+        "version": served.version.id,
+    }
+    payload = {
+        "name": champion.name,
+        "params": asked["params"],
+        "part": asked["algorithm"],
+        "parent": told,
+    }
+    files = artifact.pack(champion.state)
+    return Prepared(kept, payload, {f"{PARENT}/{file}": data for file, data in files.items()})
+
+
+def as_ensemble(algorithm: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """An algorithm with its parameters as the ensemble that is trained for it."""
+    if issubclass(catalog.get(algorithm), CalibratedEnsemble):
+        return algorithm, dict(params)
+    own = {name: value for name, value in params.items() if name != "seed"}
+    chosen = ", ".join(f"{algorithm}.{name}={value}" for name, value in own.items())
+    found: dict[str, Any] = {"parts": f"{algorithm}=1", "settings": chosen}
+    return CalibratedEnsemble.name, found | {
+        name: value for name, value in params.items() if name == "seed"
+    }
+
+
+def publish(ctx: Context, tenant: str, job: Job, outcome: Outcome, finish: Finish) -> None:
+    """Version, alias, audit and the job's end, in one transaction: the champion where there is none yet, else
+    the challenger."""
+    task = Task.read(jobs.folder(ctx, job.id))
+    panel, _ = snapshots.read(Path(task.snapshot), task.digest)
+    facts = outcome.facts
+    algorithm = revived(
+        facts["name"], catalog.get(facts["name"]).Params(**facts["params"]), outcome.files
+    )
+    champion = ctx.registry.store.alias(tenant, job.domain, CHAMPION)
+    parent = task.payload.get("parent", {}).get("version") or (champion and champion.version_id)
+    with ctx.registry.staged(
+        tenant,
+        domain=job.domain,
+        algorithm=algorithm,
+        probes=panel,
+        training=Training(**facts["training"]),
+        metrics=facts["metrics"],
+        parent=parent or "",
+        members=facts["members"],
+        version=version_id(job.claimed_at or job.created_at, f"{job.id}/{job.fence}"),
+        predictions=outcome.predictions or None,
+    ) as row:
+        ctx.records.write(tenant, partial(_commit, tenant=tenant, job=job, row=row, finish=finish))
+
+
+def _commit(
+    session: Session, *, tenant: str, job: Job, row: Mapping[str, Any], finish: Finish
+) -> None:
+    finish(session, row["id"])
+    at = job_store.now(session)
+    version_store.add(session, tenant=tenant, fields=row, actor=job.created_by, at=at)
+    place = partial(version_store.alias_of, session, tenant=tenant, domain=job.domain)
+    alias = CHALLENGER if place(alias=CHAMPION) else CHAMPION
+    before = place(alias=alias)
+    version_store.move_alias(
+        session,
+        tenant=tenant,
+        domain=job.domain,
+        alias=alias,
+        version_id=row["id"],
+        seen=before.version if before else 0,
+        actor=job.created_by,
+        reason=f"trained by job {job.id}",
+        at=at,
+    )
