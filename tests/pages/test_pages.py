@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -349,6 +350,52 @@ def test_a_champion_that_cannot_be_trusted_leaves_the_record_readable(
     assert "No model can score now" in said and "Impressions against expected" in said
     assert "Who noticed, when" not in said and not test.error
     assert "**Budget cut** at campaign" in words(visit("cause", alert=str(alert.id)))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_says_when_something_else_than_the_champion_scores(
+    detected: Context, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    told = "Champion 01ab was refused, 01aa serves: its manifest must be signed."
+    monkeypatch.setattr(detected.serve, "notice", lambda tenant, domain: told)
+    alert = str(alert_of(detected, BROKEN).id)
+    test = visit(page, **({"id": alert} if page == "alert" else {"alert": alert}))
+    assert [warning.value for warning in test.warning][:1] == [told]
+    monkeypatch.setattr(detected.serve, "notice", lambda tenant, domain: "")
+    assert told not in [warning.value for warning in test.run().warning]
+
+
+@pytest.mark.parametrize("page", ["alert", "cause"])
+def test_a_promotion_reaches_an_open_page_at_its_next_rerun(
+    detected: Context, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    judging: list[str] = []
+
+    class Named(small_account.Tail):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def judge(self, panel: Any, *, last: int) -> Any:
+            judging.append(self.name)
+            return super().judge(panel, last=last)
+
+    def put_to_work(name: str) -> None:
+        version = SimpleNamespace(digest=name, id=name)
+        served = SimpleNamespace(version=version, algorithm=Named(name), notice="")
+        monkeypatch.setattr(detected.serve, "champion", lambda *_: served)
+
+    alert = str(alert_of(detected, BROKEN).id)
+    put_to_work("first")
+    test = visit(page, **({"id": alert} if page == "alert" else {"alert": alert}))
+    test.run()
+    assert judging == ["first"]
+    put_to_work("second")
+    test.run()
+    test.run()
+    assert judging == ["first", "second"]
+    put_to_work("first")
+    test.run()
+    assert judging == ["first", "second"]  # what it said before is kept, so a rollback is at once
 
 
 def test_the_first_address_leads_to_triage(detected: Context) -> None:

@@ -44,6 +44,9 @@ class Arrays:
     def version(self, tenant: str) -> str:
         return f"{tenant}:{self.data is not None}:{len(self.undone)}"
 
+    def holdings(self) -> list[tuple[str, str]]:
+        return [(TENANT, "ads")] if self.data else []
+
     def panel(self, tenant: str, domain: Any, **_: Any) -> Panel:
         if self.data is None:
             raise NotEnoughDataError.of("panel", "days", "at least one", 0)
@@ -138,7 +141,7 @@ def opened(home: Path, *, data: bool = True) -> Iterator[Context]:
             metrics=cast(Any, Arrays(broken if data else None)),
             records=records,
             registry=cast(Any, None),
-            serve=cast(Any, SimpleNamespace(champion=champion)),
+            serve=cast(Any, SimpleNamespace(champion=champion, notice=lambda *_: "")),
             clock=lambda: NOW,
             actor="ana",
             _opened=ExitStack(),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 import streamlit as st
 
+from core.devices import Device
 from core.errors import NotFoundError, PersistenceError
 from data.records import AlertRow
-from workbench.services import brief, investigate, scorer
+from models.serve import Served
+from workbench.services import brief, compare, investigate, preflight, scorer, training
 from workbench.services import scene as scenes
+from workbench.services.comparison import ComparisonView
+from workbench.services.preflight import Check, Estimate
 from workbench.services.scene import Judged, Scene
 from workbench.services.views import AlertView, CauseView, Curve, Freshness
 from workbench.ui import state
@@ -21,7 +25,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Key = tuple[Any, ...]
-PAGE_HEIGHT, GLANCE_HEIGHT = 480, 120  # pixels that a skeleton takes
+PAGE_HEIGHT, GLANCE_HEIGHT, CHECKS_HEIGHT = 480, 120, 90  # pixels that a skeleton takes
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -50,8 +54,10 @@ def known_at() -> datetime:
 def alert_view(alert: AlertRow) -> AlertView:
     """The Alert page's view; a skeleton stands in while the account is read."""
     with st.skeleton(PAGE_HEIGHT):
+        served = _served(alert.domain)
         return _small(
-            ("alert", *_key(alert)), lambda: investigate.alert_view(*_seen(alert.domain), alert)
+            ("alert", *_key(alert), *_judge(alert.domain, served)),
+            lambda: investigate.alert_view(*_seen(alert.domain, served), alert),
         )
 
 
@@ -59,10 +65,11 @@ def cause_view(alert: AlertRow, method: str | None) -> CauseView:
     """The Root cause page's view by the chosen method; a skeleton stands in while it is made."""
     context, tenant, _ = state.who()
     with st.skeleton(PAGE_HEIGHT):
+        served = _served(alert.domain)
         return _small(
-            ("cause", *_key(alert), method),
+            ("cause", *_key(alert), *_judge(alert.domain, served), method),
             lambda: investigate.cause_view(
-                context, tenant, *_seen(alert.domain), alert, method=method
+                context, tenant, *_seen(alert.domain, served), alert, method=method
             ),
         )
 
@@ -75,28 +82,94 @@ def glance(alert: AlertRow) -> Curve | None:
         )
 
 
+def comparison(domain: str, champion: str, challenger: str) -> ComparisonView:
+    """Two versions on the same days, beside the alerts as they stand now; a skeleton stands in while it is made."""
+    context, tenant, actor = state.who()
+    run = brief.standing(context, tenant, domain=domain).last_run
+    # each run moves the streaming parts on
+    key = (tenant, domain, compare.data_version(context, tenant), champion, challenger, run)
+    with st.skeleton(PAGE_HEIGHT):
+        view = _large(
+            ("comparison", *key),
+            lambda: compare.compare(
+                context,
+                tenant,
+                domain=domain,
+                champion=champion,
+                challenger=challenger,
+                actor=actor,
+            ),
+        )
+    return compare.with_alerts(context, tenant, view)
+
+
+def devices() -> tuple[Device, ...]:
+    """What a training may run on; the machine's devices do not change while the server runs."""
+    return _small(("devices",), training.devices)
+
+
+def training_window(domain: str) -> tuple[date, date]:
+    """The first and the last day that can be learned from."""
+    context, tenant, _ = state.who()
+    key = ("window", tenant, domain, compare.data_version(context, tenant))
+    return _small(key, lambda: training.window(context, tenant, domain=domain))
+
+
+def before_training(
+    *, device: str, part: bool, **asked: Any
+) -> tuple[list[Check], Estimate | None]:
+    """The checks before a training starts, and what it takes where none refuses; kept while the data stay."""
+    context, tenant, _ = state.who()
+    told = (tuple(value.items()) if name == "params" else value for name, value in asked.items())
+    key = ("training", tenant, compare.data_version(context, tenant), device, part, *told)
+
+    def look() -> tuple[list[Check], Estimate | None]:
+        checks = preflight.preflight(context, tenant, **asked, part=part)
+        refused = any(check.status == preflight.REFUSED for check in checks)
+        if refused:
+            return checks, None
+        return checks, preflight.estimate(context, tenant, **asked, device=device)
+
+    with st.skeleton(CHECKS_HEIGHT):
+        return _small(key, look)
+
+
 def _key(alert: AlertRow) -> Key:
     """An alert's facts depend on the data and on the model that raised it, not on what people do to it."""
     context, tenant, _ = state.who()
-    return tenant, context.metrics.version(tenant), alert.id, alert.model_version, alert.score
+    version = compare.data_version(context, tenant)
+    return tenant, version, alert.id, alert.model_version, alert.score
 
 
 def _scene(domain: str) -> Scene:
     context, tenant, _ = state.who()
-    key = ("scene", tenant, domain, context.metrics.version(tenant))
+    key = ("scene", tenant, domain, compare.data_version(context, tenant))
     return _large(key, lambda: scenes.look(context, tenant, domain=domain))
 
 
-def _seen(domain: str) -> tuple[Scene, Judged | None]:
-    """The scene, and what the champion says of it; None while none can be trusted."""
+def _seen(domain: str, served: Served | None) -> tuple[Scene, Judged | None]:
+    """The scene, and what the model in use says of it; None while none can be trusted."""
     context, tenant, _ = state.who()
     scene = _scene(domain)
+    if served is None:
+        return scene, None
+    version = compare.data_version(context, tenant)
+    key = ("judged", tenant, domain, version, *_judge(domain, served))
+    return scene, _large(key, lambda: scenes.judge(scene, scorer.resumed(context, tenant, served)))
+
+
+def _served(domain: str) -> Served | None:
+    """The model in use now, asked at every rerun, so that a promotion reaches pages that are open."""
+    context, tenant, _ = state.who()
     try:
-        served = context.serve.champion(tenant, domain)
+        return context.serve.champion(tenant, domain)
     except (NotFoundError, PersistenceError) as error:
         log.warning("No champion of %s scores for tenant %s: %s", domain, tenant, error)
-        return scene, None
-    # each run moves the streaming parts on
+        return None
+
+
+def _judge(domain: str, served: Served | None) -> Key:
+    """Who judges: the model's digest, and the last run, since each moves the streaming parts on."""
+    context, tenant, _ = state.who()
     run = brief.standing(context, tenant, domain=domain).last_run
-    key = ("judged", tenant, domain, context.metrics.version(tenant), served.version.digest, run)
-    return scene, _large(key, lambda: scenes.judge(scene, scorer.resumed(context, tenant, served)))
+    return served.version.digest if served else "", run

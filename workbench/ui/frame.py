@@ -12,8 +12,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from core.domains import DOMAINS
 from core.errors import HeadwaterError, NotFoundError
-from workbench.services import alerts, brief
+from workbench.services import alerts, brief, models
 from workbench.services.alerts import AlertDetail
 from workbench.ui import cache, runs, state, words
 
@@ -141,4 +142,7 @@ def header() -> None:
         st.caption("  ·  ".join(facts), width="stretch")
         with st.popover("Keys", type="tertiary", icon=":material/keyboard:"):
             st.markdown("\n".join(f"- `{key}` {does}" for key, does in KEYS))
+    for domain in DOMAINS:
+        if told := models.notice(context, tenant, domain):
+            st.warning(told, icon=":material/gpp_maybe:")
     runs.progress()
