@@ -3,7 +3,8 @@
 Run it after a change of either: `.venv/bin/python docs/algorithms.py`; a test fails while a page is stale.
 The measurements in docs/measured/ are what `headwater evaluate … --json` printed, without the single series.
 `.venv/bin/python docs/algorithms.py keep FILE…` takes such output over, algorithm by algorithm;
-`… peers FOLDER…` the published figures that lie beside the suites.
+`… peers FOLDER…` the published figures that lie beside the suites. docs/measured/without.json says why an
+algorithm has no figure on a suite: suite → reason → algorithms.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from core import catalog
 DOCS = Path(__file__).parent
 PAGES, MEASURED = DOCS / "algorithms", DOCS / "measured"
 BENCHMARKS = DOCS / "benchmarks.md"
+WITHOUT = MEASURED / "without.json"
 BLOCK = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -233,6 +235,8 @@ def _suites(suites: Mapping[str, Mapping[str, Any]], kind: str) -> str:
         series = max(result.get("series") or result.get("traces") or 0 for result in rows.values())
         lines += ["", f"#### {suite} ({series})", ""]
         lines += _table(kind, rows, "algorithm", "algorithms/")
+        for reason, names in json.loads(WITHOUT.read_text(encoding="utf-8")).get(suite, {}).items():
+            lines += ["", f"Without figures, as {reason}: {', '.join(names)}."]
     return "\n".join([*lines, "", ""])
 
 
