@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.conftest import _opened
 from tests.findings import NOW
 from tests.server import environment
+from tests.workbench import trials
 from workbench import cli
 from workbench.context import Context, open_context
 from workbench.settings import Settings
@@ -46,6 +48,22 @@ def settings(tmp_path: Path) -> Settings:
 def ctx(settings: Settings, clock: Clock) -> Iterator[Context]:
     with open_context(settings, clock=clock) as context:
         yield context
+
+
+class Tried(NamedTuple):
+    """A detected home and, by kind, the versions in it that can be tried beside its champion."""
+
+    home: Path
+    versions: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def tried(tmp_path_factory: pytest.TempPathFactory, detected: Path) -> Tried:
+    """A detected home with three more versions; never change it, copy it."""
+    home = tmp_path_factory.mktemp("trials") / "tried"
+    shutil.copytree(detected, home)
+    with _opened(home) as context:
+        return Tried(home, trials.publish(context))
 
 
 class Said(NamedTuple):

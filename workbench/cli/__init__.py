@@ -13,7 +13,18 @@ import typer
 from pydantic import ValidationError
 
 from core.errors import HeadwaterError
-from workbench.cli import alerts, compare, data, detection, evaluate, machine, models, simulate
+from workbench.cli import (
+    alerts,
+    compare,
+    data,
+    detection,
+    evaluate,
+    experiments,
+    jobs,
+    machine,
+    models,
+    simulate,
+)
 from workbench.terminal import err
 
 app = typer.Typer(
@@ -21,14 +32,16 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for commands in (data.app, detection.app, machine.app):
+for commands in (data.app, detection.app, jobs.app, machine.app):
     app.add_typer(commands)
 for name, group in (
     ("batches", data.batches_app),
     ("alerts", alerts.alerts_app),
     ("incidents", alerts.incidents_app),
     ("simulate", simulate.simulate_app),
+    ("jobs", jobs.jobs_app),
     ("models", models.models_app),
+    ("experiments", experiments.experiments_app),
     ("tokens", machine.tokens_app),
     ("evaluate", evaluate.evaluate_app),
 ):

@@ -6,7 +6,16 @@ so the two doors cannot differ. Adding a question = one class in the file of its
 
 from __future__ import annotations
 
-from workbench.operations import anomaly, compare, data, health, incidents, models
+from workbench.operations import (
+    anomaly,
+    compare,
+    data,
+    experiments,
+    health,
+    incidents,
+    jobs,
+    models,
+)
 from workbench.operations.operation import (
     TENANT_HEADER,
     USER_HEADER,
@@ -24,7 +33,9 @@ __all__ = [
     "compare",
     "concrete",
     "data",
+    "experiments",
     "health",
     "incidents",
+    "jobs",
     "models",
 ]
