@@ -67,6 +67,8 @@ def curve(folder: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     fresh = 0
     for line in _lines(folder / PROGRESS):
+        if "warning" in line:
+            continue
         if "stage" not in line:
             fresh = int(bool(rows))
             continue
@@ -91,8 +93,16 @@ def curve(folder: Path) -> list[dict[str, Any]]:
 
 def notice(folder: Path) -> str:
     """What a person should know of how the job went on, e.g. on another device; "" when nothing."""
-    told = (line.get("stage", "") for line in _lines(folder / PROGRESS))
-    return next((stage for stage in told if OUT_OF_MEMORY in stage), "")
+    lines = _lines(folder / PROGRESS)
+    moved = next((line["stage"] for line in lines if OUT_OF_MEMORY in line.get("stage", "")), "")
+    warnings = (line["warning"] for line in lines if "warning" in line)
+    return "\n".join(dict.fromkeys(filter(None, (moved, *warnings))))
+
+
+def warn(folder: Path, text: str) -> None:
+    """Add to a job what a person should know of it, once its work is done."""
+    with (folder / PROGRESS).open("ab") as file:
+        file.write(json.dumps({"warning": text}).encode() + b"\n")
 
 
 def log_tail(path: Path, lines: int) -> str:

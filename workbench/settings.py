@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     )
     job_minutes: float = Field(default=240.0, gt=0, description="Minutes a job may run")
 
+    mlflow_tracking_uri: str = Field(
+        default="", description="MLflow server that is told of trainings too; none when empty"
+    )
+
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
