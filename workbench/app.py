@@ -24,6 +24,7 @@ page = st.navigation(
         st.Page(home, title="Headwater", default=True, visibility="hidden"),
         st.Page(state.TRIAGE, title="Triage", icon=":material/notifications:", url_path="triage"),
         st.Page(state.DATA, title="Data", icon=":material/database:", url_path="data"),
+        st.Page(state.TRAIN, title="Train", icon=":material/model_training:", url_path="train"),
         st.Page(state.ALERT, title="Alert", url_path="alert", visibility="hidden"),
         st.Page(state.CAUSE, title="Root cause", url_path="cause", visibility="hidden"),
     ],

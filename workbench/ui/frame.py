@@ -16,7 +16,7 @@ from core.domains import DOMAINS
 from core.errors import HeadwaterError, NotFoundError
 from workbench.services import alerts, brief, models
 from workbench.services.alerts import AlertDetail
-from workbench.ui import cache, runs, state, words
+from workbench.ui import cache, pill, runs, state, words
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,10 @@ KEYS = (
     ("E", "resolve, or reopen"),
     ("U", "undo your last action"),
     ("D", "run detection"),
+    ("S", "start the training"),
+    ("X", "cancel the job"),
+    ("M", "resume the job"),
+    ("L", "clone the job"),
 )
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}
 
@@ -140,6 +144,8 @@ def header() -> None:
     facts.append(f":material/person: {actor}")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("  ·  ".join(facts), width="stretch")
+        with st.container(width="content"):
+            pill.pill()
         with st.popover("Keys", type="tertiary", icon=":material/keyboard:"):
             st.markdown("\n".join(f"- `{key}` {does}" for key, does in KEYS))
     for domain in DOMAINS:
