@@ -96,7 +96,7 @@ def train(
     metrics = {"fit_seconds": seconds}
     if not isinstance(algorithm, Detector) or split.test.start == split.test.stop:
         return Trained(algorithm, training, metrics, members)
-    predictions = judged(algorithm, panel, labels, split.test)
+    predictions = judged(algorithm, panel, split.test)
     return Trained(algorithm, training, metrics | figures(predictions), members, predictions)
 
 
@@ -134,8 +134,11 @@ def panel_digest(panel: Panel) -> str:
     return digest.hexdigest()
 
 
-def judged(detector: Detector, panel: Panel, labels: Bools | None, periods: slice) -> Predictions:
-    """What a detector says of some periods of a panel, of which it may look at no later one."""
+def judged(detector: Detector, panel: Panel, periods: slice) -> Predictions:
+    """What a detector says of some periods of a panel, of which it may look at no later one.
+
+    What kept rows from teaching says nothing of their truth: that comes from people's labels, where it is known.
+    """
     late = panel.select(times=slice(max(0, periods.start - CONTEXT), periods.stop))
     length = periods.stop - periods.start
     p_values = getattr(detector, "p_values", None)
@@ -147,7 +150,6 @@ def judged(detector: Detector, panel: Panel, labels: Bools | None, periods: slic
         score=detector.score(late)[:, -length:] if p_value is None else 0.0 - np.log10(p_value),
         p_value=p_value,
         seen=np.isfinite(panel.values[:, periods]).any(axis=2),
-        label=None if labels is None else labels[:, periods],
     )
 
 

@@ -21,8 +21,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from core import devices
 from core.contracts import OnStep
 from core.errors import ConflictError, HeadwaterError
@@ -89,9 +87,7 @@ class Runner:
     @cached_property
     def _executor(self) -> Executor:
         chosen = self._context.settings
-        return executor(
-            chosen.executor, cpu_jobs=chosen.cpu_jobs, scheduler=chosen.dask_scheduler
-        )
+        return executor(chosen.executor, cpu_jobs=chosen.cpu_jobs, scheduler=chosen.dask_scheduler)
 
     def start(self) -> None:
         """Take up what an earlier runner left, then the queue."""
@@ -302,7 +298,7 @@ class Runner:
     def _publish(self, job: Job, outcome: Outcome) -> Failure | None:
         """Commit an outcome; why not, where that is the outcome's fault or somebody cancelled."""
 
-        def settle(session: Session, result: str) -> None:
+        def settle(session: Any, result: str) -> None:
             job_store.finish(
                 session,
                 tenant=job.tenant,
@@ -419,7 +415,7 @@ def _slot(wish: str, free: Sequence[str], slots: Sequence[str]) -> str | None:
     return wish if wish in free else None
 
 
-def _seen(session: Session, *, tenant: str, job_id: str) -> tuple[Job, datetime]:
+def _seen(session: Any, *, tenant: str, job_id: str) -> tuple[Job, datetime]:
     return job_store.get(session, tenant=tenant, job_id=job_id), job_store.now(session)
 
 

@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 
 from core.errors import NotFoundError, StoreError
-from workbench import __version__, scheduler
+from workbench import __version__, runner, scheduler
 from workbench.api import docs
 from workbench.api.app import add_errors, build_router
 from workbench.context import Context, announce, shared
@@ -40,6 +40,7 @@ def build(settings: Settings, *, pages: bool = True, chores: bool = True) -> Fas
             stack.callback(opened.clear)
             if chores:
                 stack.enter_context(scheduler.running(context))
+                stack.enter_context(runner.running(context))
             if streamlit_app is not None:
                 await stack.enter_async_context(streamlit_app.lifespan()(app))
                 # Streamlit turns uvicorn's talk on again when it starts

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from core.contracts import OnStep
 from core.errors import UnknownNameError
 from data import job_store
@@ -35,7 +33,7 @@ class Prepared:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-Finish = Callable[[Session, str], None]
+Finish = Callable[[Any, str], None]
 """Settles a job as succeeded with a result, or raises: called first in the transaction that publishes it."""
 
 
@@ -48,6 +46,7 @@ class JobView:
     position    : place in the queue, from 1; None once it runs
     eta_seconds : as far as its pace so far tells; None before it has one
     notice      : what happened to it that one should know, "" when nothing
+    metrics     : of the version that it made; empty until then
     """
 
     id: str
@@ -79,6 +78,7 @@ class JobView:
     position: int | None
     eta_seconds: float | None
     notice: str
+    metrics: dict[str, Any]
 
 
 def submit(
@@ -120,25 +120,24 @@ def submit(
 def get(ctx: Context, tenant: str, job_id: str) -> JobView:
     """One job; NotFoundError when the tenant has none of that id."""
 
-    def look(session: Session) -> tuple[Job, datetime]:
+    def look(session: Any) -> tuple[Job, datetime]:
         found = job_store.get(session, tenant=tenant, job_id=job_id)
         return found, job_store.now(session)
 
     job, now = ctx.records.read(tenant, look)
-    return _view(ctx, job, now, _queue(ctx) if job.state == "queued" else [])
+    return _views(ctx, tenant, [job], now)[0]
 
 
 def listing(ctx: Context, tenant: str, *, domain: str = "", active: bool = False) -> list[JobView]:
     """Jobs newest first; only those that wait or run where `active`."""
     states = job_store.LIVE if active else ()
 
-    def look(session: Session) -> tuple[list[Job], datetime]:
+    def look(session: Any) -> tuple[list[Job], datetime]:
         found = job_store.listing(session, tenant=tenant, states=states, domain=domain)
         return found, job_store.now(session)
 
     jobs, now = ctx.records.read(tenant, look)
-    queue = _queue(ctx) if any(job.state == "queued" for job in jobs) else []
-    return [_view(ctx, job, now, queue) for job in jobs]
+    return _views(ctx, tenant, jobs, now)
 
 
 def cancel(ctx: Context, tenant: str, job_id: str, *, actor: str) -> JobView:
@@ -194,26 +193,32 @@ def waiting(ctx: Context) -> list[Job]:
     return sorted(found, key=lambda job: (job.created_at, job.id))
 
 
-def _queue(ctx: Context) -> list[str]:
-    return [job.id for job in waiting(ctx)]
+def _views(ctx: Context, tenant: str, found: Sequence[Job], now: datetime) -> list[JobView]:
+    waits = any(job.state == "queued" for job in found)
+    queue = [job.id for job in waiting(ctx)] if waits else []
+    made = {job.result_ref for job in found} - {""}
+    versions = ctx.registry.store.versions(tenant) if made else ()
+    metrics = {version.id: version.metrics for version in versions if version.id in made}
+    return [_view(ctx, job, now, queue, metrics.get(job.result_ref, {})) for job in found]
 
 
-def _view(ctx: Context, job: Job, now: datetime, queue: Sequence[str]) -> JobView:
+def _view(
+    ctx: Context, job: Job, now: datetime, queue: Sequence[str], metrics: Mapping[str, Any]
+) -> JobView:
     running = job.state == "running"
     # one that waits to be tried again stands behind those that could start now
     place = queue.index(job.id) + 1 if job.id in queue else len(queue) + 1
     kept = {name: getattr(job, name) for name in JobView.__dataclass_fields__ if hasattr(job, name)}
-    return JobView(
-        **kept
-        | {
-            "state": "cancelling" if running and job.cancel_requested else job.state,
-            "live": job.state in job_store.LIVE,
-            "resumable": job.state in job_store.RESUMABLE,
-            "position": place if job.state == "queued" else None,
-            "eta_seconds": _eta(job, now) if running else None,
-            "notice": progress.notice(folder(ctx, job.id)),
-        }
-    )
+    derived = {
+        "state": "cancelling" if running and job.cancel_requested else job.state,
+        "live": job.state in job_store.LIVE,
+        "resumable": job.state in job_store.RESUMABLE,
+        "position": place if job.state == "queued" else None,
+        "eta_seconds": _eta(job, now) if running else None,
+        "notice": progress.notice(folder(ctx, job.id)),
+        "metrics": dict(metrics),
+    }
+    return JobView(**{**kept, **derived})
 
 
 def _eta(job: Job, now: datetime) -> float | None:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from core import artifact, catalog
 from core.contracts import Bools, Panel
 from core.ensembles.calibrated import CalibratedEnsemble
 from core.errors import InvalidInputError
-from data import job_store, snapshots, version_store
+from core.evaluate import held_out
+from core.evaluate.held_out import Predictions
+from data import job_store, predictions, snapshots, version_store
 from data.records import Job
 from models.jobs import Outcome, Task
 from models.manifest import Training
@@ -100,34 +101,51 @@ def as_ensemble(algorithm: str, params: Mapping[str, Any]) -> tuple[str, dict[st
 
 
 def publish(ctx: Context, tenant: str, job: Job, outcome: Outcome, finish: Finish) -> None:
-    """Version, alias, audit and the job's end, in one transaction: the champion where there is none yet, else
-    the challenger."""
+    """Version, alias, audit and the job's end, in one transaction.
+
+    It becomes the champion where there is none yet, else the challenger.
+    """
     task = Task.read(jobs.folder(ctx, job.id))
     panel, _ = snapshots.read(Path(task.snapshot), task.digest)
     facts = outcome.facts
     algorithm = revived(
         facts["name"], catalog.get(facts["name"]).Params(**facts["params"]), outcome.files
     )
+    judged = _with_truth(ctx, tenant, job.domain, panel, outcome.predictions)
     champion = ctx.registry.store.alias(tenant, job.domain, CHAMPION)
-    parent = task.payload.get("parent", {}).get("version") or (champion and champion.version_id)
+    served = champion.version_id if champion else ""
     with ctx.registry.staged(
         tenant,
         domain=job.domain,
         algorithm=algorithm,
         probes=panel,
         training=Training(**facts["training"]),
-        metrics=facts["metrics"],
-        parent=parent or "",
+        metrics=facts["metrics"] | ({} if judged is None else held_out.figures(judged)),
+        parent=task.payload["parent"]["version"] if task.payload["part"] else served,
         members=facts["members"],
         version=version_id(job.claimed_at or job.created_at, f"{job.id}/{job.fence}"),
-        predictions=outcome.predictions or None,
+        predictions=None if judged is None else predictions.pack(judged),
     ) as row:
         ctx.records.write(tenant, partial(_commit, tenant=tenant, job=job, row=row, finish=finish))
 
 
-def _commit(
-    session: Session, *, tenant: str, job: Job, row: Mapping[str, Any], finish: Finish
-) -> None:
+def _with_truth(
+    ctx: Context, tenant: str, domain: str, panel: Panel, packed: bytes
+) -> Predictions | None:
+    """What was said of the held-out rows, beside what people said of them."""
+    if not packed:
+        return None
+    found = predictions.unpack(packed)
+    times = np.searchsorted(panel.periods.labels, found.periods)
+    late = panel.select(
+        entities=found.entities, times=slice(int(times.min()), int(times.max()) + 1)
+    )
+    said = labelled.said(late, labelled.episodes(ctx, tenant, domain))
+    columns = times - times.min()
+    return held_out.with_truth(found, said.real[:, columns], said.doubtful[:, columns])
+
+
+def _commit(session: Any, *, tenant: str, job: Job, row: Mapping[str, Any], finish: Finish) -> None:
     finish(session, row["id"])
     at = job_store.now(session)
     version_store.add(session, tenant=tenant, fields=row, actor=job.created_by, at=at)
