@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import json
 import stat
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from core.errors import SignatureError
+from models.registry import Registry
 from models.signing import Keys
 
 
@@ -71,3 +77,42 @@ def test_a_replaced_key_still_verifies_what_the_old_one_signed(tmp_path: Path) -
     (tmp_path / "signing.key").unlink()
     assert keys.signer().key_id != old.key_id
     keys.verify(old.key_id, b"text", signature)
+
+
+def test_a_process_that_loads_verifies_and_promotes_never_opens_the_private_key(
+    tmp_path: Path, registry: Registry, published: Callable[..., str]
+) -> None:
+    first, second = published(), published(largest=2)
+    script = textwrap.dedent(
+        f"""
+        import json, sys
+        from pathlib import Path
+        home, opened = Path(sys.argv[1]), set()
+        def heard(event, arguments):
+            if event == "open" and str(arguments[0]).startswith(str(home / "keys")):
+                opened.add(Path(arguments[0]).name)
+        sys.addaudithook(heard)
+        from data.record_store import Records
+        from data.version_store import Versions
+        from models.registry import Registry
+        from models.serve import Serve
+        from models.signing import Keys
+        with Records(f"sqlite:///{{home}}/records.db") as records:
+            registry = Registry(home / "registry", Versions(records), Keys(home / "keys"))
+            for version in ("{first}", "{second}"):
+                registry.promote("acme", "ads", version, actor="ana", reason="try")
+            registry.rollback("acme", "ads", actor="ana", reason="back")
+            sound = [verdict.ok for verdict in registry.verify("acme")]
+            served = Serve(registry).champion("acme", "ads").version.id
+        print(json.dumps([sound, served, sorted(opened)]))
+        """
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        check=True,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+    (public,) = (tmp_path / "keys").glob("*.pub")
+    assert json.loads(ran.stdout) == [[True, True], first, [public.name]]

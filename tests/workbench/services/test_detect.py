@@ -171,6 +171,8 @@ def test_each_choice_of_detector_works_and_names_itself(
     assert report.anomalies_detected > 0
     assert {frozenset(row.parts) for row in report.alerts} == {frozenset(parts)}
     assert latest(context).detector == choice
+    assert latest(context).model_version == report.model_version
+    assert {row.model_version for row in report.alerts} == {report.model_version}
     served = context.registry.store.get(TENANT, report.model_version)
     assert served.name == (choice if choice == "vote-50-30-20" else "ensemble")
     again = run(context, detector=choice)
@@ -290,7 +292,8 @@ def test_a_spoiled_champion_is_replaced_by_the_last_good_one_with_a_notice(
     )
     spoil(context, newer.id)
     report = run(context)
-    assert report.model_version == good.id
+    assert report.model_version == latest(context).model_version == good.id
+    assert {row.model_version for row in report.alerts} == {good.id}
     assert report.anomalies_detected > 50
     (notice,) = report.notes
     assert notice.startswith(f"Champion {newer.id} was refused, {good.id} serves: ")

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.contracts import Detector, Panel, Periods
+from core.contracts import Detector, Panel
 from core.errors import ConflictError, InvalidInputError, NotFoundError, PermissionDeniedError
 from core.evaluate.held_out import figures
 from data import predictions
 from models.serve import Serve
-from models.train import publish, train
+from models.train import train
+from tests.workbench import versions
 from tests.workbench.conftest import Clock
 from workbench.context import Context
 from workbench.services import models, promotion
@@ -25,28 +26,12 @@ Publish = Callable[..., str]
 
 
 @pytest.fixture
-def panel() -> Panel:
-    days = np.datetime64("2026-01-01", "s") + np.arange(60) * np.timedelta64(86400, "s")
-    return Panel(
-        np.random.default_rng(3).standard_normal((30, 60, 5)),
-        tuple(f"campaign:{row}" for row in range(30)),
-        ("impressions", "ctr", "cpc", "cvr", "aov"),
-        Periods(days, np.timedelta64(1, "D")),
-    )
-
-
-@pytest.fixture
-def published(ctx: Context, clock: Clock, panel: Panel) -> Publish:
+def published(ctx: Context, clock: Clock) -> Publish:
     """Publish a version; other parameters make another one."""
 
     def make(tenant: str = "acme", **params: object) -> str:
         clock.advance(seconds=1)
-        trained = train(panel, name="robust-z", params=params)
-        assert trained.predictions is not None
-        kept = predictions.pack(trained.predictions)
-        return publish(
-            ctx.registry, tenant, "ads", trained, panel, predictions=kept, actor="ana"
-        ).id
+        return versions.published(ctx, tenant, **params)
 
     return make
 
@@ -135,10 +120,11 @@ def test_metrics_are_made_again_from_the_stored_predictions(
 
 
 def test_figures_that_the_predictions_do_not_give_are_found(
-    ctx: Context, published: Publish, panel: Panel, clock: Clock
+    ctx: Context, published: Publish, clock: Clock
 ) -> None:
     published()
     clock.advance(seconds=1)
+    panel = versions.panel()
     trained = train(panel, name="robust-z")
     assert trained.predictions is not None
     boasting = {**trained.metrics, "score_99": 0.1}
@@ -198,18 +184,18 @@ def test_loading_and_verifying_never_open_the_private_key(ctx: Context, publishe
 # ── rollback under load ──────────────────────────────────────────────────────────────────────────
 
 
-def under_load(ctx: Context, panel: Panel, versions: list[str], rounds: int) -> dict[str, int]:
+def under_load(ctx: Context, panel: Panel, pair: list[str], rounds: int) -> dict[str, int]:
     """Score from two threads without pause while the champion goes to and fro; count the scores by version."""
-    first, second = versions
+    first, second = pair
     put_to_work(ctx, first)
     expected = {
         version: ctx.registry.load("acme", version).score(panel)  # type: ignore[attr-defined]
-        for version in versions
+        for version in pair
     }
     done = threading.Event()
 
     def score() -> dict[str, int]:
-        counts = dict.fromkeys(versions, 0)
+        counts = dict.fromkeys(pair, 0)
         while not done.is_set():
             served = ctx.serve.champion("acme", "ads")
             assert isinstance(served.algorithm, Detector)
@@ -231,14 +217,13 @@ def under_load(ctx: Context, panel: Panel, versions: list[str], rounds: int) -> 
         finally:
             done.set()
         counts = [each.result() for each in scoring]
-    return {version: sum(count[version] for count in counts) for version in versions}
+    return {version: sum(count[version] for count in counts) for version in pair}
 
 
 def test_no_score_fails_while_the_champion_goes_to_and_fro(
-    ctx: Context, panel: Panel, published: Publish
+    ctx: Context, published: Publish
 ) -> None:
-    small = panel.select(entities=panel.entities[:4])
-    counts = under_load(ctx, small, [published(), published(largest=2)], 200)
+    counts = under_load(ctx, versions.panel(4), [published(), published(largest=2)], 200)
     assert min(counts.values()) > 0
     alias = ctx.registry.store.alias("acme", "ads", "champion")
     assert alias is not None
@@ -246,9 +231,6 @@ def test_no_score_fails_while_the_champion_goes_to_and_fro(
 
 
 @pytest.mark.slow
-def test_no_score_fails_in_ten_thousand_rounds(
-    ctx: Context, panel: Panel, published: Publish
-) -> None:
-    small = panel.select(entities=panel.entities[:4])
-    counts = under_load(ctx, small, [published(), published(largest=2)], 10_000)
+def test_no_score_fails_in_ten_thousand_rounds(ctx: Context, published: Publish) -> None:
+    counts = under_load(ctx, versions.panel(4), [published(), published(largest=2)], 10_000)
     assert min(counts.values()) > 0
