@@ -1,0 +1,327 @@
+"""Has the data moved away from its reference: distances per cell, calibrated, gated, held against one another.
+
+A cell is one metric of one level; it holds one or many series. A cell drifts when, over the newest three windows
+together, its distance is rarer than calm data allows among all cells that are looked at, large enough to matter,
+and the same way in each of the three windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.contracts import Bools, Floats
+from core.drift import calibration, distances
+from core.drift.calibration import Memory, Null
+from core.drift.windows import PERSISTENCE, SEASON, Schedule, standardised
+from core.errors import InvalidInputError, NotEnoughDataError
+
+REACH, STEP = 4.0, 0.125
+"""The grid of standard deviations on which distances are measured: ±REACH in steps of STEP."""
+POINTS = round(2 * REACH / STEP)
+EFFECT = 0.1
+"""Below this standardised Wasserstein distance and stability index nothing is worth a word."""
+FALSE_PER_YEAR = 1.0
+"""False drifts that a tenant may see in a year in which nothing drifts."""
+DRAWS = 400
+COMPLETE = 0.8
+"""Share of the cells' days that must be known, in the reference and in the windows."""
+SHIFT = 0.5
+"""The shift, in standard deviations, whose power is stated."""
+POWER = 0.8
+TESTS = ("ks", "wasserstein", "psi")
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one level."""
+
+    level: str
+    metric: str
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """Series by day, and the cell that each belongs to.
+
+    values : (n_series, n_day), NaN = missing
+    member : (n_series,) position of its cell in `cells`
+    days   : (n_day,) datetime64[D], consecutive
+    """
+
+    values: Floats
+    member: Ints
+    cells: tuple[Cell, ...]
+    days: NDArray[np.datetime64]
+
+    @property
+    def phase(self) -> Ints:
+        """(n_day,) day of the week, 0 = Monday."""
+        return np.asarray((self.days.astype("datetime64[D]").astype(np.int64) + 3) % SEASON)
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What a check found of each cell; arrays are (n_cell,) unless said otherwise, NaN where untested.
+
+    distance  : (n_test, n_cell) `TESTS` between reference and the three windows together; Wasserstein in
+                standard deviations of the reference
+    p_value   : (n_test, n_cell) of each
+    lean      : mean shift in standard deviations, + higher than the reference
+    by_window : (n_cell, PERSISTENCE) mean shift of each window, oldest first
+    p, adjusted : of the rarest of the three distances; among all cells
+    large, lasting, drifts : the distance matters; the same way in every window; both and rare
+    smallest  : shift that is found with probability `POWER`, all else calm
+    power     : probability that a shift of `SHIFT` is found, all else calm
+    """
+
+    cells: tuple[Cell, ...]
+    tested: Bools
+    distance: Floats
+    p_value: Floats
+    lean: Floats
+    by_window: Floats
+    p: Floats
+    adjusted: Floats
+    large: Bools
+    lasting: Bools
+    drifts: Bools
+    smallest: Floats
+    power: Floats
+    rate: float
+    whole: tuple[Whole, ...]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Many cells looked at together, a level's or all (`level` ""): many small shifts that no cell shows alone."""
+
+    level: str
+    cells: int
+    lean: float
+    p: float
+    adjusted: float
+    drifts: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What calm looks like: learned once from the days that are known, used for every window after them.
+
+    distance : (n_test, n_draw, n_cell, 1 + PERSISTENCE) of resampled windows, all together first
+    lean     : (n_draw, n_cell, 1 + PERSISTENCE)
+    """
+
+    usable: Bools
+    member: Ints
+    cells: tuple[Cell, ...]
+    memory: Memory
+    distance: Floats
+    lean: Floats
+    length: int
+
+    @classmethod
+    def learn(
+        cls, watched: Watched, schedule: Schedule, *, draws: int = DRAWS, seed: int = 0
+    ) -> Reference:
+        """Resample the reference days; NotEnoughDataError where no series is known well enough in them."""
+        reference = schedule.reference
+        own = watched.values[:, reference]
+        scaled = standardised(own, slice(None), watched.phase[reference])
+        usable = np.isfinite(scaled).mean(axis=1) >= COMPLETE
+        if not usable.any():
+            rule = f"known on {COMPLETE:.0%} of the reference's days and not constant in one series or more"
+            raise NotEnoughDataError.of("drift", "the data", rule, f"{len(usable)} series")
+        length = own.shape[1]
+        span = PERSISTENCE * schedule.length
+        # windows follow the reference by the calendar, whatever lies between
+        phase = np.concatenate([watched.phase[reference], watched.phase[schedule.span]])
+        member, n_cell = watched.member[usable], len(watched.cells)
+        found: list[tuple[Floats, Floats]] = []
+
+        def take(histories: Floats) -> None:
+            again = standardised(histories, slice(0, length), phase)
+            found.append(_measured(_counted(again, member, n_cell, length, schedule.length)))
+
+        memory = calibration.paths(scaled[usable], span, draws, seed, take)
+        return cls(
+            usable=usable,
+            member=member,
+            cells=watched.cells,
+            memory=memory,
+            distance=np.concatenate([distance for distance, _ in found], axis=1),
+            lean=np.concatenate([lean for _, lean in found]),
+            length=schedule.length,
+        )
+
+    def check(self, watched: Watched, schedule: Schedule) -> Findings:
+        """Compare the schedule's windows with the reference that was learned.
+
+        Raises InvalidInputError where cells or window length are not those of the reference.
+        """
+        if watched.cells != self.cells or schedule.length != self.length:
+            rule = f"the {len(self.cells)} cells learned from, in windows of {self.length} days"
+            got = f"{len(watched.cells)} cells, windows of {schedule.length} days"
+            raise InvalidInputError.of("drift", "what is checked", rule, got)
+        days = np.r_[schedule.reference, schedule.span]
+        history = schedule.reference.stop - schedule.reference.start
+        values = watched.values[self.usable][:, days]
+        scaled = standardised(values, slice(0, history), watched.phase[days])
+        counts = _counted(scaled[None], self.member, len(self.cells), history, self.length)
+        known = np.bincount(
+            self.member, np.isfinite(scaled[:, history:]).mean(axis=1), len(self.cells)
+        )
+        series = np.bincount(self.member, minlength=len(self.cells))
+        tested = (series > 0) & (known >= COMPLETE * series)
+        if not tested.any():
+            rule = f"known on {COMPLETE:.0%} of the compared days in one cell or more"
+            raise NotEnoughDataError.of("drift", "the data", rule, f"none of {len(tested)} cells")
+        distance, lean = _measured(counts)
+        return self._judged(distance[:, 0][:, tested], lean[0][tested], tested)
+
+    def _judged(self, distance: Floats, lean: Floats, tested: Bools) -> Findings:
+        """distance (n_test, n_tested, 1 + PERSISTENCE) and lean (n_tested, …) of the cells that can be tested."""
+        calm, calm_lean = self.distance[:, :, tested], self.lean[:, tested]
+        nulls = [Null.of(test[..., 0]) for test in calm]
+        p_value = np.stack([null.p(d) for null, d in zip(nulls, distance[..., 0], strict=True)])
+        p = calibration.smallest(p_value, nulls)
+        adjusted = calibration.step_up(p)
+        large = np.asarray((distance[1:, :, 0] >= EFFECT).any(axis=0))
+        rate = FALSE_PER_YEAR * self.length / 365.0 / 2.0
+        lasting = _lasting(distance[1], lean)
+        # a cell alone must pass the first step of the step-up, and it has three tests to pass it with
+        critical = nulls[1].critical(rate / len(p) / len(TESTS))
+        noise = calm_lean[..., 0]
+
+        def spread(found: NDArray[Any]) -> Floats:
+            """Values of the tested cells, on the last axis, in the places of all cells; NaN elsewhere."""
+            whole = np.full((*found.shape[:-1], len(tested)), np.nan)
+            whole[..., tested] = found
+            return whole
+
+        return Findings(
+            cells=self.cells,
+            tested=tested,
+            distance=spread(distance[..., 0]),
+            p_value=spread(p_value),
+            lean=spread(lean[:, 0]),
+            by_window=spread(lean[:, 1:].T).T,
+            p=spread(p),
+            adjusted=spread(adjusted),
+            large=spread(large) == 1,
+            lasting=spread(lasting) == 1,
+            drifts=spread((adjusted <= rate) * large * lasting) == 1,
+            smallest=spread(np.maximum(critical + np.quantile(noise, POWER, axis=0), EFFECT)),
+            power=spread((np.abs(SHIFT + noise) >= np.maximum(critical, EFFECT)).mean(axis=0)),
+            rate=rate,
+            whole=self._wholes(distance[1], lean, tested, rate),
+        )
+
+    def _wholes(
+        self, distance: Floats, lean: Floats, tested: Bools, rate: float
+    ) -> tuple[Whole, ...]:
+        """The levels and all cells together: do they lie further out, or lean further one way, than calm ones?"""
+        calm = self.distance[1][:, tested]
+        mean, spread = calm.mean(axis=0), np.maximum(calm.std(axis=0), 1e-12)
+        out, calm_out = (distance - mean) / spread, (calm - mean) / spread
+        calm_lean = self.lean[:, tested]
+        levels = np.array(
+            [cell.level for cell, is_in in zip(self.cells, tested, strict=True) if is_in]
+        )
+        groups = {"": np.ones(len(levels), dtype=bool)}
+        groups |= {level: levels == level for level in dict.fromkeys(levels.tolist())}
+        p = np.array(
+            [
+                _together(
+                    np.stack([out[group].mean(axis=0), np.abs(lean[group].mean(axis=0))]),
+                    np.stack(
+                        [calm_out[:, group].mean(axis=1), np.abs(calm_lean[:, group].mean(axis=1))]
+                    ),
+                )
+                for group in groups.values()
+            ]
+        )
+        adjusted = calibration.step_up(p[:, 0])
+        return tuple(
+            Whole(
+                level=level,
+                cells=int(group.sum()),
+                lean=float(lean[group, 0].mean()),
+                p=float(p[row, 0]),
+                adjusted=float(adjusted[row]),
+                drifts=bool(
+                    adjusted[row] <= rate
+                    and (p[row, 1:] <= 0.5).all()
+                    and distance[group, 0].mean() >= EFFECT
+                ),
+            )
+            for row, (level, group) in enumerate(groups.items())
+        )
+
+
+def adjust(findings: Sequence[float]) -> Floats:
+    """Adjusted p-values of several tenants or domains that are looked at together."""
+    return calibration.step_up(np.asarray(findings, dtype=np.float64))
+
+
+def _lasting(distance: Floats, lean: Floats) -> Bools:
+    """(n_cell,) whether each window says what all say together; Wasserstein and lean, (n_cell, 1 + PERSISTENCE).
+
+    None is close to the reference, none carries the others, and where it is a shift they go one way.
+    """
+    windows = distance[:, 1:]
+    far = windows.min(axis=1) >= EFFECT
+    shared = np.median(windows, axis=1) >= 0.5 * windows.max(axis=1)
+    leans = np.sign(lean)
+    one_way = np.equal(leans, leans[:, :1]).all(axis=1)
+    shift = np.abs(lean[:, 0]) >= 0.5 * distance[:, 0]
+    return np.asarray(far & shared & (one_way | ~shift))
+
+
+def _together(observed: Floats, calm: Floats) -> Floats:
+    """(n_window,) p-value of the rarest of several statistics (n_test, n_window); calm (n_test, n_draw, n_window)."""
+    nulls = [Null.of(draws) for draws in calm]
+    p = np.stack([null.p(seen) for null, seen in zip(nulls, observed, strict=True)])
+    return calibration.smallest(p, nulls)
+
+
+def _counted(scaled: Floats, member: Ints, cells: int, history: int, length: int) -> Floats:
+    """(n, n_cell, 1 + PERSISTENCE, POINTS) values on the grid, by cell and part: reference, then each window."""
+    n, _, n_day = scaled.shape
+    parts = 1 + PERSISTENCE
+    part = np.concatenate([np.zeros(history, int), 1 + np.arange(n_day - history) // length])
+    known = np.isfinite(scaled)
+    place = np.clip(scaled, -REACH, REACH - STEP / 2) + REACH
+    point = (np.where(known, place, 0.0) / STEP).astype(np.int32)
+    row = (np.arange(n)[:, None, None] * cells + member[None, :, None]) * (parts * POINTS)
+    key = (row + part * POINTS).astype(np.int32) + point
+    flat = key.ravel() if known.all() else key[known]
+    counts = np.bincount(flat, minlength=n * cells * parts * POINTS)
+    return np.asarray(counts.reshape(n, cells, parts, POINTS), dtype=np.float32)
+
+
+def _measured(counts: Floats) -> tuple[Floats, Floats]:
+    """(n_test, n, n_cell, 1 + PERSISTENCE) distances and (n, n_cell, …) leans to the reference; together first."""
+    reference, windows = counts[..., 0, :], counts[..., 1:, :]
+    parts = np.concatenate([windows.sum(axis=-2, keepdims=True), windows], axis=-2)
+    before, after = _shares(reference), _shares(parts)
+    beside = before[..., None, :]
+    found = np.stack(
+        [
+            distances.kolmogorov_smirnov(beside, after),
+            distances.wasserstein(beside, after, STEP),
+            distances.stability_index(before, after),
+        ]
+    )
+    return found, distances.lean(beside, after, STEP)
+
+
+def _shares(counts: Floats) -> Floats:
+    cumulated = np.cumsum(counts, axis=-1)
+    return np.asarray(cumulated / np.maximum(cumulated[..., -1:], 1.0))
