@@ -181,11 +181,13 @@ def _leaks(panel: Panel, odd: Bools, domain: str) -> Iterator[Check]:
 
 
 def _cells(panel: Panel, split: Split) -> tuple[Iterator[str], Iterator[str]]:
-    """Entity-days on either side; the same entity may stand on both, on days apart."""
+    """Entity-days on either side, of days that lie on both; the same entity may stand on both, on days apart."""
+    days = panel.periods.labels.astype("datetime64[D]")
+    both = np.intersect1d(days[split.train], days[split.test])
 
     def of(side: slice) -> Iterator[str]:
-        days = panel.periods.labels[side].astype("datetime64[D]").astype(str)
-        return (f"{entity} on {day}" for entity in panel.entities for day in days)
+        shared = days[side][np.isin(days[side], both)].astype(str)
+        return (f"{entity} on {day}" for entity in panel.entities for day in shared)
 
     return of(split.train), of(split.test)
 
