@@ -30,7 +30,7 @@ def what(copied: dict[str, Any], domains: tuple[str, ...]) -> tuple[Form, str]:
     """Which algorithm learns on whose data."""
     state.adopt(Key.DOMAIN, domains, copied.get("domain") or domains[0])
     domain = st.session_state[Key.DOMAIN]
-    offered = {form.name: form for form in training.forms(context, tenant, domain=domain)}
+    offered = {form.name: form for form in cache.training_forms(domain)}
     state.adopt(Key.ALGORITHM, list(offered), copied.get("algorithm") or next(iter(offered)))
     st.selectbox(
         "Algorithm",

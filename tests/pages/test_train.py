@@ -227,7 +227,7 @@ def test_a_running_job_shows_curve_numbers_log_and_can_be_cancelled(here: Contex
         "Validation loss": "0.3429",
         "Rows per second": "12,345",
         "Device memory": "–",
-        "Running for": "0 s",
+        "Learning for": "0 s",
     }
     assert [code.value for code in test.code] == ["epoch 7 is done"]
     press(test, "Cancel")

@@ -18,6 +18,8 @@ from workbench.services import scene as scenes
 from workbench.services.comparison import ComparisonView
 from workbench.services.preflight import Check, Estimate
 from workbench.services.scene import Judged, Scene
+from workbench.services.targets import Tally
+from workbench.services.training import Form
 from workbench.services.views import AlertView, CauseView, Curve, Freshness
 from workbench.ui import state
 
@@ -112,12 +114,24 @@ def training_window(domain: str) -> tuple[date, date]:
     """The first and the last day that can be learned from."""
     context, tenant, _ = state.who()
     key = ("window", tenant, domain, compare.data_version(context, tenant))
-    return _small(key, lambda: training.window(context, tenant, domain=domain))
+    with st.skeleton(PAGE_HEIGHT):
+        return _small(key, lambda: training.window(context, tenant, domain=domain))
 
 
 def before_training(
     *, device: str, part: bool, **asked: Any
 ) -> tuple[list[Check], Estimate | None]:
+def training_forms(domain: str) -> list[Form]:
+    """Every algorithm that can score a domain, with what it asks for; a skeleton stands in while they are read."""
+    context, tenant, _ = state.who()
+    champion = brief.standing(context, tenant, domain=domain).champion
+    with st.skeleton(PAGE_HEIGHT):
+        return _small(
+            ("forms", tenant, domain, champion),
+            lambda: training.forms(context, tenant, domain=domain),
+        )
+
+
     """The checks before a training starts, and what it takes where none refuses; kept while the data stay."""
     context, tenant, _ = state.who()
     told = (tuple(value.items()) if name == "params" else value for name, value in asked.items())

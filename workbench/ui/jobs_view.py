@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 Row = Mapping[str, Any]
 LATEST = 20
 HEIGHT = 230
-LOG_LINES, LOG_HEIGHT = 60, 148
+LOG_LINES, LOG_SHORT, LOG_HEIGHT = 60, 5, 148
 
 # ── What a job says of itself ────────────────────────────────────────────────────────────────────
 
@@ -110,7 +110,8 @@ def show(job: JobView) -> None:
     said = jobs.log_tail(context, tenant, job.id, lines=LOG_LINES)
     if said:
         st.markdown("**Log**")
-        with st.container(height=LOG_HEIGHT, autoscroll=True, border=False):
+        height = LOG_HEIGHT if said.count("\n") > LOG_SHORT else "content"
+        with st.container(height=height, autoscroll=True, border=False):
             st.code(said, language=None, wrap_lines=True)
 
 
@@ -191,6 +192,11 @@ FAILURES = {
 """What went wrong in a few words, by the class of the error."""
 
 
+def version_words(job: JobView) -> str:
+    """The end of the number of the version that came of it, as the header tells a champion's; "" before."""
+    return f"version {job.result_ref[-8:]}" if job.result_ref else ""
+
+
 def published(job: JobView) -> None:
     """The version that came of it, with what it measured on days that it did not learn from."""
     context, tenant, _ = state.who()
@@ -201,7 +207,7 @@ def published(job: JobView) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         aliases = " and ".join(version["aliases"])
         st.markdown(
-            f":material/check_circle: Published as **{job.result_ref}**"
+            f":material/check_circle: Published as **{version_words(job)}**"
             + (f", the {aliases} of {job.domain}" if aliases else ""),
             width="stretch",
         )
@@ -271,7 +277,7 @@ def numbers(job: JobView, rows: Sequence[Row]) -> None:
         ("Validation loss", f"{last['validation']:.4g}", "On days that it does not learn from"),
         ("Rows per second", words.number(last["rows_per_second"]), None),
         ("Device memory", words.size(memory) if memory else words.MISSING, "Of the GPU; – on CPU"),
-        ("Running for" if job.live else "Took", words.span(last["seconds"]), None),
+        ("Learning for" if job.live else "Learned for", words.span(last["seconds"]), None),
     )
     for place, (label, value, meaning) in zip(st.columns(len(facts)), facts, strict=True):
         place.metric(label, value, help=meaning)
@@ -320,7 +326,7 @@ def losses(rows: Sequence[Row], colours: Palette, *, planned: float = 0) -> go.F
             "color": colours.primary,
             "line": {"width": 1.5},
         },
-        hoverinfo="skip",
+        hovertemplate="Best so far: its weights are kept<extra></extra>",
     )
     for row in rows:
         if row["resumed"]:
@@ -415,7 +421,7 @@ def outcome(job: JobView) -> str:
     """How far it is, the version that came of it, or why there is none."""
     if job.state == "failed":
         return FAILURES.get(job.error_class, FAILED)[0]
-    return job.result_ref or (reached(job) if job.live else words.MISSING)
+    return version_words(job) or (reached(job) if job.live else words.MISSING)
 
 
 COLUMNS = {
