@@ -22,14 +22,14 @@ from core.errors import InvalidInputError
 from core.evaluate import held_out
 from core.evaluate.held_out import Predictions
 from data import job_store, predictions, snapshots, version_store
-from data.records import Job
+from data.records import Job, ModelVersion
 from models.jobs import Outcome, Task
 from models.manifest import Training
 from models.ports import CHALLENGER, CHAMPION
 from models.registry import revived, version_id
 from models.train import PARENT
 from workbench.context import Context
-from workbench.services import jobs, labelled
+from workbench.services import jobs, labelled, tracking
 from workbench.services import scene as scenes
 from workbench.services.jobs import Finish, Prepared
 
@@ -126,7 +126,9 @@ def publish(ctx: Context, tenant: str, job: Job, outcome: Outcome, finish: Finis
         version=version_id(job.claimed_at or job.created_at, f"{job.id}/{job.fence}"),
         predictions=None if judged is None else predictions.pack(judged),
     ) as row:
-        ctx.records.write(tenant, partial(_commit, tenant=tenant, job=job, row=row, finish=finish))
+        commit = partial(_commit, tenant=tenant, job=job, row=row, finish=finish)
+        version = ctx.records.write(tenant, commit)
+    tracking.tell(ctx, version, facts["history"], jobs.folder(ctx, job.id))
 
 
 def _with_truth(
@@ -145,10 +147,12 @@ def _with_truth(
     return held_out.with_truth(found, said.real[:, columns], said.doubtful[:, columns])
 
 
-def _commit(session: Any, *, tenant: str, job: Job, row: Mapping[str, Any], finish: Finish) -> None:
+def _commit(
+    session: Any, *, tenant: str, job: Job, row: Mapping[str, Any], finish: Finish
+) -> ModelVersion:
     finish(session, row["id"])
     at = job_store.now(session)
-    version_store.add(session, tenant=tenant, fields=row, actor=job.created_by, at=at)
+    version = version_store.add(session, tenant=tenant, fields=row, actor=job.created_by, at=at)
     place = partial(version_store.alias_of, session, tenant=tenant, domain=job.domain)
     alias = CHALLENGER if place(alias=CHAMPION) else CHAMPION
     before = place(alias=alias)
@@ -163,3 +167,4 @@ def _commit(session: Any, *, tenant: str, job: Job, row: Mapping[str, Any], fini
         reason=f"trained by job {job.id}",
         at=at,
     )
+    return version

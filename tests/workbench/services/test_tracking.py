@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from models import progress
 from models import tracking as mlflow
 from models.ports import VersionRow
 from models.train import publish, train
+from tests.workbench import jobs_world
 from tests.workbench.conftest import Clock
+from workbench import runner
 from workbench.context import Context, open_context
-from workbench.services import tracking
+from workbench.services import job_kinds, jobs, tracking, training_jobs
+from workbench.services.job_kinds import Kind
 from workbench.settings import Settings
 
 CURVE = [{"stage": "train", "epoch": 1, "train": 0.5, "validation": 0.6}]
@@ -78,3 +82,28 @@ def test_without_a_server_nothing_happens(
 ) -> None:
     monkeypatch.delattr(mlflow, "log")
     assert tracking.tell(ctx, version(ctx), CURVE, tmp_path) is None
+
+
+def test_a_trained_job_is_told_and_succeeds_though_nobody_listens(
+    tracked: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+
+    def refuse(uri: str, run: Any, _: Path) -> None:
+        told.append(run)
+        raise StoreError.of("tracking", "the MLflow server", "there", "refused", "Start it.")
+
+    monkeypatch.setattr(mlflow, "log", refuse)
+    small = Kind(jobs_world.prepare, training_jobs.publish)
+    monkeypatch.setitem(job_kinds.KINDS, "train", small)
+    job = jobs_world.submit(tracked)
+    done = runner.run_until_done(tracked, jobs_world.TENANT, job.id)
+    assert (done.state, done.error_text) == ("succeeded", "")
+    for thread in threading.enumerate():
+        if thread.name.startswith("mlflow"):
+            thread.join()
+    (run,) = told
+    assert run.version == done.result_ref
+    after = jobs.get(tracked, jobs_world.TENANT, job.id)
+    assert after.notice.startswith("Not logged to MLflow.")
+    assert tracked.registry.load(jobs_world.TENANT, run.version).fitted
