@@ -19,6 +19,7 @@ def _later(module: str) -> Callable[[OnStep], Rows]:
 BENCHMARKS: dict[str, Callable[[OnStep], Rows]] = {
     "algorithms": _later("algorithms"),
     "detect": _later("detecting"),
+    "drift": _later("drift"),
     "experiments": _later("experiments"),
     "import": _later("importing"),
     "worlds": _later("worlds"),
