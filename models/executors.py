@@ -87,6 +87,13 @@ def executor(name: str, *, cpu_jobs: int = 1, scheduler: str = "") -> Executor:
 # ── This machine ─────────────────────────────────────────────────────────────────────────────────
 
 
+class _Outliving(subprocess.Popen[bytes]):
+    """A process that may go on without us on purpose: to let go of it is no oversight to warn of."""
+
+    def __del__(self) -> None:
+        self.poll()
+
+
 @dataclass(frozen=True)
 class _Child:
     """A process of our own; asking whether it runs takes note of its end, so that it leaves no zombie."""
@@ -124,7 +131,7 @@ class Local:
         order.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             with (order.folder / LOG).open("ab") as log:
-                process = subprocess.Popen(
+                process = _Outliving(
                     order.command,
                     env={**os.environ, **order.environment},
                     stdin=subprocess.DEVNULL,

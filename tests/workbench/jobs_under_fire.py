@@ -7,16 +7,14 @@ processes that have imported everything, so that a kill costs no start of Python
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import random
 import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,28 +23,18 @@ from typing import Any
 
 from data import audit_store, job_store
 from data.record_store import Records
-from models.executors import Order, Run
-from models.processes import ProcessGroup, started
-from tests.workbench import jobs_world
+from models.processes import started
+from tests.workbench import forge, jobs_world
 from tests.workbench.jobs_world import TENANT
 from workbench import runner, worker
 from workbench.context import Context, open_context
 from workbench.services import jobs
 
 HOME = Path(sys.argv[1])
-PLAN = HOME / "dies-at"
+PLAN, DOOR = HOME / "dies-at", HOME / "forge"
 PATIENCE = 30.0
-READY = (
-    "core.detectors.robust_z",
-    "models.train",
-    "pandas",
-    "psutil",
-    "pyarrow.parquet",
-    "safetensors.numpy",
-)
-"""What would otherwise be imported in every fork anew."""
-STEPS = {"server": 40, "worker": 26}
-"""Steps that an undisturbed job takes, and a few more: who is to die later than that survives."""
+STEPS = {"server": 26, "worker": 20}
+"""About as many steps as an undisturbed job takes."""
 
 
 def quicken() -> None:
@@ -57,7 +45,7 @@ def quicken() -> None:
     worker.NEWS, worker.SILENCE = 0.05, 3.0
     job_store.LEASE = timedelta(seconds=5)
     jobs.LOOK = 0.02
-    runner.executor = lambda *_, **__: Forked()  # type: ignore[assignment]
+    runner.executor = lambda *_, **__: forge.Forged(DOOR)  # type: ignore[assignment]
     jobs_world.use_small_panels()
 
 
@@ -86,52 +74,12 @@ def die_at(step: int) -> None:
 # ── Processes ────────────────────────────────────────────────────────────────────────────────────
 
 
-class Forked:
-    """An executor whose workers are forked by a process that stands ready."""
-
-    def slots(self, wishes: Collection[str]) -> Sequence[str]:
-        return ["cpu"]
-
-    def start(self, order: Order) -> Run:
-        with socket.socket(socket.AF_UNIX) as door:
-            door.connect(str(HOME / "forge"))
-            door.sendall(json.dumps([str(order.folder), dict(order.environment)]).encode())
-            pid = int(door.recv(32))
-        return ProcessGroup(pid, started(pid) or -1.0)
-
-    def adopt(self, order: Order, pid: int, pid_start: float, boot_id: str) -> Run | None:
-        group = ProcessGroup(pid, pid_start)
-        return group if group.alive() else None
-
-    def close(self) -> None: ...
-
-
-def forge() -> None:
-    """Fork a worker for each request; the next one dies at the step that `PLAN` names."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(str(HOME / "forge"))
-        door.listen()
-        while True:
-            client, _ = door.accept()
-            with client:
-                folder, environment = json.loads(client.recv(1 << 16))
-                pid = os.fork()
-                if pid == 0:
-                    door.close()
-                    os.setsid()
-                    log = os.open(f"{folder}/log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-                    os.dup2(log, 1)
-                    os.dup2(log, 2)
-                    os.environ.update(environment)
-                    with suppress(FileNotFoundError):
-                        step = int(PLAN.read_text())
-                        PLAN.unlink()  # once
-                        die_at(step)
-                    os._exit(worker.main(Path(folder)))
-                with (HOME / "workers").open("a") as book:
-                    book.write(f"{pid}\n")
-                client.sendall(str(pid).encode())
+def as_planned() -> None:
+    """The next worker dies at the step that `PLAN` names, the others live."""
+    with suppress(FileNotFoundError):
+        step = int(PLAN.read_text())
+        PLAN.unlink()
+        die_at(step)
 
 
 def forked(target: Callable[[], None]) -> int:
@@ -239,12 +187,11 @@ def findings(killed: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    for module in READY:
-        importlib.import_module(module)
+    forge.get_ready()
     quicken()
     opened().close()
-    smith = forked(forge)
-    while not (HOME / "forge").exists():
+    smith = forked(partial(forge.serve, DOOR, as_planned))
+    while not DOOR.exists():
         time.sleep(0.01)
     try:
         dice = random.Random(int(sys.argv[3]))
