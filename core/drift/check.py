@@ -7,7 +7,7 @@ and the same way in each of the three windows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,9 @@ class Findings:
     large, lasting, drifts : the distance matters; the same way in every window; both and rare
     smallest  : shift that is found with probability `POWER`, all else calm
     power     : probability that a shift of `SHIFT` is found, all else calm
+    before, after : (n_cell, POINTS) shares of the reference and of the windows on the grid from −REACH on
+    daily     : (n_cell, n_day) mean of the cell's series, reference then windows, standard deviations
+    rate      : adjusted p up to which a cell drifts
     """
 
     cells: tuple[Cell, ...]
@@ -94,6 +97,9 @@ class Findings:
     drifts: Bools
     smallest: Floats
     power: Floats
+    before: Floats
+    after: Floats
+    daily: Floats
     rate: float
     whole: tuple[Whole, ...]
 
@@ -183,9 +189,21 @@ class Reference:
             rule = f"known on {COMPLETE:.0%} of the compared days in one cell or more"
             raise NotEnoughDataError.of("drift", "the data", rule, f"none of {len(tested)} cells")
         distance, lean = _measured(counts)
-        return self._judged(distance[:, 0][:, tested], lean[0][tested], tested)
+        parts = counts[0, :, 0], counts[0, :, 1:].sum(axis=1)
+        before, after = (part / np.maximum(part.sum(axis=1, keepdims=True), 1.0) for part in parts)
+        shown = {"before": before, "after": after, "daily": self._daily(scaled)}
+        return self._judged(distance[:, 0][:, tested], lean[0][tested], tested, shown)
 
-    def _judged(self, distance: Floats, lean: Floats, tested: Bools) -> Findings:
+    def _daily(self, scaled: Floats) -> Floats:
+        known = np.isfinite(scaled)
+        total, count = np.zeros((2, len(self.cells), scaled.shape[1]))
+        np.add.at(total, self.member, np.where(known, scaled, 0.0))
+        np.add.at(count, self.member, known)
+        return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+
+    def _judged(
+        self, distance: Floats, lean: Floats, tested: Bools, shown: Mapping[str, Floats]
+    ) -> Findings:
         """distance (n_test, n_tested, 1 + PERSISTENCE) and lean (n_tested, …) of the cells that can be tested."""
         calm, calm_lean = self.distance[:, :, tested], self.lean[:, tested]
         nulls = [Null.of(test[..., 0]) for test in calm]
@@ -219,6 +237,7 @@ class Reference:
             drifts=spread((adjusted <= rate) * large * lasting) == 1,
             smallest=spread(np.maximum(critical + np.quantile(noise, POWER, axis=0), EFFECT)),
             power=spread((np.abs(SHIFT + noise) >= np.maximum(critical, EFFECT)).mean(axis=0)),
+            **shown,
             rate=rate,
             whole=self._wholes(distance[1], lean, tested, rate),
         )
@@ -263,11 +282,6 @@ class Reference:
             )
             for row, (level, group) in enumerate(groups.items())
         )
-
-
-def adjust(findings: Sequence[float]) -> Floats:
-    """Adjusted p-values of several tenants or domains that are looked at together."""
-    return calibration.step_up(np.asarray(findings, dtype=np.float64))
 
 
 def _lasting(distance: Floats, lean: Floats) -> Bools:
