@@ -301,7 +301,12 @@ def decide(
     apart = paired.champion_right + paired.challenger_right
     # one half more on either side, so that the first few labels do not promise a certain win
     share = (paired.challenger_right + 0.5) / (apart + 1.0)
-    labels = max(labels_to_tell(share, alpha=alpha) - apart, 1)
+    wanted = labels_to_tell(share, alpha=alpha)
+    if np.isfinite(target.value) and np.isfinite(target.se):
+        # rows of one incident say nearly the same: as many more as the interval is too wide
+        reach = float(stats.norm.isf(alpha / 2.0) + stats.norm.isf(1.0 - POWER)) * target.se
+        wanted = max(wanted, math.ceil(apart * (reach / max(abs(target.value), LEAST)) ** 2))
+    labels = max(wanted - apart, 1)
     rate = (apart + 0.5) / (judged + 1.0)
     return Verdict(
         "inconclusive", "need more data", labels, math.ceil(labels / rate), disagreements

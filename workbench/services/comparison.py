@@ -82,8 +82,10 @@ class AlertChange:
 
 @dataclass(frozen=True)
 class Seen:
-    """An entity that a model raises: how severe, and what it puts at risk over the episode."""
+    """An episode that a model raises: its days, how severe it is, and what it puts at risk."""
 
+    first: date
+    last: date
     severity: str
     spend_at_risk: float
     currency: str

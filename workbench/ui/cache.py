@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any, TypeVar
 
 import streamlit as st
 
 from core.devices import Device
+from core.domains import DOMAINS
 from core.errors import NotFoundError, PersistenceError
 from data.records import AlertRow
 from models.serve import Served
-from workbench.services import brief, compare, investigate, preflight, scorer, training
+from workbench.services import brief, compare, experiments, investigate, preflight, scorer, training
 from workbench.services import scene as scenes
 from workbench.services.comparison import ComparisonView
 from workbench.services.preflight import Check, Estimate
@@ -105,9 +106,41 @@ def comparison(domain: str, champion: str, challenger: str) -> ComparisonView:
     return compare.with_alerts(context, tenant, view)
 
 
+def baseline(domain: str, treatment: str, metric: str, unit: str) -> Tally:
+    """What a plan of an experiment is made from; a skeleton stands in while both models judge."""
+    context, tenant, _ = state.who()
+    version = compare.data_version(context, tenant)
+    asked = {"domain": domain, "treatment": treatment, "metric": metric, "unit": unit}
+    key = ("baseline", tenant, version, *_judge(domain, _served(domain)), *asked.values())
+    with st.skeleton(CHECKS_HEIGHT):
+        return _small(key, lambda: experiments.baseline(context, tenant, **asked))
+
+
+def names(domain: str) -> Mapping[str, str]:
+    """The display name of every entity of a domain."""
+    context, tenant, _ = state.who()
+
+    def read() -> Mapping[str, str]:
+        graph = context.metrics.graph(tenant, DOMAINS[domain])
+        return {entity: graph.name(entity) for entity in graph.net}
+
+    return _large(("names", tenant, domain, context.metrics.version(tenant)), read)
+
+
 def devices() -> tuple[Device, ...]:
     """What a training may run on; the machine's devices do not change while the server runs."""
     return _small(("devices",), training.devices)
+
+
+def training_forms(domain: str) -> list[Form]:
+    """Every algorithm that can score a domain, with what it asks for; a skeleton stands in while they are read."""
+    context, tenant, _ = state.who()
+    champion = brief.standing(context, tenant, domain=domain).champion
+    with st.skeleton(PAGE_HEIGHT):
+        return _small(
+            ("forms", tenant, domain, champion),
+            lambda: training.forms(context, tenant, domain=domain),
+        )
 
 
 def training_window(domain: str) -> tuple[date, date]:
@@ -121,17 +154,6 @@ def training_window(domain: str) -> tuple[date, date]:
 def before_training(
     *, device: str, part: bool, **asked: Any
 ) -> tuple[list[Check], Estimate | None]:
-def training_forms(domain: str) -> list[Form]:
-    """Every algorithm that can score a domain, with what it asks for; a skeleton stands in while they are read."""
-    context, tenant, _ = state.who()
-    champion = brief.standing(context, tenant, domain=domain).champion
-    with st.skeleton(PAGE_HEIGHT):
-        return _small(
-            ("forms", tenant, domain, champion),
-            lambda: training.forms(context, tenant, domain=domain),
-        )
-
-
     """The checks before a training starts, and what it takes where none refuses; kept while the data stay."""
     context, tenant, _ = state.who()
     told = (tuple(value.items()) if name == "params" else value for name, value in asked.items())

@@ -34,6 +34,8 @@ KEYS = (
     ("X", "cancel the job"),
     ("M", "resume the job"),
     ("L", "clone the job"),
+    ("P", "promote the challenger"),
+    ("N", "take the experiment to its next rung"),
 )
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}
 

@@ -60,6 +60,22 @@ class Key(StrEnum):
     TENANT = "tenant"
     TENANT_CHOICE = "tenant_choice"
     ONCE = "training_once"
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+    VERSIONS = "version_rows"
+    CHANGED = "changed_alerts"
+    SCATTER = "model_scatter"
+    RATIO = "cost_ratio"
+    CHECKLIST = "promotion_minimums"
+    REASON = "promotion_reason"
+    OVERRIDE = "promotion_override"
+    EXPERIMENTS = "experiment_rows"
+    TREATMENT = "treatment"
+    TARGET = "experiment_target"
+    EFFECT = "experiment_effect"
+    RUN_DAYS = "experiment_days"
+    UNIT = "experiment_unit"
+    STOPPING = "experiment_stop"
     NOTICE = "notice"
 
 
@@ -274,3 +290,14 @@ def step(by: int) -> None:
     chosen = st.session_state.get(Key.SELECTED)
     row = shown.index(chosen) + by if chosen in shown else 0
     st.session_state[Key.SELECTED] = shown[min(max(row, 0), len(shown) - 1)]
+
+
+# ── the two versions that are compared ───────────────────────────────────────────────────────────
+
+
+def forget_pair() -> None:
+    """Back to what champion and challenger mean now, as after one was promoted."""
+    for key in (Key.CHAMPION, Key.CHALLENGER):
+        if key in st.query_params:
+            del st.query_params[key]
+    st.session_state.pop(Key.REASON, None)

@@ -212,6 +212,13 @@ def test_both_tests_must_agree(
     assert (verdict.word, verdict.because) == (word, because)
 
 
+def test_rows_of_few_incidents_ask_for_many_more_labels_than_mcnemar_alone() -> None:
+    """240 rows of three incidents: McNemar is sure, the interval is not; it must shrink (2.80 · 0.2 / 0.06)²-fold."""
+    verdict = decide(Interval(-0.06, -0.27, 0.51, 0.8, 0.2, 3.0), mcnemar(166, 74), 0, 17_000)
+    assert verdict.because == "need more data"
+    assert verdict.labels == pytest.approx(240 * (2.8016 * 0.2 / 0.06) ** 2 - 240, rel=1e-3)
+
+
 def level(trials: int, days: int, rho: float) -> float:
     """How often two equal models are told apart: odd days make either wrong for whole campaigns at once."""
     rng = np.random.default_rng(30)
