@@ -244,6 +244,20 @@ def cohens_d(control: Arm, treatment: Arm, level: float = 0.95) -> tuple[float, 
     return d, d - reach, d + reach
 
 
+def cohens_d_paired(differences: Arm, level: float = 0.95) -> tuple[float, float, float]:
+    """Cohen's d of units that are their own control: the mean of their differences in standard deviations of these.
+
+    With its large-sample interval (Borenstein et al., Introduction to Meta-Analysis, 2009, equation 4.28 with r = ½).
+    All NaN where they do not vary.
+    """
+    if float(differences.variance) <= 0:
+        return math.nan, math.nan, math.nan
+    d = float(differences.mean) / math.sqrt(float(differences.variance))
+    n = float(differences.n)
+    reach = float(stats.norm.isf((1.0 - level) / 2)) * math.sqrt(1.0 / n + d**2 / (2.0 * n))
+    return d, d - reach, d + reach
+
+
 def intraclass(numerator: Floats, denominator: Floats) -> float:
     """ICC of a share from successes and rows by unit, by analysis of variance, in [0, 1].
 

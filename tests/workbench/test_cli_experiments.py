@@ -19,9 +19,9 @@ def test_an_experiment_is_planned_started_looked_at_and_stopped(
         return answer.json
 
     assert said("list") == {"experiments": []}
-    options = ("--mde", 200, "--unit", "keyword", "--days", 3, "--name", "the same again")
+    options = ("--mde", 25, "--unit", "keyword", "--days", 3, "--name", "the same again")
     planned = said("plan", tried.versions["twin"], *options)
-    assert (planned["id"], planned["state"], planned["mde"]) == (1, "planning", 200.0)
+    assert (planned["id"], planned["state"], planned["mde"]) == (1, "planning", 25.0)
     assert planned["units"] <= planned["plan"]["available"] == 120
     assert said("start", 1)["state"] == "running"
     assert headwater("detect", "--no-explain", "--no-cause", home=tried.home).code == 0

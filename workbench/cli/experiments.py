@@ -162,7 +162,9 @@ def _draw(told: Mapping[str, Any]) -> None:
         rows = [
             {
                 **look,
-                "on": "Shadow" if look["stage"] == "shadow" else f"Canary {look['share']:.0%}",
+                "on": "Shadow"
+                if look["stage"] == "shadow"
+                else f"Canary {100 * look['share']:.0f} %",
                 **{
                     key: look[key] * told["scale"]
                     for key in ("control", "treatment", "value", "low", "high")

@@ -13,7 +13,6 @@ import numpy as np
 
 from core.domains import DOMAINS
 from core.errors import ConflictError, InvalidInputError
-from core.evaluate.experiment import Word
 from data import experiment_store
 from data.experiment_store import COMPLETED, FAILED, PLANNING, RUNNING
 from data.label_store import Episode
@@ -429,7 +428,7 @@ def _rung(row: Experiment) -> int:
 
 
 def _rung_label(stage: str, share: float) -> str:
-    return "Shadow" if stage == SHADOW else f"Canary {share:.0%}"
+    return "Shadow" if stage == SHADOW else f"Canary {100 * share:.0f} %"
 
 
 def _following(row: Experiment) -> tuple[str, str]:
@@ -452,11 +451,16 @@ def _said(row: Experiment, chosen: Metric) -> str:
     if row.state == PLANNING or not looks:
         return ""
     look = decided[0] if decided else looks[-1]
-    shown = f"{look['value'] * chosen.scale:+.2f} {chosen.unit}"
+    shown = f"{_signed(look['value'] * chosen.scale)} {chosen.unit}"
     if look["low"] is not None:
-        shown += f" ({look['low'] * chosen.scale:+.2f} to {look['high'] * chosen.scale:+.2f})"
+        low, high = (_signed(look[end] * chosen.scale) for end in ("low", "high"))
+        shown += f" ({low} to {high})"
     if look["d"][0] is not None:
-        d, low, high = look["d"]
-        shown += f", Cohen's d {d:+.2f} ({low:+.2f} to {high:+.2f})"
-    word: Word | str = row.verdict or look["word"]
-    return f"{word.capitalize()}: {shown}." if word else f"{shown}."
+        d, low, high = map(_signed, look["d"])
+        shown += f", Cohen's d {d} ({low} to {high})"
+    word = row.verdict or look["word"]
+    return f"{word.capitalize()}. {shown}." if word else f"{shown}."
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")

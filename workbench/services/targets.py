@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.contracts import Bools, Floats, Graph
-from core.errors import NotEnoughDataError, UnknownNameError
+from core.errors import InvalidInputError, NotEnoughDataError, UnknownNameError
 from core.evaluate import experiment
 from core.evaluate.experiment import Arm, Difference
 from data.label_store import Episode
@@ -23,6 +23,8 @@ from workbench.services.scene import Judged, Scene
 
 ENTITY = "entity"
 """The unit that is no level: every entity on its own."""
+LEAST_UNITS = 20
+"""Units that an experiment takes at least: with fewer the normal theory of its test means little."""
 LONGEST = 365
 """Days of the longest experiment that is looked for when a shorter one cannot find its effect."""
 Design = Literal["paired", "arms"]
@@ -262,31 +264,40 @@ def label_tally(
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Both sides of a comparison by unit, and their difference."""
+    """A comparison: the metric of either side, their difference, and Cohen's d with its interval."""
 
-    control: Arm
-    treatment: Arm
+    control: float
+    treatment: float
     difference: Difference
+    d: tuple[float, float, float]
 
 
-def measured(tally: Tally, design: Design) -> Measured | None:
-    """The comparison, None while a side has fewer than 2 units."""
-    sides = (~tally.treated, tally.treated)
+def measured(tally: Tally, design: Design, alpha: float) -> Measured | None:
+    """The comparison; None while a side has fewer than 2 units."""
     if design == "paired":
         if len(tally.rows) < 2:
             return None
-        arms = [
-            Arm.of(experiment.per_unit(hits, tally.rows))
-            for hits in (tally.control, tally.treatment)
-        ]
-        return Measured(*arms, experiment.paired(tally.treatment - tally.control, tally.rows))
+        by_unit = tally.treatment - tally.control
+        total = float(tally.rows.sum())
+        return Measured(
+            float(tally.control.sum()) / total,
+            float(tally.treatment.sum()) / total,
+            experiment.paired(by_unit, tally.rows),
+            experiment.cohens_d_paired(Arm.of(by_unit / tally.rows.mean()), 1.0 - alpha),
+        )
+    sides = (~tally.treated, tally.treated)
     if min(np.count_nonzero(side) for side in sides) < 2:
         return None
-    arms = [
+    control, treatment = (
         Arm.of(experiment.per_unit(hits[side], tally.rows[side]))
         for hits, side in zip((tally.control, tally.treatment), sides, strict=True)
-    ]
-    return Measured(*arms, experiment.welch(*arms))
+    )
+    return Measured(
+        float(control.mean),
+        float(treatment.mean),
+        experiment.welch(control, treatment),
+        experiment.cohens_d(control, treatment, 1.0 - alpha),
+    )
 
 
 @dataclass(frozen=True)
@@ -330,6 +341,11 @@ def outlook(
         raise NotEnoughDataError.of("experiments", "units", rule, available, hint)
     rows = total / available / tally.days
     usual = float(tally.control.sum()) / total
+    if not 0 <= usual + effect <= 1:
+        rule = f"no larger than what there is to {'gain' if effect > 0 else 'lose'}, now {usual * chosen.scale:.3g} {chosen.unit}"
+        raise InvalidInputError.of(
+            "experiments", "the smallest effect", rule, round(abs(effect) * chosen.scale, 6)
+        )
     icc = _icc(tally)
     target, ratio = _target(tally, chosen, usual, icc, rows * days)
 
@@ -337,7 +353,8 @@ def outlook(
         per_unit = rows * length
         planned, _ = _target(tally, chosen, usual, icc, per_unit)
         found = experiment.needed(planned, effect, ratio=ratio, alpha=alpha, power=power)
-        return (1 if chosen.design == "paired" else 2) * math.ceil(found / per_unit)
+        units = (1 if chosen.design == "paired" else 2) * math.ceil(found / per_unit)
+        return max(units, LEAST_UNITS)
 
     have = available if chosen.design == "paired" else available // 2
     detectable = experiment.detectable(

@@ -339,22 +339,21 @@ def measure(row: Experiment, counted: Tally, days: int) -> dict[str, Any]:
     known = {"days": days, "rows": float(counted.rows.sum()), "units": len(counted.rows)}
     if row.stage == SHADOW and chosen.design == "arms":
         return known
-    found = targets.measured(counted, "paired" if paired else "arms")
+    found = targets.measured(counted, "paired" if paired else "arms", row.alpha)
     if found is None:
         return known
     planned = experiment.planned_error(row.effect, row.alpha, row.power)
     look = experiment.look(found.difference, planned, row.alpha)
-    d, d_low, d_high = experiment.cohens_d(found.control, found.treatment, 1 - row.alpha)
     bounded = np.isfinite([look.low, look.high]).all()
     return known | {
-        "control": float(found.control.mean),
-        "treatment": float(found.treatment.mean),
+        "control": found.control,
+        "treatment": found.treatment,
         "value": float(look.value),
         "low": float(look.low) if bounded else None,
         "high": float(look.high) if bounded else None,
         "fraction": float(look.fraction),
         "p": float(found.difference.p),
-        "d": [None if np.isnan(value) else value for value in (d, d_low, d_high)],
+        "d": [None if np.isnan(value) else value for value in found.d],
         "word": experiment.recommend(look, better=chosen.better) if decisive(row) else "",
     }
 
@@ -362,13 +361,13 @@ def measure(row: Experiment, counted: Tally, days: int) -> dict[str, Any]:
 def guardrails(looks: Sequence[Mapping[str, Any]], row: Experiment) -> dict[str, dict[str, Any]]:
     """Every guardrail of a rung at its newest look: measured, limit, ok, and what it says in words."""
     latest = looks[-1]
-    errors = sum("error" in look for look in looks) / len(looks)
+    failed = sum("error" in look for look in looks)
     checks: dict[str, dict[str, Any]] = {
         "errors": _check(
-            errors,
+            failed / len(looks),
             FAULTS,
-            errors <= FAULTS,
-            f"the treatment failed to score in {errors:.0%} of {len(looks)} runs"
+            failed <= FAULTS * len(looks),
+            f"the treatment failed to score in {failed:,} of {len(looks):,} runs"
             + (f" ({latest['error']})" if "error" in latest else ""),
         )
     }
@@ -394,7 +393,7 @@ def guardrails(looks: Sequence[Mapping[str, Any]], row: Experiment) -> dict[str,
             latest["missing"],
             FAULTS,
             latest["missing"] <= FAULTS,
-            f"{latest['missing']:.1%} of the entity-days that the champion scores have no score",
+            f"{100 * latest['missing']:.1f} % of the entity-days that the champion scores have none",
         )
     if "split_p" in latest:
         control, treatment = latest["split"]
@@ -402,8 +401,8 @@ def guardrails(looks: Sequence[Mapping[str, Any]], row: Experiment) -> dict[str,
             latest["split_p"],
             experiment.SRM,
             latest["split_p"] >= experiment.SRM,
-            f"{treatment} of {control + treatment} units are treated, {row.share:.0%} were meant "
-            f"(p = {latest['split_p']:.2g})",
+            f"{treatment:,} of {control + treatment:,} units are treated, {100 * row.share:.0f} % were meant "
+            f"(p {latest['split_p']:.2g})",
         )
     return checks
 

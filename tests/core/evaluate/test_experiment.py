@@ -110,6 +110,17 @@ def test_the_interval_of_d_holds_the_truth_where_the_arms_spread_differently() -
     assert 0.92 <= hits / 400 <= 0.98
 
 
+def test_the_paired_d_is_told_in_spreads_of_the_differences() -> None:
+    draws = np.random.default_rng(5)
+    hits = 0
+    for _ in range(400):
+        d, low, high = experiment.cohens_d_paired(Arm.of(draws.normal(0.3, 1.0, 80)))
+        assert low < d < high
+        hits += low <= 0.3 <= high
+    assert 0.92 <= hits / 400 <= 0.98
+    assert all(math.isnan(value) for value in experiment.cohens_d_paired(Arm.of(np.ones(5))))
+
+
 def test_a_ratio_of_sums_has_a_value_for_every_unit() -> None:
     rows = np.array([10.0, 10.0, 40.0])
     alerts = np.array([1.0, 0.0, 8.0])

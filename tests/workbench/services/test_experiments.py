@@ -34,7 +34,7 @@ def run(context: Context) -> detect.DetectionReport:
 
 
 def plan(context: Context, treatment: str, **options: Any) -> ExperimentView:
-    chosen = {"metric": "alert-rate", "mde": 200.0, "unit": "keyword", "days": 3, **options}
+    chosen = {"metric": "alert-rate", "mde": 25.0, "unit": "keyword", "days": 14, **options}
     return experiments.plan(context, TENANT, actor="ana", treatment=treatment, **chosen)
 
 
@@ -78,7 +78,7 @@ def test_a_hopeless_experiment_is_refused_with_the_units_it_needs(
     tried: Tried, open_home: OpenHome
 ) -> None:
     context = open_home(tried.home)
-    planned = plan(context, tried.versions["twin"], mde=0.5)
+    planned = plan(context, tried.versions["twin"], mde=0.5, days=3)
     assert (planned.state, planned.plan["hopeless"]) == ("planning", True)
     assert planned.units > planned.plan["available"] == 120
     with pytest.raises(InvalidInputError) as refused:
@@ -95,6 +95,7 @@ def test_a_hopeless_experiment_is_refused_with_the_units_it_needs(
         ({"metric": "luck"}, UnknownNameError, "one of alert-rate, precision, agreement"),
         ({"unit": "planet"}, UnknownNameError, "one of entity, profile"),
         ({"mde": -1.0}, InvalidInputError, "above 0"),
+        ({"mde": 200.0}, InvalidInputError, r"what there is to lose, now 28\.9 alerts"),
         ({"metric": "agreement"}, NotEnoughDataError, "units must be at least 4"),
         ({"metric": "precision"}, NotEnoughDataError, "Label some alerts first"),
         ({"treatment": "nobody"}, NotFoundError, "one of this tenant's"),
@@ -228,7 +229,7 @@ def test_a_treatment_that_cannot_be_read_never_fails_a_run(
     assert report.anomalies_detected > 0
     seen = experiments.get(context, TENANT, number)
     assert seen.state == "failed"
-    assert "failed to score in 100% of 1 runs" in seen.reason
+    assert "failed to score in 1 of 1 runs" in seen.reason
 
 
 def test_another_champion_ends_the_experiment(tried: Tried, open_home: OpenHome) -> None:
@@ -260,7 +261,7 @@ def test_the_better_treatment_is_found_in_shadow_and_climbs_the_ladder(
     seen = experiments.get(context, TENANT, view.id)
     assert (seen.state, seen.verdict, seen.stage) == ("running", "deploy", "shadow")
     assert seen.looks[-1]["rows"] == labelled
-    assert seen.said.startswith("Deploy: +100.00 % of labelled alerts (")
+    assert seen.said.startswith("Deploy. +100.00 % of labelled alerts (")
     assert len(experiments.disagreements(context, TENANT, view.id, limit=1000)) == labelled
     for share in rollout.LADDER:
         climbed = experiments.advance(context, TENANT, view.id, actor="ana")
@@ -274,10 +275,11 @@ def test_the_better_treatment_is_found_in_shadow_and_climbs_the_ladder(
 
 def test_the_worse_treatment_is_rejected_in_shadow(tried: Tried, open_home: OpenHome) -> None:
     context = open_home(tried.home)
-    label_all(context, "real")
+    label_all(context, "false alarm")
     view = started(
         context, tried.versions["quiet"], metric="agreement", mde=60.0, unit="entity", days=14
     )
+    label_all(context, "real")
     report = run(context)
     seen = experiments.get(context, TENANT, view.id)
     assert (seen.state, seen.verdict) == ("completed", "reject")
@@ -369,10 +371,10 @@ def looked(**fields: Any) -> dict[str, Any]:
     ("fields", "name", "said"),
     [
         ({"alerts": [10, 21]}, "alert volume", "21 alerts where the champion raises 10"),
-        ({"missing": 0.02}, "missing scores", "2.0% of the entity-days"),
+        ({"missing": 0.02}, "missing scores", "2.0 % of the entity-days"),
         ({"seconds": [1.0, 2.1]}, "latency", "up to 2.10 s, the champion 1.00 s"),
-        ({"split_p": 0.0005, "split": [70, 30]}, "split", "30 of 100 units are treated, 50%"),
-        ({"error": "no such file"}, "errors", "failed to score in 100% of 1 runs (no such file)"),
+        ({"split_p": 0.0005, "split": [70, 30]}, "split", "30 of 100 units are treated, 50 %"),
+        ({"error": "no such file"}, "errors", "failed to score in 1 of 1 runs (no such file)"),
     ],
 )
 def test_each_guardrail_trips_and_says_why(fields: dict[str, Any], name: str, said: str) -> None:
