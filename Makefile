@@ -30,6 +30,7 @@ bench: $(BIN)/headwater       ## figures of docs/benchmarks.md
 	$(BIN)/headwater bench algorithms
 	$(BIN)/headwater bench detect
 	$(BIN)/headwater bench import
+	$(BIN)/headwater bench training
 	$(BIN)/headwater bench worlds
 
 screenshots: $(BIN)/headwater ## pictures of the tour, light and dark

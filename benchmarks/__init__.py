@@ -22,5 +22,7 @@ BENCHMARKS: dict[str, Callable[[OnStep], Rows]] = {
     "drift": _later("drift"),
     "experiments": _later("experiments"),
     "import": _later("importing"),
+    "rollback": _later("rollback"),
+    "training": _later("training"),
     "worlds": _later("worlds"),
 }

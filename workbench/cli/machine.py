@@ -120,7 +120,9 @@ def draw_demo(report: Mapping[str, Any]) -> None:
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="algorithms, detect, experiments, import or worlds")],
+    name: Annotated[
+        str, typer.Argument(help="algorithms, detect, experiments, import, training or worlds")
+    ],
     as_json: Json = False,
 ) -> None:
     """Run a benchmark with its peers in the same run."""
