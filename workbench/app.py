@@ -25,6 +25,13 @@ page = st.navigation(
         st.Page(state.TRIAGE, title="Triage", icon=":material/notifications:", url_path="triage"),
         st.Page(state.DATA, title="Data", icon=":material/database:", url_path="data"),
         st.Page(state.TRAIN, title="Train", icon=":material/model_training:", url_path="train"),
+        st.Page(state.MODELS, title="Models", icon=":material/deployed_code:", url_path="models"),
+        st.Page(
+            state.EXPERIMENTS,
+            title="Experiments",
+            icon=":material/science:",
+            url_path="experiments",
+        ),
         st.Page(state.ALERT, title="Alert", url_path="alert", visibility="hidden"),
         st.Page(state.CAUSE, title="Root cause", url_path="cause", visibility="hidden"),
     ],
