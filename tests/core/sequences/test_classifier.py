@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from core.artifact import pack, unpack
 from core.errors import InvalidInputError, NotEnoughDataError
@@ -68,6 +69,14 @@ def test_missing_events_before_a_short_sequence_change_nothing():
     assert probabilities(longer, state, params) == pytest.approx(
         probabilities(short, state, params), abs=1e-6
     )
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_net_judges_wherever_it_is_sent_and_in_half_precision(net):
+    made = NETS[net].layers(3, 2, 16).to("meta", torch.float16)
+    events = torch.zeros(5, 8, 3, device="meta", dtype=torch.float16)
+    logits = NETS[net].logits(made, events, torch.ones(5, 8, device="meta", dtype=torch.bool))
+    assert (logits.shape, logits.device.type, logits.dtype) == ((5, 2), "meta", torch.float16)
 
 
 def test_units_do_not_matter():
