@@ -141,10 +141,13 @@ def shown(name: str, value: float, *, signed: bool = False) -> str:
     """A figure in its unit."""
     if not np.isfinite(value):
         return words.MISSING
+    # what rounds to nothing has no sign
     if name == "alarm_share":
-        return words.percent(value, 1, signed=signed)
+        return words.percent(round(value, 3) + 0.0, 1, signed=signed)
+    digits = 2 if abs(value) < 10 else 0
+    value = round(value, digits) + 0.0
     sign = "+" if signed and value > 0 else ""
-    return sign + words.number(value, 2 if abs(value) < 10 else 0)
+    return sign + words.number(value, digits)
 
 
 def interval(name: str, held: Any) -> str:
