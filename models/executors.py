@@ -22,7 +22,8 @@ from models.processes import GRACE, ProcessGroup, boot, started
 
 LOG = "log.txt"
 EXECUTORS = ("local", "dask")
-_LOOK = 0.2
+_LOOK, _ON_THE_WAY = 0.2, 5.0
+"""Seconds between two looks, and those that a word to the cluster and its answer may take."""
 
 
 @dataclass(frozen=True)
@@ -221,8 +222,11 @@ class _Remote:
         return 0
 
     def stop(self, grace: float = GRACE) -> None:
-        _stop_file(self.order).touch()
-        for _ in range(int((grace + 2.0) / _LOOK)):
+        file = _stop_file(self.order)
+        beside = file.with_suffix(".new")
+        beside.write_text(str(grace), encoding="ascii")
+        beside.rename(file)
+        for _ in range(int((grace + _ON_THE_WAY) / _LOOK)):
             if self.done():
                 return
             threading.Event().wait(_LOOK)
@@ -232,8 +236,8 @@ def attend(order: Order) -> None:
     """On a worker of the cluster: start the job's process and stay until it is over."""
     run = Local().start(order)
     while run.alive():
-        if _stop_file(order).exists():
-            run.stop()
+        with suppress(FileNotFoundError):
+            run.stop(float(_stop_file(order).read_text(encoding="ascii")))
         _memory_file(order).write_text(str(run.memory()), encoding="ascii")
         threading.Event().wait(_LOOK)
     run.stop(grace=0.0)

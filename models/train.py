@@ -212,15 +212,19 @@ def work(
         )
     seconds = time.perf_counter() - started
     speeds = [row["rows_per_second"] for row in history if row.get("rows_per_second")]
-    cells = panel.values.shape[0] * panel.values.shape[1]
-    speed = median(speeds) if speeds else cells / trained.metrics["fit_seconds"]
+    learned = float(trained.training.entities * trained.training.periods)
+    speed = median(speeds) if speeds else learned / trained.metrics["fit_seconds"]
     return Outcome(
         files=artifact.pack(trained.algorithm.state),
         facts={
             "name": trained.algorithm.name,
             "params": dataclasses.asdict(trained.algorithm.params),
             "training": dataclasses.asdict(trained.training),
-            "metrics": {**trained.metrics, "sequences_per_second": speed},
+            "metrics": {
+                **trained.metrics,
+                "rows_learned": learned,
+                "sequences_per_second": speed,
+            },
             "members": dict(trained.members),
             "history": history,
             "device": device[0],

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -133,6 +133,12 @@ def main(folder: Path) -> int:
 def _result(task: Task, folder: Path, progress: Progress) -> Outcome | Failure:
     from data import predictions, snapshots
 
+    def on_step(stage: str, share: float, numbers: Mapping[str, float]) -> bool:
+        go_on = progress.on_step(stage, share, numbers)
+        if "validation" in numbers:
+            log.info("%s", progress.text)
+        return go_on
+
     log.info(
         "Job %s: %s on %s, attempt under fence %d", task.job, task.kind, task.device, task.fence
     )
@@ -140,7 +146,7 @@ def _result(task: Task, folder: Path, progress: Progress) -> Outcome | Failure:
         panel, labels = snapshots.read(Path(task.snapshot), task.digest)
         checkpoints = FolderCheckpoints(folder / CHECKPOINTS)
         outcome = work(task.kind)(
-            task, folder, panel, labels, progress.on_step, checkpoints, predictions.pack
+            task, folder, panel, labels, on_step, checkpoints, predictions.pack
         )
     except HeadwaterError as error:
         log.exception("Refused")

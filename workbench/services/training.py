@@ -15,7 +15,7 @@ from core import devices as hardware
 from core.contracts import Algorithm, Bools, Detector, Forecaster, OnStep, Panel, Params
 from core.devices import Device
 from core.domains import DOMAINS
-from core.ensembles.calibrated import CalibratedEnsemble, CalibratedEnsembleParams
+from core.ensembles.calibrated import CalibratedEnsemble
 from core.errors import InvalidInputError, NotFoundError, PersistenceError, UnknownNameError
 from core.parts import settings
 from data.records import Job
@@ -23,17 +23,26 @@ from models.ports import CHAMPION, VersionRow
 from models.train import publish, train
 from workbench.context import Context
 from workbench.services import jobs
-from workbench.services.preflight import REFUSED, Check, Estimate, estimate, preflight
-from workbench.services.training_jobs import material
+from workbench.services.preflight import (
+    REFUSED,
+    Check,
+    Estimate,
+    estimate,
+    preflight,
+    uses_torch,
+)
+from workbench.services.training_jobs import Learnable, everything
 
 __all__ = [
     "Check",
     "Device",
     "Estimate",
     "Form",
+    "Learnable",
     "devices",
     "domains",
     "estimate",
+    "everything",
     "fit_champion",
     "forms",
     "preflight",
@@ -78,9 +87,11 @@ def domains(ctx: Context, tenant: str) -> tuple[str, ...]:
     return tuple(domain for owner, domain in ctx.metrics.holdings() if owner == tenant)
 
 
-def window(ctx: Context, tenant: str, *, domain: str) -> tuple[date, date]:
+def window(
+    ctx: Context, tenant: str, *, domain: str, learnable: Learnable | None = None
+) -> tuple[date, date]:
     """First and last day that can be learned from."""
-    panel, _ = material(ctx, tenant, domain=domain)
+    panel, _ = learnable or everything(ctx, tenant, domain)
     first, last = (panel.periods.labels[at].astype("datetime64[D]") for at in (0, -1))
     return first.item(), last.item()
 
@@ -206,15 +217,6 @@ def start(
         device=device if uses_torch(algorithm, chosen) else hardware.CPU,
         parent=parent,
     )
-
-
-def uses_torch(algorithm: str, params: Params) -> bool:
-    """Whether a GPU is of any use to it."""
-    kind = catalog.get(algorithm)
-    if isinstance(params, CalibratedEnsembleParams):
-        parts = settings(algorithm, "parts", params.parts)
-        return any("torch" in catalog.get(part).tags.modules for part in parts)
-    return "torch" in kind.tags.modules
 
 
 def _champion_parts(ctx: Context, tenant: str, domain: str) -> Sequence[str]:

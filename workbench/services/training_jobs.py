@@ -33,39 +33,38 @@ from workbench.services import jobs, labelled, tracking
 from workbench.services import scene as scenes
 from workbench.services.jobs import Finish, Prepared
 
+Learnable = tuple[Panel, Bools]
+"""What can be learned from, and the cells in it that are no example of a normal day, (n_entity, n_time)."""
 
-def material(
-    ctx: Context,
-    tenant: str,
-    *,
-    domain: str,
-    start: date | None = None,
-    end: date | None = None,
-) -> tuple[Panel, Bools]:
-    """What a training on the days from `start` to `end`, both included, learns from; and the cells in it that are
-    no example of a normal day, (n_entity, n_time)."""
+
+def everything(ctx: Context, tenant: str, domain: str) -> Learnable:
+    """All that a model of a domain can learn from, from the first day on that has an expectation."""
     residual = scenes.look(ctx, tenant, domain=domain).residual
     known = np.flatnonzero(np.isfinite(residual.values).any(axis=(0, 2)))
     panel = residual.select(times=slice(int(known[0]) if len(known) else 0, None))
+    return panel, labelled.mask(ctx, tenant, domain, panel)
+
+
+def material(learnable: Learnable, start: date | None, end: date | None) -> Learnable:
+    """The days from `start` to `end`, both included; InvalidInputError where there are none."""
+    panel, odd = learnable
     days = panel.periods.labels.astype("datetime64[D]")
     first = 0 if start is None else int(np.searchsorted(days, np.datetime64(start)))
     last = len(days) if end is None else int(np.searchsorted(days, np.datetime64(end), "right"))
     if first >= last:
         rule = f"days from {days[0]} to {days[-1]}, the first before the last"
-        raise InvalidInputError.of("training", "the window", rule, f"{start} to {end}")
-    panel = panel.select(times=slice(first, last))
-    return panel, labelled.mask(ctx, tenant, domain, panel)
+        hint = "Choose a window within these days, or import more."
+        raise InvalidInputError.of("training", "the window", rule, f"{start} to {end}", hint)
+    return panel.select(times=slice(first, last)), odd[:, first:last]
 
 
 def prepare(ctx: Context, tenant: str, job: Job) -> Prepared:
     """The snapshot of a training job, what its worker is to fit, and the champion whose part it learns anew."""
     asked = job.payload
     panel, odd = material(
-        ctx,
-        tenant,
-        domain=job.domain,
-        start=None if asked["from"] is None else date.fromisoformat(asked["from"]),
-        end=None if asked["to"] is None else date.fromisoformat(asked["to"]),
+        everything(ctx, tenant, job.domain),
+        None if asked["from"] is None else date.fromisoformat(asked["from"]),
+        None if asked["to"] is None else date.fromisoformat(asked["to"]),
     )
     kept = snapshots.write(ctx.settings.home / "snapshots", panel, odd)
     if not asked["part"]:
