@@ -119,10 +119,9 @@ class Steps:
         for step, start in enumerate(range(0, len(rows), self.batch), number * self.per_epoch):
             batch = rows[start : start + self.batch]
             self._pace(step)
-            if self.on_cuda:
-                self.replays.setdefault(len(batch), Replay(self._step, batch))(batch)
-            else:
-                self._step(batch)
+            if self.on_cuda and len(batch) not in self.replays:
+                self.replays[len(batch)] = Replay(self._step, batch)
+            self.replays.get(len(batch), self._step)(batch)
             yield start + len(batch)
 
     def mean(self) -> float:
@@ -209,12 +208,20 @@ class Replay:
             # recording does nothing yet: the replay that follows is the step
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 self.step(self.rows)
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            if starved(error):
+                raise
             log.warning("A step of %d rows is not replayed as a graph: %s", len(self.rows), error)
         else:
             self.graph = graph
+
+
+def starved(error: RuntimeError) -> bool:
+    """Whether a device had too little memory: torch's allocator says so in its type, its libraries in words."""
+    import torch
+
+    words = ("out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def mean_loss(

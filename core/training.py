@@ -26,7 +26,7 @@ from core.devices import Device as Device
 from core.devices import devices as devices
 from core.devices import running as running
 from core.errors import CancelledError, PersistenceError, TrainingError
-from core.steps import CHUNK, RATES, Steps, mean_loss
+from core.steps import CHUNK, RATES, Steps, mean_loss, starved
 
 if TYPE_CHECKING:
     import torch
@@ -146,8 +146,8 @@ def train(
     try:
         try:
             return lesson.on(run.device)
-        except torch.OutOfMemoryError as error:
-            if run.device == CPU:
+        except RuntimeError as error:
+            if run.device == CPU or not starved(error):
                 raise
             log.warning("Out of memory on %s: %s", run.device, error)
         # beyond the handler nothing holds on to what lies on the GPU

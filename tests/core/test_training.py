@@ -325,7 +325,15 @@ def test_without_a_gpu_auto_is_the_cpu_and_a_gpu_by_name_is_refused_with_those_t
         pass
 
 
-def test_out_of_memory_is_said_and_tried_once_more_on_the_cpu(monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_out_of_memory_is_said_and_tried_once_more_on_the_cpu(monkeypatch, error):
     # "cpu:0" is the CPU under a second name, so it can stand in for the device that gives up
     monkeypatch.setattr(training, "current", lambda: Running(device="cpu:0"))
     asked, told = [], []
@@ -333,7 +341,7 @@ def test_out_of_memory_is_said_and_tried_once_more_on_the_cpu(monkeypatch):
     def greedy(model, x, y):
         asked.append(model.weight.detach().clone())
         if len(asked) == 6:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
         return squared(model, x, y)
 
     model = fresh()
@@ -355,6 +363,16 @@ def test_out_of_memory_on_the_cpu_too_is_not_hidden(monkeypatch):
 
     with pytest.raises(torch.OutOfMemoryError):
         train(fresh(), greedy, line(), line(seed=1), SCHEDULE)
+
+
+def test_any_other_error_of_a_gpu_is_not_taken_for_a_lack_of_memory(monkeypatch):
+    monkeypatch.setattr(training, "current", lambda: Running(device="cpu:0"))
+
+    def broken(model, x, y):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        train(fresh(), broken, line(), line(seed=1), SCHEDULE)
 
 
 def test_in_half_precision_it_learns_much_the_same_with_weights_and_losses_in_single():
