@@ -69,6 +69,8 @@ ROW = (
     *("params", "metrics", "parent", "snapshot_digest"),
 )
 """What a publication tells the records of a version."""
+Load = Callable[[VersionRow], Algorithm]
+"""The fitted algorithm of a version, or the PersistenceError that says why not."""
 
 _SIGNATURE = re.compile(rb"([0-9a-f]{16}) ([A-Za-z0-9+/]{86}==)\n")
 _DOMAIN = b"headwater/model-version/1"
@@ -303,9 +305,10 @@ class Registry:
         self.keys.verify(key, _signed(tenant, row.name, row.id, text), base64.b64decode(matched[2]))
         _check_digest(row.id, MANIFEST, text, row.digest)
         manifest = Manifest.decode(text)
-        named = (manifest.tenant, manifest.name, manifest.version, manifest.key_id)
-        if named != (tenant, row.name, row.id, key):
-            raise PersistenceError.of(row.id, "the manifest", f"of {tenant}/{row.name}", named)
+        named = (manifest.tenant, manifest.domain, manifest.name, manifest.version, manifest.key_id)
+        if named != (tenant, row.domain, row.name, row.id, key):
+            rule = f"of {tenant}/{row.domain}/{row.name}"
+            raise PersistenceError.of(row.id, "the manifest", rule, named)
         listed = {entry.file: entry for entry in manifest.artifacts}
         if {*listed, MANIFEST, SIGNATURE} != found:
             raise MissingArtifactError.of(
@@ -352,14 +355,18 @@ class Registry:
         reason: str,
         seen: int | None = None,
     ) -> AliasRow:
-        """Point an alias at a version that loads; refused (ConflictError) if it moved since `seen`."""
+        """Point an alias at a version whose files load; refused (ConflictError) if it moved since `seen`."""
         if alias not in ALIASES:
             raise InvalidInputError.of("registry", "alias", f"one of {', '.join(ALIASES)}", alias)
         check_reason(reason)
+        current = self.store.alias(tenant, domain, alias)
         if seen is None:
-            current = self.store.alias(tenant, domain, alias)
-            seen = 0 if current is None else current.version
-        self._check_serves(tenant, domain, version_id)
+            seen = current.version if current else 0
+        if current is not None and (current.version_id, current.version) == (version_id, seen):
+            rule = f"another than the {alias} of {domain}"
+            raise InvalidInputError.of("promote", "the version", rule, version_id)
+        self._check_domain(tenant, domain, version_id)
+        self.load(tenant, version_id)
         return self.store.move_alias(
             tenant,
             domain,
@@ -372,9 +379,18 @@ class Registry:
         )
 
     def rollback(
-        self, tenant: str, domain: str, *, actor: str, reason: str, seen: int | None = None
+        self,
+        tenant: str,
+        domain: str,
+        *,
+        actor: str,
+        reason: str,
+        seen: int | None = None,
+        load: Load | None = None,
     ) -> AliasRow:
         """Undo the last promotion: the champion before it serves again; the next call goes one further back.
+
+        load : what is asked whether that one loads, e.g. a cache that still holds it; the files when absent
 
         Raises NotFoundError where none served before, ConflictError if the champion moved since `seen`, and
         the PersistenceError of a version that no longer loads: then the champion stays.
@@ -390,7 +406,11 @@ class Registry:
                 current.version_id if current else None,
                 "Promote another version: headwater models list",
             )
-        self._check_serves(tenant, domain, last.previous)
+        row = self._check_domain(tenant, domain, last.previous)
+        if load is None:
+            self.load(tenant, row.id)
+        else:
+            load(row)
         return self.store.move_alias(
             tenant,
             domain,
@@ -403,11 +423,12 @@ class Registry:
             undoes=last.id,
         )
 
-    def _check_serves(self, tenant: str, domain: str, version_id: str) -> None:
-        found = self.store.get(tenant, version_id).domain
-        if found != domain:
-            raise InvalidInputError.of("registry", "the version", f"of domain {domain}", found)
-        self.load(tenant, version_id)
+    def _check_domain(self, tenant: str, domain: str, version_id: str) -> VersionRow:
+        row = self.store.get(tenant, version_id)
+        if row.domain != domain:
+            rule = f"of domain {domain}"
+            raise InvalidInputError.of("registry", "the version", rule, row.domain)
+        return row
 
     # ── upkeep ───────────────────────────────────────────────────────────────────────────────────
 

@@ -366,6 +366,15 @@ def test_a_challenger_leaves_the_champion_alone(registry: Registry, published: P
     assert registry.store.get("acme", second).state == "ready"
 
 
+def test_who_serves_already_is_not_promoted_again(registry: Registry, published: Publish) -> None:
+    first, second = published(), published(largest=2)
+    registry.promote("acme", "ads", first, actor="ana", reason="a")
+    registry.promote("acme", "ads", second, actor="ana", reason="b")
+    with pytest.raises(InvalidInputError, match="another than the champion of ads"):
+        registry.promote("acme", "ads", second, actor="ana", reason="twice")
+    assert registry.rollback("acme", "ads", actor="ana", reason="c").version_id == first
+
+
 def test_what_cannot_be_promoted(registry: Registry, published: Publish) -> None:
     version = published()
     with pytest.raises(InvalidInputError, match="of domain epc"):

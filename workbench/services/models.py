@@ -95,12 +95,11 @@ def promote(
     before = registry.store.alias(tenant, row.domain, CHAMPION)
     if seen is None:
         seen = before.version if before else 0
-    context.serve.load(row)
     noted = promotion.gate(context, tenant, version, actor=actor, override=override)
-    alias = registry.promote(
-        tenant, row.domain, version, actor=actor, reason=f"{reason}{noted}", seen=seen
-    )
-    return _moved(alias, "promote", before, f"{reason}{noted}")
+    reason = f"{reason}{noted}"
+    alias = registry.promote(tenant, row.domain, version, actor=actor, reason=reason, seen=seen)
+    context.serve.load(row)  # so that the first page that asks need not wait
+    return _moved(alias, "promote", before, reason)
 
 
 def rollback(
@@ -118,7 +117,10 @@ def rollback(
     PersistenceError of a version that no longer loads.
     """
     before = context.registry.store.alias(tenant, domain, CHAMPION)
-    alias = context.registry.rollback(tenant, domain, actor=actor, reason=reason, seen=seen)
+    # as a rule it is still in memory, so that nobody waits for its files
+    alias = context.registry.rollback(
+        tenant, domain, actor=actor, reason=reason, seen=seen, load=context.serve.load
+    )
     return _moved(alias, "rollback", before, reason)
 
 
