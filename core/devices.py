@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from core.errors import InvalidInputError
+from core.errors import DeviceError
 
 AUTO, CPU = "auto", "cpu"
 
@@ -72,15 +72,14 @@ def running(
 
     device : "auto" (the first GPU, else the CPU), "cpu" or the id of a GPU as `devices` gives it
 
-    Raises InvalidInputError for a device that is not there, naming those that are.
+    Raises DeviceError for a device that is not there, naming those that are.
     The block holds for its own thread.
     """
     # the CPU is always there; what needs no net need not wait for torch to say so
     known = [CPU] if device == CPU else [one.id for one in devices()]
     if device not in (AUTO, *known):
         rule = f"one of {', '.join((AUTO, *known))}"
-        hint = "Take one of these, or make the GPU visible to this process."
-        raise InvalidInputError.of("training", "the device", rule, device, hint)
+        raise DeviceError.of("training", "the device", rule, device)
     chosen = next((one for one in known if one != CPU), CPU) if device == AUTO else device
     token = _running.set(Running(chosen, checkpoints, precision))
     try:

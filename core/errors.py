@@ -41,6 +41,12 @@ class NotEnoughDataError(InvalidInputError):
     """Fewer rows, days or entities than the algorithm needs; the message gives both numbers."""
 
 
+class DeviceError(InvalidInputError):
+    """A device to learn on that is not there; the message names those that are."""
+
+    cure = "Take one of these, or make the GPU visible to this process."
+
+
 class UnknownNameError(InvalidInputError):
     """A metric, entity, level, algorithm or version that nobody registered."""
 
@@ -69,6 +75,15 @@ class TrainingError(HeadwaterError):
     """Fitting failed: too few samples, a loss that is not finite, a cancelled run."""
 
     cure = "Look for infinite or constant values in the data, or take other parameters."
+
+
+class DivergedError(TrainingError):
+    """The loss is no longer a number; the message names the epoch."""
+
+    cure = (
+        "Lower the learning rate; where it is the first epoch, look for infinite or very large "
+        "values in the data."
+    )
 
 
 class CancelledError(TrainingError):

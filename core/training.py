@@ -25,7 +25,7 @@ from core.devices import Checkpoints as Checkpoints
 from core.devices import Device as Device
 from core.devices import devices as devices
 from core.devices import running as running
-from core.errors import CancelledError, PersistenceError, TrainingError
+from core.errors import CancelledError, DivergedError, PersistenceError
 from core.steps import CHUNK, RATES, Steps, mean_loss, starved
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def train(
     Runs as `running` says. Where a GPU has too little memory it is tried once more on the CPU, and `on_step`
     hears so as a stage. From a checkpoint it goes on to the same numbers, on the CPU to the last bit.
 
-    Raises CancelledError where `on_step` answers False and TrainingError for a loss that is not finite.
+    Raises CancelledError where `on_step` answers False and DivergedError for a loss that is not finite.
     """
     import torch
 
@@ -277,12 +277,8 @@ class _Course:
         reached = (numbers["train"], numbers["validation"])
         self.epochs.append(numbers)
         if not np.isfinite(reached).all():
-            hint = (
-                "Lower the learning rate; where it is the first epoch, look for infinite or very "
-                "large values in the data."
-            )
             thing = f"the loss of epoch {len(self.epochs)}"
-            raise TrainingError.of("training", thing, "finite", reached, hint)
+            raise DivergedError.of("training", thing, "finite", reached)
         if len(self.epochs) == 1 or reached[1] < self.epochs[self.best]["validation"]:
             self.best, self.weights = len(self.epochs) - 1, _weights(model)
 

@@ -6,7 +6,7 @@ import torch
 
 from core import training
 from core.devices import Running
-from core.errors import CancelledError, InvalidInputError, PersistenceError, TrainingError
+from core.errors import CancelledError, DeviceError, DivergedError, PersistenceError, TrainingError
 from core.steps import CLIP, mean_loss
 from core.training import (
     History,
@@ -106,7 +106,7 @@ def test_a_loss_that_is_not_finite_is_refused_with_a_cure():
         return squared(model, x, y) * float("nan")
 
     with pytest.raises(
-        TrainingError, match=r"loss of epoch 1 must be finite[\s\S]*Lower the learning"
+        DivergedError, match=r"loss of epoch 1 must be finite[\s\S]*Lower the learning"
     ):
         train(fresh(), broken, line(), line(seed=1), SCHEDULE)
 
@@ -117,7 +117,7 @@ def test_an_infinite_loss_is_told_with_its_own_epoch():
     def explodes(model, x, y):
         return squared(model, x, y) * (float("inf") if len(epochs) == 2 else 1.0)
 
-    with pytest.raises(TrainingError, match="epoch 3"):
+    with pytest.raises(DivergedError, match="epoch 3"):
         train(fresh(), explodes, line(), line(seed=1), SCHEDULE, lambda *step: epochs.append(step))
 
 
@@ -319,7 +319,7 @@ def test_without_a_gpu_auto_is_the_cpu_and_a_gpu_by_name_is_refused_with_those_t
     with running("auto") as run:
         assert run.device == "cpu"
     with (
-        pytest.raises(InvalidInputError, match=r"one of auto, cpu\. Got 'cuda:0'"),
+        pytest.raises(DeviceError, match=r"one of auto, cpu\. Got 'cuda:0'"),
         running("cuda:0"),
     ):
         pass
