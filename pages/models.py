@@ -52,7 +52,9 @@ def page() -> None:
         return
     chosen = pair(versions)
     if chosen is not None:
-        models_view.contest(cache.comparison(DOMAIN, *chosen))
+        # a version that cannot be trusted must not hide the way back to one that can
+        with frame.guard():
+            models_view.contest(cache.comparison(DOMAIN, *chosen))
     if versions:
         left, right = st.columns(2, gap="medium")
         with left:

@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit import config as streamlit_config
 from streamlit.testing.v1 import AppTest
 
+from core.errors import ChecksumMismatchError
 from data import label_store
 from data.records import NewLabel
 from tests.workbench.two_models import TENANT, challenge
@@ -218,3 +219,24 @@ def test_any_version_can_be_compared_by_its_link(contest: Context) -> None:
     second = challenge(contest, "ecod=1")
     said = words(visit(challenger=first.id))
     assert f"◆ challenger {first.id[-8:]}" in said and second.id[-8:] not in said
+
+
+def test_a_version_that_cannot_be_trusted_is_told_and_the_way_back_stays(
+    contest: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press(typed(visit(), "quieter"), "Promote")
+    challenge(contest, "ecod=1")
+
+    def damaged(*_: Any) -> Any:
+        raise ChecksumMismatchError.of("registry", "the bytes", "as signed", "others")
+
+    monkeypatch.setattr(type(contest.serve), "load", damaged)
+    st.cache_resource.clear()
+    test = visit()
+    assert "the bytes must be as signed" in "\n".join(error.value for error in test.error)
+    assert [button for button in test.button if button.label.startswith("Roll back to")]
+
+
+def typed(test: AppTest, reason: str) -> AppTest:
+    test.text_input(Key.REASON).set_value(reason)
+    return test

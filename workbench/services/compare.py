@@ -132,9 +132,9 @@ def data_version(ctx: Context, tenant: str) -> str:
 
 def report(view: ComparisonView) -> dict[str, Any]:
     """The comparison as plain JSON values, without what only a chart needs."""
-    told: dict[str, Any] = plain(view)
     left_out = ("dots", "raised", "names", "id")
-    return {name: value for name, value in told.items() if name not in left_out}
+    names = (spec.name for spec in dataclasses.fields(view) if spec.name not in left_out)
+    return {name: plain(getattr(view, name)) for name in names}
 
 
 # ── Both models on the same days ─────────────────────────────────────────────────────────────────
@@ -537,10 +537,12 @@ def sentence(verdict: Verdict, target: Interval | None) -> str:
     if verdict.because in said:
         return said[verdict.because]
     known = f"{shift}, which chance could have made. " if target and np.isfinite(target.low) else ""
-    return (
-        f"{known}About {verdict.labels:,} more judged entity-days on which they differ would decide "
-        f"({verdict.labels_random:,} if drawn at random)."
+    more = (
+        f"{known}About {verdict.labels:,} more judged entity-days on which they differ would decide"
     )
+    if verdict.labels > verdict.disagreements:
+        return f"{more}; these days hold {verdict.disagreements:,}, so later ones are needed too."
+    return f"{more} ({verdict.labels_random:,} if drawn at random)."
 
 
 def _shift(target: Interval) -> str:
