@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -365,7 +366,9 @@ def outlook(
         alpha=alpha,
         power=power,
     )
-    enough = next((length for length in range(1, LONGEST + 1) if needed(length) <= available), None)
+    lengths = range(1, LONGEST + 1)
+    # the longer it runs the fewer units it takes
+    place = bisect_left(lengths, True, key=lambda length: needed(length) <= available)
     return Outlook(
         metric=name,
         effect=effect,
@@ -375,7 +378,7 @@ def outlook(
         units=needed(days),
         available=available,
         detectable=detectable,
-        enough_days=enough,
+        enough_days=lengths[place] if place < LONGEST else None,
         usual=usual,
         icc=icc,
         rows=rows,

@@ -64,12 +64,12 @@ def ladder(view: ExperimentView) -> str:
 
 
 def planned(view: ExperimentView) -> str:
-    """What was planned, in a sentence."""
+    """What was planned, in two sentences."""
     return (
-        f"{words.number(view.units)} units by {words.inline(words.level(view.unit))} show "
-        f"{words.number(view.mde, digits(view.mde))} {view.unit_label} in {words.count(view.days, 'day')} with a chance of "
-        f"{words.percent(view.power, 0)}, and find what is not there in {words.percent(view.alpha, 0)} at most, "
-        f"however often one looks; there are {words.number(view.plan['available'])}."
+        f"To show {words.number(view.mde, digits(view.mde))} {view.unit_label} in {words.count(view.days, 'day')} with a "
+        f"chance of {words.percent(view.power, 0)} takes {words.count(view.units, 'unit')} by "
+        f"{words.inline(words.level(view.unit))}; there are {words.number(view.plan['available'])}. An effect that is "
+        f"not there is found in {words.percent(view.alpha, 0)} of experiments at most, however often one looks."
     )
 
 
@@ -79,12 +79,11 @@ def digits(value: float) -> int:
 
 
 def measured(view: ExperimentView) -> list[Look]:
-    """The looks of its rung at which the target metric could be measured, oldest first."""
-    return [
-        look
-        for look in view.looks
-        if (look["stage"], look["share"]) == (view.stage, view.share)
-        and look.get("low") is not None
+    """The looks that the picture shows, oldest first: those of the rung that decided, else of the one it stands on."""
+    known = [look for look in view.looks if look.get("low") is not None]
+    decided = [look for look in known if look["word"]] if view.verdict else []
+    return decided or [
+        look for look in known if (look["stage"], look["share"]) == (view.stage, view.share)
     ]
 
 
@@ -115,9 +114,9 @@ def confidence(view: ExperimentView, colours: Palette) -> go.Figure:
         hovertemplate="%{y:+.2f} (%{customdata[0]:+.2f} to %{customdata[1]:+.2f})<extra></extra>",
     )
     effect = view.better * view.mde
-    for level, ink, dash, text in (
-        (0.0, colours.muted, "solid", "no effect"),
-        (effect, colours.primary, "dash", "planned effect"),
+    for level, ink, dash, text in sorted(
+        [(0.0, colours.muted, "solid", "no effect"), (effect, colours.primary, "dash", "planned")],
+        reverse=True,
     ):
         chart.add_hline(y=level, line={"color": ink, "width": 1, "dash": dash})
         chart.add_annotation(
@@ -125,6 +124,8 @@ def confidence(view: ExperimentView, colours: Palette) -> go.Figure:
             xref="paper",
             xanchor="left",
             y=level,
+            # apart also where the two lines all but meet
+            yanchor="bottom" if level == max(effect, 0.0) else "top",
             text=f" {text}",
             showarrow=False,
             font={"color": ink, "size": 11},

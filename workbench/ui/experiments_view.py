@@ -48,7 +48,7 @@ def show(view: ExperimentView) -> None:
             key=f"looks:{view.id}:{view.rung}",
         )
         st.caption(
-            f"{words.count(len(experiment_charts.measured(view)), 'look')} on this rung · "
+            f"{words.count(len(experiment_charts.measured(view)), 'look')} {on(latest)} · "
             f"{words.count(int(latest['rows']), 'row')} of {words.count(latest['units'], 'unit')} · "
             f"{words.percent(latest['fraction'], 0)} of the planned information"
         )
@@ -59,6 +59,15 @@ def show(view: ExperimentView) -> None:
         st.markdown(experiment_charts.guardrail_lines(view))
     st.caption(experiment_charts.planned(view))
     apart(view)
+
+
+def on(look: Mapping[str, Any]) -> str:
+    """Which rung a look was taken on, in words."""
+    return (
+        "in shadow"
+        if look["stage"] == "shadow"
+        else f"on the canary of {words.percent(look['share'], 0)}"
+    )
 
 
 def waiting(view: ExperimentView) -> str:
@@ -80,13 +89,11 @@ def actions(view: ExperimentView) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if view.state == "planning":
-            hopeless = view.plan["hopeless"]
             st.button(
                 "Start in shadow",
                 type=theme.main_button(),
                 icon=":material/play_arrow:",
-                disabled=hopeless,
-                help=experiments.cure(view) if hopeless else None,
+                disabled=view.plan["hopeless"],
                 on_click=verbs.attempt,
                 args=(f"Experiment {view.id} runs in shadow.", experiments.start, view.id),
             )
@@ -111,6 +118,8 @@ def actions(view: ExperimentView) -> None:
                 args=(view,),
                 help="From the next run on the champion decides for everybody",
             )
+    if view.state == "planning" and view.plan["hopeless"]:
+        st.warning(f"It cannot succeed. {experiments.cure(view)}", icon=":material/block:")
     if view.state == "running" and view.waits_for:
         st.caption(f":material/hourglass_empty: {view.waits_for}")
 
@@ -234,7 +243,7 @@ def plan(domain: str, versions: Sequence[Mapping[str, Any]], *, main: bool) -> N
             return
         told(found, effect_key)
         st.button(
-            "Start in shadow",
+            "Try it in shadow",
             type=theme.main_button() if main else "secondary",
             icon=":material/play_arrow:",
             disabled=found.hopeless,
