@@ -26,6 +26,7 @@ page = st.navigation(
         st.Page(state.DATA, title="Data", icon=":material/database:", url_path="data"),
         st.Page(state.TRAIN, title="Train", icon=":material/model_training:", url_path="train"),
         st.Page(state.MODELS, title="Models", icon=":material/deployed_code:", url_path="models"),
+        st.Page(state.DRIFT, title="Drift", icon=":material/trending_up:", url_path="drift"),
         st.Page(
             state.EXPERIMENTS,
             title="Experiments",

@@ -191,14 +191,32 @@ class Reference:
         distance, lean = _measured(counts)
         parts = counts[0, :, 0], counts[0, :, 1:].sum(axis=1)
         before, after = (part / np.maximum(part.sum(axis=1, keepdims=True), 1.0) for part in parts)
-        shown = {"before": before, "after": after, "daily": self._daily(scaled)}
+        daily = self._daily(scaled)
+        parts_of = [slice(history, None)] + [
+            slice(history + self.length * place, history + self.length * (place + 1))
+            for place in range(PERSISTENCE)
+        ]
+        # the grid ends, a shift need not
+        shifts = np.stack([self._mean(scaled[:, days]) for days in parts_of], axis=1)
+        shown = {
+            "before": before,
+            "after": after,
+            "daily": daily,
+            "lean": shifts[:, 0],
+            "by_window": shifts[:, 1:],
+        }
         return self._judged(distance[:, 0][:, tested], lean[0][tested], tested, shown)
 
     def _daily(self, scaled: Floats) -> Floats:
+        """(n_cell, n_day) mean of each cell's series."""
+        return np.stack([self._mean(day[:, None]) for day in scaled.T], axis=1)
+
+    def _mean(self, scaled: Floats) -> Floats:
+        """(n_cell,) mean of all values of each cell's series."""
         known = np.isfinite(scaled)
-        total, count = np.zeros((2, len(self.cells), scaled.shape[1]))
-        np.add.at(total, self.member, np.where(known, scaled, 0.0))
-        np.add.at(count, self.member, known)
+        cells = len(self.cells)
+        total = np.bincount(self.member, np.where(known, scaled, 0.0).sum(axis=1), cells)
+        count = np.bincount(self.member, known.sum(axis=1), cells)
         return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
     def _judged(
@@ -226,10 +244,8 @@ class Reference:
         return Findings(
             cells=self.cells,
             tested=tested,
-            distance=spread(distance[..., 0]),
+            distance=self._at_least(spread(distance[..., 0]), shown["lean"]),
             p_value=spread(p_value),
-            lean=spread(lean[:, 0]),
-            by_window=spread(lean[:, 1:].T).T,
             p=spread(p),
             adjusted=spread(adjusted),
             large=spread(large) == 1,
@@ -241,6 +257,12 @@ class Reference:
             rate=rate,
             whole=self._wholes(distance[1], lean, tested, rate),
         )
+
+    @staticmethod
+    def _at_least(distance: Floats, lean: Floats) -> Floats:
+        """The distances, with a Wasserstein distance that is no less than the shift beyond the grid."""
+        distance[1] = np.maximum(distance[1], np.abs(lean))
+        return distance
 
     def _wholes(
         self, distance: Floats, lean: Floats, tested: Bools, rate: float

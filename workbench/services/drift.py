@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.contracts import Bools, Floats, OnStep
-from core.domain import Domain
 from core.domains import DOMAINS
 from core.drift import windows
 from core.drift.check import COMPLETE, FALSE_PER_YEAR, Cell, Findings, Reference, Watched
@@ -78,7 +77,7 @@ def check(
         try:
             scores, no_scores = _part("scores", scores_of(scene, p_values, chosen, odd), until), ""
         except NotEnoughDataError as error:
-            no_scores = error.message
+            no_scores = f"{error.context['thing']} must be {error.context['needed']}; there are {error.context['got']}."
     step("keeping the report", 0.95)
     report = DriftReport(
         domain=domain,
@@ -161,6 +160,15 @@ def due(ctx: Context, tenant: str, *, domain: str = "ads") -> bool:
         return True
     length = ((row.window_end - row.window_start).days + 1) // windows.PERSISTENCE
     return (newest.date() - row.window_end).days > length
+
+
+def days(ctx: Context, tenant: str, *, domain: str = "ads") -> tuple[int, int]:
+    """Days of history there are, and how many a check needs at least."""
+    known = [
+        row.day for row in ctx.metrics.coverage(tenant, DOMAINS[domain]) if row.state != "missing"
+    ]
+    there = (max(known) - min(known)).days + 1 if known else 0
+    return there, windows.needed()
 
 
 # ── What is watched ──────────────────────────────────────────────────────────────────────────────
@@ -404,9 +412,3 @@ def _notes(metrics: Part, learned: tuple[date, date] | None) -> tuple[str, ...]:
 
 def _days(scene: Scene) -> NDArray[np.datetime64]:
     return scene.panel.periods.labels.astype("datetime64[D]")
-
-
-def levels(domain: str) -> tuple[str, ...]:
-    """A domain's levels, top first."""
-    which: Domain = DOMAINS[domain]
-    return which.levels

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from core.domains import DOMAINS
 from core.errors import ConflictError, HeadwaterError, InvalidInputError, NotFoundError
 from data import drift_store, preference_store
 from data.drift_store import ACCEPTED, DISMISSED, EXPIRED, OPEN
@@ -15,7 +16,7 @@ from models import train as models
 from models.ports import CHAMPION
 from workbench.context import Context
 from workbench.services import compare, jobs, training
-from workbench.services.drift_report import DriftReport, ProposalView
+from workbench.services.drift_report import CellReport, DriftReport, ProposalView
 from workbench.services.models import Move, promote, rollback
 from workbench.services.training_jobs import material
 
@@ -117,9 +118,7 @@ def follow(ctx: Context, tenant: str, report: DriftReport, *, actor: str) -> Pro
     if last is not None and last.decided_at is not None and ctx.clock() - last.decided_at < cool:
         log.info("Drift of %s for tenant %s: no proposal, one was decided", report.domain, tenant)
         return None
-    spans = report.metrics.windows
-    end = spans[-1][1]
-    start = min(spans[0][0], end - LEAST_WINDOW + timedelta(days=1))
+    start, end = window_of(report)
     return propose(
         ctx,
         tenant,
@@ -133,6 +132,13 @@ def follow(ctx: Context, tenant: str, report: DriftReport, *, actor: str) -> Pro
     )
 
 
+def window_of(report: DriftReport) -> tuple[date, date]:
+    """First and last day that a retraining after this report should learn from: the windows, or a little more."""
+    spans = report.metrics.windows
+    end = spans[-1][1]
+    return min(spans[0][0], end - LEAST_WINDOW + timedelta(days=1)), end
+
+
 def why(report: DriftReport) -> str:
     """What moved, in a sentence."""
     told = []
@@ -142,15 +148,27 @@ def why(report: DriftReport) -> str:
             many = len(part.drifted)
             noun = SUBJECT[part.name] + ("s" if many > 1 else "")
             told.append(
-                f"{many} {noun} moved, most {worst.metric} at {worst.level} by {worst.lean or 0.0:+.1f} sd"
+                f"{many} {noun} moved, most {label(report.domain, worst)} by {worst.lean or 0.0:+.1f} sd"
             )
         elif part.moved:
-            levels = [whole.level or "all levels" for whole in part.wholes if whole.drifts]
+            levels = [
+                DOMAINS[report.domain].level_labels.get(whole.level, "all levels")
+                for whole in part.wholes
+                if whole.drifts
+            ]
             told.append(f"small shifts together at {', '.join(levels)}")
     drop = report.performance.drop
     if report.performance.advice in ("retrain", "fall back") and drop is not None:
         told.append(f"the AUC on labels fell by {drop:.2f}")
     return "; ".join(told)
+
+
+def label(domain: str, cell: CellReport) -> str:
+    """A cell as people say it: `Cost per click (Campaign)`."""
+    which = DOMAINS[domain]
+    names = {one.name: one.label for one in (*which.metrics, *which.ratios)}
+    metric = names.get(cell.metric, cell.metric.replace("_", " "))
+    return f"{metric} ({which.level_labels.get(cell.level, cell.level)})"
 
 
 def propose(

@@ -35,6 +35,7 @@ KEYS = (
     ("M", "resume the job"),
     ("L", "clone the job"),
     ("P", "promote the challenger"),
+    ("T", "retrain with the window of the drift check"),
     ("N", "take the experiment to its next rung"),
 )
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}

@@ -1,0 +1,77 @@
+"""Drift: has the data moved away from what the models know?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from workbench.services import drift
+from workbench.services.drift_report import DriftReport
+from workbench.ui import drift_view, frame, state
+from workbench.ui.state import Key
+
+DOMAIN = "ads"
+context, tenant, actor = state.who()
+
+
+def report_in_url() -> DriftReport | None:
+    """The check that the link names, else the newest; for anything else says so and ends the page."""
+    given = st.query_params.get(Key.CHECK)
+    if given is None:
+        return drift.latest(context, tenant, domain=DOMAIN)
+    number = state.number(given)
+    known = {row.id for row in drift.history(context, tenant, domain=DOMAIN)}
+    if number not in known:
+        st.error(
+            f"Check {given[:40] or 'without a number'} not found.", icon=":material/search_off:"
+        )
+        st.page_link(state.DRIFT, label="The newest check", icon=":material/arrow_back:")
+        raise st.stop()
+    return drift.get(context, tenant, number)
+
+
+def nothing() -> None:
+    """Say why there is nothing to look at, and offer the one next step."""
+    days, needed = drift.days(context, tenant, domain=DOMAIN)
+    if not days:
+        frame.empty("No data yet. Import report files to begin.", state.DATA, "Go to data")
+    elif days < needed:
+        frame.empty(
+            f"A check needs {needed} days of history: six weeks to compare with and three weeks that are compared. "
+            f"There are {days}.",
+            state.DATA,
+            "Import more history",
+        )
+    else:
+        frame.empty(f"{days} days are here, nothing was compared yet. It is done daily, or now.")
+        drift_view.check_button(DOMAIN, primary=True)
+
+
+def page() -> None:
+    """The answer on top; the heatmap on the left, what it means on the right."""
+    report = report_in_url()
+    if report is None:
+        nothing()
+        return
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    with left:
+        drift_view.answer(report)
+    with right, st.container(horizontal_alignment="right"):
+        drift_view.check_button(DOMAIN)
+    drift_view.numbers(report)
+    part, cell = drift_view.choice(report)
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        drift_view.heatmaps(report, cell)
+        drift_view.moved(report)
+        drift_view.statement(report)
+    with right:
+        if report.moved:
+            drift_view.proposals(report, DOMAIN)
+        drift_view.one_cell(report, part, cell)
+        drift_view.performance(report, DOMAIN)
+        if not report.moved:
+            drift_view.proposals(report, DOMAIN)
+        drift_view.earlier(DOMAIN, report.id)
+
+
+page()
