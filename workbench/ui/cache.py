@@ -20,7 +20,7 @@ from workbench.services.comparison import ComparisonView
 from workbench.services.preflight import Check, Estimate
 from workbench.services.scene import Judged, Scene
 from workbench.services.targets import Tally
-from workbench.services.training import Form
+from workbench.services.training import Form, Learnable
 from workbench.services.views import AlertView, CauseView, Curve, Freshness
 from workbench.ui import state
 
@@ -31,7 +31,7 @@ Key = tuple[Any, ...]
 PAGE_HEIGHT, GLANCE_HEIGHT, CHECKS_HEIGHT = 480, 120, 90  # pixels that a skeleton takes
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@st.cache_resource(max_entries=6, show_spinner=False)
 def _large(key: Key, _make: Callable[[], T]) -> T:  # noqa: ARG001 - the cache reads the key
     return _make()
 
@@ -147,8 +147,10 @@ def training_window(domain: str) -> tuple[date, date]:
     """The first and the last day that can be learned from."""
     context, tenant, _ = state.who()
     key = ("window", tenant, domain, compare.data_version(context, tenant))
-    with st.skeleton(PAGE_HEIGHT):
-        return _small(key, lambda: training.window(context, tenant, domain=domain))
+    return _small(
+        key,
+        lambda: training.window(context, tenant, domain=domain, learnable=_learnable(domain)),
+    )
 
 
 def before_training(
@@ -160,14 +162,23 @@ def before_training(
     key = ("training", tenant, compare.data_version(context, tenant), device, part, *told)
 
     def look() -> tuple[list[Check], Estimate | None]:
-        checks = preflight.preflight(context, tenant, **asked, part=part)
-        refused = any(check.status == preflight.REFUSED for check in checks)
-        if refused:
+        learnable = _learnable(asked["domain"])
+        checks = preflight.preflight(context, tenant, **asked, part=part, learnable=learnable)
+        if any(check.status == preflight.REFUSED for check in checks):
             return checks, None
-        return checks, preflight.estimate(context, tenant, **asked, device=device)
+        return checks, preflight.estimate(
+            context, tenant, **asked, device=device, learnable=learnable
+        )
 
     with st.skeleton(CHECKS_HEIGHT):
         return _small(key, look)
+
+
+def _learnable(domain: str) -> Learnable:
+    context, tenant, _ = state.who()
+    key = ("learnable", tenant, domain, compare.data_version(context, tenant))
+    with st.skeleton(PAGE_HEIGHT):
+        return _large(key, lambda: training.everything(context, tenant, domain))
 
 
 def _key(alert: AlertRow) -> Key:

@@ -110,8 +110,8 @@ def show(job: JobView) -> None:
     said = jobs.log_tail(context, tenant, job.id, lines=LOG_LINES)
     if said:
         st.markdown("**Log**")
-        height = LOG_HEIGHT if said.count("\n") > LOG_SHORT else "content"
-        with st.container(height=height, autoscroll=True, border=False):
+        long = said.count("\n") > LOG_SHORT
+        with st.container(height=LOG_HEIGHT if long else "content", autoscroll=long, border=False):
             st.code(said, language=None, wrap_lines=True)
 
 
