@@ -17,6 +17,8 @@ from models.registry import check_reason
 from workbench.context import Context
 from workbench.services import promotion
 
+CURE = "Promote a sound version on the Models page, or restore the registry from a backup."
+
 
 @dataclass(frozen=True)
 class Move:
@@ -67,8 +69,9 @@ def verify(context: Context, tenant: str, *, on_step: OnStep | None = None) -> d
 
 
 def notice(context: Context, tenant: str, domain: str) -> str:
-    """Why something else than the champion scores the domain, or nothing does; "" when all is well."""
-    return context.serve.notice(tenant, domain)
+    """Why something else than the champion scores the domain, or nothing does, and what to do; "" when all is well."""
+    told = context.serve.notice(tenant, domain)
+    return f"{told} {CURE}" if told else ""
 
 
 # ── Which of them scores ─────────────────────────────────────────────────────────────────────────

@@ -163,6 +163,7 @@ def test_people_are_told_when_something_else_scores(ctx: Context, published: Pub
     restarted = replace(ctx, serve=Serve(ctx.registry))
     told = models.notice(restarted, "acme", "ads")
     assert told.startswith(f"Champion {damaged} was refused, {second} serves")
+    assert told.endswith(models.CURE)
     assert restarted.serve.champion("acme", "ads").version.id == second
 
 
