@@ -445,7 +445,7 @@ class Registry:
                 on_step(f"{row.name} {row.id}", done / len(rows), {})
             verdicts.append(self._verdict(tenant, row.name, row.id))
         for folder in sorted(self.root.glob("[a-z0-9]*/*")):
-            if not self._recorded(folder):
+            if folder not in self._staged and not self._recorded(folder):
                 error = MissingArtifactError.of(
                     folder.name, "its row", "in the records", None, "The next start sweeps it away."
                 )

@@ -565,6 +565,7 @@ def test_the_sweep_spares_what_is_being_published(
     with stage(registry, panel, version) as row:
         clock.advance(hours=2)
         assert registry.sweep() == []
+        assert registry.verify("acme") == []
         commit(records, row)
     registry.load("acme", version)
     with stage(registry, panel, lost := version_id(NOW, "job-8/1")):
