@@ -16,13 +16,13 @@ them). Simulated, intervals of 95 % hold the truth in 94 % of worlds of independ
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import sparse, stats
 
 from core.contracts import Floats
 from core.errors import InvalidInputError
@@ -63,15 +63,27 @@ class Weights:
         np.add.at(summed, self.cluster, values.astype(np.float64))
         return np.asarray(np.einsum("rt,rt->r", self.entities @ summed, self.days))
 
-    def cells(
-        self, rows: NDArray[np.intp], days: NDArray[np.intp]
-    ) -> Iterator[tuple[slice, Floats]]:
-        """(some, n_cell) weights of the named cells, as many replicates at a time as memory allows."""
-        cluster = self.cluster[rows]
-        step = max(1, CELLS_AT_A_TIME // max(len(rows), 1))
+    def counts(
+        self,
+        rows: NDArray[np.intp],
+        days: NDArray[np.intp],
+        group: NDArray[np.intp],
+        groups: int,
+    ) -> Floats:
+        """(n, groups) weighted counts of the named cells by group."""
+        n_time = self.days.shape[1]
+        # cells of one cluster, day and group weigh the same, so they are counted once for all replicates
+        place = self.cluster[rows] * n_time + days
+        shape = (groups, self.entities.shape[1] * n_time)
+        held = sparse.csr_array((np.ones(len(rows)), (group, place)), shape=shape)
+        held.sum_duplicates()
+        counted = np.empty((len(self), groups))
+        step = max(1, CELLS_AT_A_TIME // shape[1])
         for start in range(0, len(self), step):
             part = slice(start, start + step)
-            yield part, self.entities[part][:, cluster] * self.days[part][:, days]
+            weights = self.entities[part][:, :, None] * self.days[part][:, None, :]
+            counted[part] = (held @ weights.reshape(len(weights), -1).T).T
+        return counted
 
 
 @dataclass(frozen=True)

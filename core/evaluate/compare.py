@@ -225,24 +225,32 @@ def _ranked(
 
     Rows of one p-value enter together; those that only partly fit among the highest count in part.
     """
-    rows, days = np.nonzero(known)
-    order = np.argsort(p_values[rows, days], kind="stable")
-    rows, days = rows[order], days[order]
-    values = p_values[rows, days]
-    last = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
-    truth = real[rows, days]
-    average, first = np.empty(len(weights)), np.empty(len(weights))
-    for part, weight in weights.cells(rows, days):
-        alarms = np.cumsum(weight, axis=1)[:, last]
-        hits = np.cumsum(weight * truth, axis=1)[:, last]
-        precision = np.where(alarms > 0, hits / alarms, 0.0)
-        average[part] = np.sum(np.diff(hits, prepend=0.0) * precision, axis=1) / hits[:, -1]
-        reached = [
-            np.interp(highest, np.append(0.0, seen), np.append(0.0, found))
-            for seen, found in zip(alarms, hits, strict=True)
-        ]
-        first[part] = np.array(reached) / np.minimum(highest, alarms[:, -1])
-    return average, first
+    # recall grows at the p-values of real rows only, so the rows between two of them enter as one
+    cuts = np.unique(p_values[real])
+    reached = known & (p_values <= cuts[-1])
+    alarms, hits = (
+        np.cumsum(_counted(weights, rows, np.searchsorted(cuts, p_values[rows]), len(cuts)), axis=1)
+        for rows in (reached, reached & real)
+    )
+    precision = np.where(alarms > 0, hits / alarms, 0.0)
+    average = np.sum(np.diff(hits, prepend=0.0) * precision, axis=1) / hits[:, -1]
+    # among so many of the highest rows, as many as are asked for are drawn almost surely
+    enough = np.unique(np.sort(p_values[known])[: 20 * highest])
+    top = known & (p_values <= enough[-1])
+    entered, found = (
+        np.cumsum(_counted(weights, rows, np.searchsorted(enough, p_values[rows]), len(enough)), 1)
+        for rows in (top, top & real)
+    )
+    first = [
+        np.interp(highest, np.append(0.0, many), np.append(0.0, right))
+        for many, right in zip(entered, found, strict=True)
+    ]
+    return average, np.array(first) / np.minimum(highest, entered[:, -1])
+
+
+def _counted(weights: Weights, rows: Bools, group: NDArray[np.intp], groups: int) -> Floats:
+    entities, days = np.nonzero(rows)
+    return weights.counts(entities, days, group, groups)
 
 
 # ── Test and verdict ─────────────────────────────────────────────────────────────────────────────
