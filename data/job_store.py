@@ -202,11 +202,14 @@ def finish(
     state: str,
     actor: str,
     result_ref: str = "",
+    device: str = "",
     error_class: str = "",
     error_text: str = "",
     error_hint: str = "",
 ) -> Job:
     """Settle a job: the guard of every effect that is written in the same transaction.
+
+    device : what it ended up on, where that is not the slot it was given
 
     Raises ConflictError, which undoes all of them, when the holder was given up, or when a success comes after
     somebody asked to cancel.
@@ -221,6 +224,8 @@ def finish(
         "error_text": error_text,
         "error_hint": error_hint,
     }
+    if device:
+        values["device"] = device
     if state == "succeeded":
         values |= {"progress": 1.0, "progress_text": "done"}
     job = _held(session, tenant, job_id, fence, values, *unasked)

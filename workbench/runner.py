@@ -307,6 +307,7 @@ class Runner:
                 state="succeeded",
                 actor=job.created_by,
                 result_ref=result,
+                device=outcome.facts["device"],
             )
 
         try:

@@ -157,7 +157,7 @@ def _tell(job: Mapping[str, Any], as_json: bool) -> None:
             "version": job["result_ref"],
             "metrics": metrics,
             "seconds": metrics["fit_seconds"],
-            "device": "cpu" if job["notice"] else job["device"],
+            "device": job["device"],
             "sequences_per_second": metrics["sequences_per_second"],
         }
     elif not job["live"]:

@@ -18,7 +18,7 @@ class _Training(Operation):
 
     domain: str = "ads"
     algorithm: str = Field(description="Name in the catalogue")
-    params: dict[str, Any] = Field(default_factory=dict, description="Parameters by name")
+    params: dict[str, Any] = Field({}, description="Parameters by name")
     start: date | None = Field(
         None, description="First day to learn from; all there is when absent"
     )

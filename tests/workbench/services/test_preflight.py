@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from core import catalog
-from core.contracts import Panel
 from core.errors import InvalidInputError, UnknownNameError
 from core.samples import sample
 from data.records import Job
@@ -90,36 +89,6 @@ def test_a_thin_window_is_warned_of(ctx: Context, calm: Learnable) -> None:
     values = panel.values.copy()
     values[:, ::2] = values[::3] = np.nan
     assert checks(ctx, (panel.with_values(values), odd))["observed"].status == WARNING
-
-
-def leaking(panel: Panel, odd: Any) -> dict[str, Panel]:
-    """The panel with a metric more that knows too much."""
-
-    def with_metric(values: Any, name: str) -> Panel:
-        return panel.with_values(
-            np.concatenate([panel.values, values[:, :, None]], axis=2), (*panel.metrics, name)
-        )
-
-    first = panel.values[:, :, 0]
-    tomorrow = np.concatenate([first[:, 1:], first[:, -1:]], axis=1)
-    return {
-        "leakage: labels": with_metric(odd.astype(float), "was_resolved"),
-        "leakage: future": with_metric(tomorrow, "impressions_next_day"),
-    }
-
-
-@pytest.mark.parametrize("leak", ["leakage: labels", "leakage: future"])
-def test_a_planted_leak_is_found_and_named(ctx: Context, leak: str) -> None:
-    rng = np.random.default_rng(2)
-    panel = sample(n_entity=60, n_time=90)
-    odd = rng.random(panel.values.shape[:2]) < 0.01
-    clean = checks(ctx, (panel, odd))
-    assert clean[leak].status == OK
-    found = checks(ctx, (leaking(panel, odd)[leak], odd))
-    assert found[leak].status == REFUSED
-    name = "was_resolved" if leak == "leakage: labels" else "impressions_next_day"
-    assert name in found[leak].message
-    assert {check.name for check in found.values() if check.status == REFUSED} == {leak}
 
 
 def test_parts_without_enough_days_are_named(ctx: Context, calm: Learnable) -> None:
