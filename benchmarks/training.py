@@ -235,15 +235,18 @@ def _contestants(device: str, epochs: int) -> dict[str, Contestant]:
     if device == "cpu":
         return {
             **peer,
-            "convolution": loop("convolution"),
+            "convolution": loop("convolution", rate=0.01),
             "its net in our loop": loop("attention"),
             "its net in our loop, bfloat16": loop("attention", precision="half"),
         }
     return {
         **peer,
         **{
-            f"{name}, batch {batch:,}": loop(net, batch, 0.005)
-            for name, net in (("convolution", "convolution"), ("its net in our loop", "attention"))
+            f"{name}, batch {batch:,}": loop(net, batch, rate)
+            for name, net, rate in (
+                ("convolution", "convolution", 0.01),
+                ("its net in our loop", "attention", 0.005),
+            )
             for batch in (2_048, 4_096)
         },
     }

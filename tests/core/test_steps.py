@@ -143,3 +143,42 @@ def test_out_of_memory_while_recording_is_not_taken_for_a_step_that_cannot_be(re
     with pytest.raises(torch.OutOfMemoryError):
         for _ in range(WARM + 1):
             replay(torch.arange(2))
+
+
+def test_replayed_steps_learn_each_its_own_rows_at_its_own_rate(monkeypatch):
+    """A GPU's way on the CPU: a stand-in graph runs what was recorded, on what then lies where it was recorded."""
+
+    class Played:
+        def __init__(self, replay):
+            self.replay = lambda: replay.step(replay.rows)
+
+    monkeypatch.setattr(Replay, "_record", lambda self: setattr(self, "graph", Played(self)))
+    rng = np.random.default_rng(0)
+    rows = [torch.from_numpy(rng.standard_normal((50, 3)).astype(np.float32)) for _ in range(2)]
+    orders = [rng.permutation(50) for _ in range(6)]
+    nets = [torch.nn.Linear(3, 3) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+
+    learner = Steps(
+        nets[0], weigh, rows,
+        batch=8, epochs=6, peak=0.05, rates="one-cycle", halved=False,
+    )  # fmt: skip
+    learner.on_cuda = True
+    learner.optimizer = torch.optim.Adam(
+        nets[0].parameters(), lr=torch.tensor(0.05), fused=True, capturable=True
+    )
+    for number, order in enumerate(orders):
+        assert list(learner.epoch(number, order))[-1] == 50
+    # batches of 8 and the 2 rows that are left over are recorded apart
+    assert {size: replay.taken for size, replay in learner.replays.items()} == {8: 36, 2: 6}
+    assert all(replay.graph is not None for replay in learner.replays.values())
+
+    plain = torch.optim.Adam(nets[1].parameters())
+    batches = [part for order in orders for part in torch.from_numpy(order).split(8)]
+    for rate, batch in zip(one_cycle(0.05, 42)[0], batches, strict=True):
+        plain.param_groups[0]["lr"] = rate
+        plain.zero_grad()
+        weigh(nets[1], *(part[batch] for part in rows)).backward()
+        torch.nn.utils.clip_grad_norm_(nets[1].parameters(), steps.CLIP)
+        plain.step()
+    torch.testing.assert_close(nets[0].weight, nets[1].weight, rtol=1e-4, atol=1e-6)
