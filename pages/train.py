@@ -164,7 +164,10 @@ def form(domains: tuple[str, ...]) -> None:
 
 def begin(**asked: Any) -> None:
     """Put it in the queue and watch it; the same click twice is one training."""
-    started = verbs.attempt("The training is in the queue.", training.start, **asked)
+    material = cache.learnable(asked["domain"])
+    started = verbs.attempt(
+        "The training is in the queue.", training.start, **asked, learnable=material
+    )
     if started is not None:
         st.query_params[Key.JOB] = started.id
         del st.session_state[Key.ONCE]

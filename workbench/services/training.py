@@ -164,11 +164,13 @@ def start(
     parent: str = "",
     actor: str,
     idem_key: str = "",
+    learnable: Learnable | None = None,
 ) -> Job:
     """Hand in a training on the days from `start` to `end`, both included, or on all.
 
-    part   : learn this detector anew inside the champion instead of a model of its own
-    parent : the job that this one is a clone of
+    part      : learn this detector anew inside the champion instead of a model of its own
+    parent    : the job that this one is a clone of
+    learnable : `everything` that can be learned from, where it is at hand
 
     Raises InvalidInputError with the cure for what the pre-flight refuses, UnknownNameError for a domain,
     algorithm or parameter that there is none of.
@@ -191,6 +193,7 @@ def start(
         start=start,
         end=end,
         part=part,
+        learnable=learnable,
     )
     for check in checks:
         if check.status == REFUSED:

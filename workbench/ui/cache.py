@@ -149,7 +149,7 @@ def training_window(domain: str) -> tuple[date, date]:
     key = ("window", tenant, domain, compare.data_version(context, tenant))
     return _small(
         key,
-        lambda: training.window(context, tenant, domain=domain, learnable=_learnable(domain)),
+        lambda: training.window(context, tenant, domain=domain, learnable=learnable(domain)),
     )
 
 
@@ -162,19 +162,20 @@ def before_training(
     key = ("training", tenant, compare.data_version(context, tenant), device, part, *told)
 
     def look() -> tuple[list[Check], Estimate | None]:
-        learnable = _learnable(asked["domain"])
-        checks = preflight.preflight(context, tenant, **asked, part=part, learnable=learnable)
+        material = learnable(asked["domain"])
+        checks = preflight.preflight(context, tenant, **asked, part=part, learnable=material)
         if any(check.status == preflight.REFUSED for check in checks):
             return checks, None
         return checks, preflight.estimate(
-            context, tenant, **asked, device=device, learnable=learnable
+            context, tenant, **asked, device=device, learnable=material
         )
 
     with st.skeleton(CHECKS_HEIGHT):
         return _small(key, look)
 
 
-def _learnable(domain: str) -> Learnable:
+def learnable(domain: str) -> Learnable:
+    """All that can be learned from; a skeleton stands in while it is read."""
     context, tenant, _ = state.who()
     key = ("learnable", tenant, domain, compare.data_version(context, tenant))
     with st.skeleton(PAGE_HEIGHT):

@@ -76,7 +76,6 @@ def _number(spec: dataclasses.Field[Any], value: float, shared: dict[str, Any]) 
 
 
 def _step(value: float, *, whole: bool) -> float:
-    """One in the second digit of a whole number, in the first of any other: 8,000 by 100, 0.005 by 0.001."""
-    digits = f"{abs(value) or 1:.0e}"
-    exponent = int(digits.partition("e")[2])
-    return 10 ** max(exponent - 1, 0) if whole else 10.0**exponent
+    """One in the second digit: 8,000 by 100, 0.005 by 0.0001; whole numbers by one at least."""
+    exponent = int(f"{abs(value) or 1:.0e}".partition("e")[2]) - 1
+    return 10 ** max(exponent, 0) if whole else 10.0**exponent

@@ -347,7 +347,6 @@ def losses(rows: Sequence[Row], colours: Palette, *, planned: float = 0) -> go.F
         tickformat="d",
         title="epoch",
     )
-    chart.update_yaxes(tickformat=".3~g")
     chart.update_layout(margin={"r": 112, "t": 18})
     return chart
 

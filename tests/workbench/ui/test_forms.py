@@ -63,8 +63,8 @@ def test_each_kind_of_field_gets_its_widget_with_help_unit_and_bounds() -> None:
     rows, share = test.number_input("form:long_name"), test.number_input("form:share")
     assert rows.label == "Long name (rows)" and rows.help == "Rows"
     assert (rows.min, rows.max, rows.step) == (8, 1_000_000, 100)
-    assert (share.min, share.max, share.step) == (0.0, 1.0, pytest.approx(0.1))
-    assert test.number_input("form:tiny").step == pytest.approx(0.001)
+    assert (share.min, share.max, share.step) == (0.0, 1.0, pytest.approx(0.01))
+    assert test.number_input("form:tiny").step == pytest.approx(0.0001)
     assert test.selectbox("form:way").options == ["left", "right"]
     assert test.selectbox("form:count").options == ["1", "2", "4"]
     assert test.text_input("form:parts").value == "a=1" and test.toggle("form:calm").value is True
