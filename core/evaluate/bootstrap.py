@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse, stats
+from scipy import sparse, special
 
 from core.contracts import Floats
 from core.errors import InvalidInputError
@@ -216,19 +216,19 @@ def _interval(
     df = _freedom(left_out, units)
     # Hesterberg 2015, section 4.4: as much wider as t is than the normal, and the plug-in spread too narrow
     stretch = math.sqrt((df + 1.0) / df * _memory(left_out, halved))
-    reach = stretch * float(stats.t.isf((1.0 - level) / 2.0, df))
+    reach = stretch * -float(special.stdtrit(df, (1.0 - level) / 2.0))
     bias, skew = _shape(value, known, left_out) if method == "bca" else (0.0, 0.0)
 
     def quantile(z: float) -> float:
         lean = bias + (bias + z) / max(1.0 - skew * (bias + z), 1e-6)
-        return float(np.quantile(known, stats.norm.cdf(lean)))
+        return float(np.quantile(known, special.ndtr(lean)))
 
     # the reach at which the interval would just touch 0
     share = (np.sum(known < 0.0) + 0.5 * np.sum(known == 0.0)) / len(known)
     least = 0.5 / len(known)
-    lean = float(stats.norm.ppf(min(max(share, least), 1.0 - least))) - bias
+    lean = float(special.ndtri(min(max(share, least), 1.0 - least))) - bias
     touching = abs(lean / (1.0 + skew * lean) - bias)
-    p = 2.0 * float(stats.t.sf(touching / stretch, df))
+    p = 2.0 * float(special.stdtr(df, -touching / stretch))
     low, high = quantile(-reach), quantile(reach)
     return Interval(value, low, high, min(p, 1.0), float(known.std(ddof=1)), df)
 
@@ -263,7 +263,7 @@ def _shape(value: float, known: Floats, left_out: tuple[Floats, Floats]) -> tupl
     """Bias z₀ and acceleration a of Efron & Tibshirani 1993, equations 14.14 and 14.15."""
     below = (np.sum(known < value) + 0.5 * np.sum(known == value)) / len(known)
     edge = 1.0 / len(known)
-    bias = float(stats.norm.ppf(min(max(below, edge), 1.0 - edge)))
+    bias = float(special.ndtri(min(max(below, edge), 1.0 - edge)))
     cubes = squares = 0.0
     for values in left_out:
         pulls = values[np.isfinite(values)]
