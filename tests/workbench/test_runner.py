@@ -22,6 +22,7 @@ from data.records import Job
 from models import jobs as folders
 from models.executors import Order
 from models.processes import started
+from tests.postgres import postgres  # noqa: F401 - a fixture
 from tests.workbench import forge
 from tests.workbench.forge import Forged
 from tests.workbench.jobs_world import TENANT, panel, settings
@@ -120,6 +121,25 @@ def test_a_job_goes_from_the_queue_to_its_result(ctx: Context) -> None:
     assert "attempt under fence 1" in jobs.log_tail(ctx, TENANT, job.id)
     assert (jobs.folder(ctx, job.id) / "parent" / "note.txt").read_bytes() == b"beside"
     assert gone(fetch(ctx, job.id).pid or 0)
+
+
+def test_a_job_is_run_and_a_late_holder_fenced_off_on_postgresql_too(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = request.getfixturevalue("postgres").database()
+    with open_context(settings(tmp_path / "home", database_url=url)) as ctx:
+        job = submit(ctx, ("once", "store"), ("epochs", 2))
+        with runner.running(ctx):
+            view = ended(ctx, job)
+        assert (view.state, view.attempt, view.result_ref) == ("succeeded", 2, "made under 2")
+        with pytest.raises(ConflictError, match="fence 1"):
+            publish(ctx, TENANT, job, None, partial(_late, job=job))
+
+
+def _late(session: Any, *, result: str, job: Job) -> None:
+    job_store.finish(
+        session, tenant=TENANT, job_id=job.id, fence=1, state="succeeded", actor="zombie"
+    )
 
 
 def test_jobs_wait_in_line_for_the_one_place(ctx: Context) -> None:
