@@ -1,4 +1,4 @@
-"""Due work of the server process: hourly detection, daily clean-up; a missed run is caught up once."""
+"""Due work of the server process: detection, drift, retraining, clean-up; a missed run is caught up once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from core.contracts import OnStep
-from core.errors import CancelledError, HeadwaterError, StoreError
+from core.errors import CancelledError, HeadwaterError, NotEnoughDataError, StoreError
 from workbench.context import Context
-from workbench.services import alerts, detect, schedule
+from workbench.services import alerts, detect, drift, retraining, schedule
 
 log = logging.getLogger(__name__)
 
+ACTOR = "scheduler"
 RETRY = timedelta(minutes=10)
 LOOK = 30.0
 """Seconds between two looks at the clock: a wait until the next chore would not notice that the machine slept."""
@@ -30,17 +31,48 @@ class Chore:
     run: Callable[[Context, OnStep], None]
 
 
-def _detect_all(context: Context, on_step: OnStep) -> None:
+def _for_each(context: Context, work: Callable[[str, str], object], done: str) -> None:
+    """Do the work for every tenant and domain with data; what failed for one is told once all had theirs."""
     failed = []
     for tenant, domain in context.metrics.holdings():
         try:
-            detect.detect(context, tenant, domain=domain, actor="scheduler", on_step=on_step)
+            work(tenant, domain)
         except CancelledError:
             raise
         except HeadwaterError as error:  # the other tenants still want theirs
             failed.append(f"{tenant}: {error}")
     if failed:
-        raise StoreError.of("scheduler", "every tenant", "checked", "; ".join(failed))
+        raise StoreError.of("scheduler", "every tenant", done, "; ".join(failed))
+
+
+def _detect_all(context: Context, on_step: OnStep) -> None:
+    def look(tenant: str, domain: str) -> None:
+        detect.detect(context, tenant, domain=domain, actor=ACTOR, on_step=on_step)
+
+    _for_each(context, look, "checked")
+
+
+def _drift_all(context: Context, on_step: OnStep) -> None:
+    """A check where a window has closed since the last one, and what came of trainings that drift asked for."""
+
+    def look(tenant: str, domain: str) -> None:
+        retraining.settle(context, tenant, domain=domain, actor=ACTOR)
+        if drift.due(context, tenant, domain=domain):
+            try:
+                drift.check(context, tenant, domain=domain, actor=ACTOR, on_step=on_step)
+            except NotEnoughDataError as error:  # a young account, not a failure
+                log.info("No drift check of %s for tenant %s: %s", domain, tenant, error.message)
+
+    _for_each(context, look, "looked at for drift")
+
+
+def _retrain_all(context: Context, _: OnStep) -> None:
+    """The weekly proposal of those who want one; it starts by itself only where they allow that."""
+
+    def ask(tenant: str, domain: str) -> None:
+        retraining.schedule(context, tenant, domain=domain, actor=ACTOR)
+
+    _for_each(context, ask, "asked to retrain")
 
 
 def _archive_all(context: Context, _: OnStep) -> None:
@@ -51,6 +83,8 @@ def _archive_all(context: Context, _: OnStep) -> None:
 
 CHORES = (
     Chore("detection", timedelta(hours=1), _detect_all),
+    Chore("drift", timedelta(days=1), _drift_all),
+    Chore("retraining", timedelta(days=7), _retrain_all),
     Chore("clean-up", timedelta(days=1), _archive_all),
 )
 

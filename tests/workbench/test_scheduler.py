@@ -18,7 +18,7 @@ from tests.workbench.conftest import Clock
 from workbench import scheduler
 from workbench.context import Context, open_context
 from workbench.scheduler import CHORES, Chore
-from workbench.services import alerts, detect, schedule
+from workbench.services import alerts, detect, drift, schedule
 from workbench.settings import Settings
 
 
@@ -38,6 +38,8 @@ class Log:
 def test_detection_is_due_hourly_and_clean_up_daily(ctx: Context, clock: Clock) -> None:
     assert [(chore.name, chore.every) for chore in CHORES] == [
         ("detection", timedelta(hours=1)),
+        ("drift", timedelta(days=1)),
+        ("retraining", timedelta(days=7)),
         ("clean-up", timedelta(days=1)),
     ]
     log = Log()
@@ -136,7 +138,7 @@ def test_the_clean_up_keeps_as_long_as_the_settings_say(
 
     monkeypatch.setattr(ctx.metrics, "holdings", lambda: [("a", "ads")])
     monkeypatch.setattr(alerts, "archive", archived)
-    CHORES[1].run(ctx, lambda *_: True)
+    CHORES[-1].run(ctx, lambda *_: True)
     assert kept == [("a", 90)]
 
 
@@ -161,10 +163,12 @@ def test_the_end_of_the_server_stops_a_chore_that_then_stays_due(
 def test_the_chores_run_for_real(detected: Path, open_home: Callable[..., Context]) -> None:
     monday = datetime(2026, 3, 16, 6, tzinfo=UTC)
     ctx = open_home(detected, now=monday)
-    assert scheduler.run_due(ctx, CHORES) == ["detection", "clean-up"]
+    assert scheduler.run_due(ctx, CHORES) == ["detection", "drift", "retraining", "clean-up"]
     run = ctx.records.read(
         "local", lambda session: run_store.latest(session, tenant="local", domain="ads")
     )
     assert run is not None
     assert (run.state, run.actor, run.finished) == ("done", "scheduler", monday)
+    report = drift.latest(ctx, "local")
+    assert report is not None and report.actor == "scheduler"
     assert scheduler.run_due(ctx, CHORES) == []

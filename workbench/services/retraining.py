@@ -145,11 +145,9 @@ def why(report: DriftReport) -> str:
     for part in report.parts:
         if part.drifted:
             worst = part.drifted[0]
-            many = len(part.drifted)
+            many, by = len(part.drifted), f"{worst.lean or 0.0:+.1f}".replace("-", "−")
             noun = SUBJECT[part.name] + ("s" if many > 1 else "")
-            told.append(
-                f"{many} {noun} moved, most {label(report.domain, worst)} by {worst.lean or 0.0:+.1f} sd"
-            )
+            told.append(f"{many} {noun} moved, most {label(report.domain, worst)} by {by} sd")
         elif part.moved:
             levels = [
                 DOMAINS[report.domain].level_labels.get(whole.level, "all levels")

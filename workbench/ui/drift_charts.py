@@ -153,7 +153,7 @@ def distributions(one: CellReport, colours: Palette) -> go.Figure:
         )
     used = places[(np.asarray(one.before) > 0) | (np.asarray(one.after) > 0)]
     chart.update_xaxes(
-        title="standard deviations from the same weekday of the reference",
+        title="standard deviations from the same weekday of the reference; what lies beyond is at the ends",
         range=[used.min() - BIN, used.max() + BIN] if len(used) else None,
         zeroline=True,
     )
