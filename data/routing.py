@@ -43,36 +43,35 @@ class RoutingLog:
         self._sql = statements("routing")
         duck.run(lambda cursor: cursor.execute(self._sql["create"]))
 
-    def write(
-        self,
-        tenant: str,
-        rung: Rung,
-        *,
-        run: int,
-        at: datetime,
-        since: date,
-        decisions: Columns,
-        exposures: Columns,
-        alarms: Columns,
+    def decide(
+        self, tenant: str, rung: Rung, *, run: int, at: datetime, decisions: Columns
     ) -> None:
-        """What one run decided, and what it saw of the days from `since` on, in one transaction.
+        """Write down what a run decided, where that differs from the last decision: entity, unit, arm, version."""
+        key = {"tenant": tenant, **rung.key, "run": run}
+        moment = at.astimezone(UTC).replace(tzinfo=None)
 
-        decisions : entity, unit, arm, version
+        def work(cursor: Any) -> None:
+            cursor.register("incoming_decision", pa.table(dict(decisions)))
+            cursor.execute(self._sql["decide"], key | {"decided": moment})
+
+        self._duck.transaction(work)
+
+    def observe(
+        self, tenant: str, rung: Rung, *, since: date, exposures: Columns, alarms: Columns
+    ) -> None:
+        """Write down what was seen of the days from `since` on, in place of what was there of them.
+
         exposures : unit, day, treated, rows, control_alerts, treatment_alerts
         alarms    : entity, unit, day, treated, control_p, treatment_p, control_alarm, treatment_alarm
         """
         key = {"tenant": tenant, **rung.key}
-        moment = at.astimezone(UTC).replace(tzinfo=None)
 
         def work(cursor: Any) -> None:
-            for name, table in (
-                ("decision", decisions),
-                ("exposure", exposures),
-                ("alarm", alarms),
+            for table, step, seen in (
+                ("routing_exposure", "expose", exposures),
+                ("routing_alarm", "alarm", alarms),
             ):
-                cursor.register(f"incoming_{name}", pa.table(dict(table)))
-            cursor.execute(self._sql["decide"], key | {"run": run, "decided": moment})
-            for table, step in (("routing_exposure", "expose"), ("routing_alarm", "alarm")):
+                cursor.register(f"incoming_{step}", pa.table(dict(seen)))
                 cursor.execute(self._sql["forget"].format(table=table), key | {"since": since})
                 cursor.execute(self._sql[step], key)
 

@@ -33,7 +33,7 @@ WHERE tenant = $tenant AND experiment = $experiment AND stage = $stage AND share
 -- name: expose
 INSERT INTO routing_exposure
 SELECT $tenant, $experiment, $stage, $share, unit, day, treated, rows, control_alerts, treatment_alerts
-FROM incoming_exposure;
+FROM incoming_expose;
 
 -- name: alarm
 INSERT INTO routing_alarm

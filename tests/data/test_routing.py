@@ -35,18 +35,22 @@ def write(
 ) -> None:
     moments = np.array([f"2026-11-{day:02d}" for day in days], "datetime64[D]")
     every = len(days)
-    log.write(
+    log.decide(
         tenant,
         rung,
         run=run,
         at=NOW,
-        since=date(2026, 11, days[0]),
         decisions={
             "entity": ["k:1", "k:2"],
             "unit": ["c:1", "c:2"],
             "arm": ["treatment" if treated else "control", "control"],
             "version": ["v2" if treated else "v1", "v1"],
         },
+    )
+    log.observe(
+        tenant,
+        rung,
+        since=date(2026, 11, days[0]),
         exposures={
             "unit": ["c:1"] * every + ["c:2"] * every,
             "day": np.tile(moments, 2),

@@ -42,6 +42,14 @@ VOLUME, SPARE_ALERTS = 2.0, 5
 LATENCY, SPARE_SECONDS = 2.0, 1.0
 FAULTS = 0.01
 """Share of runs that may fail, and of scores that may be missing."""
+UNDECIDED = "inconclusive: need more data"
+ENDS = {
+    "deploy": "the treatment is better.",
+    "reject": "the treatment is worse.",
+    "inconclusive: small effect": "the planned information is in, and no effect showed.",
+    UNDECIDED: "the planned days are over before the planned information came in.",
+}
+"""Why an experiment ends with a verdict."""
 
 
 def _nothing(session: Any) -> None:
@@ -125,7 +133,7 @@ def route(
         why = (
             f"the champion is {served.version.id} now, not {row.control} with which it was planned"
         )
-        return part.ended(f"Rolled back: {why}.")
+        return part.ended(f"Rolled back: {why}.", {})
     return part.taken()
 
 
@@ -149,15 +157,8 @@ class _Part:
     run_id: int
 
     def taken(self) -> Trial:
-        """Judge by the treatment too, check the guardrails, and log; or end the experiment and say why."""
-        began = time.perf_counter()
-        units = targets.units_of(
-            self.scene.graph,
-            self.scene.panel.entities,
-            self.row.unit,
-            self.scene.domain.levels,
-        )
-        treated = self._treated(units)
+        """Judge by the treatment too, look, and let it decide for its units; or end the experiment and say why."""
+        treated = self._treated()
         try:
             version = self.context.registry.store.get(self.tenant, self.row.treatment)
             served = Served(version, self.context.serve.load(version))
@@ -165,36 +166,82 @@ class _Part:
             began = time.perf_counter()
             judged = scenes.judge(self.scene, ensemble)
         except HeadwaterError as error:
-            return self._looked({"error": error.message})
+            return self._alone(self._look({"error": error.message}))
         took = time.perf_counter() - began
         treatment = Arm(served, ensemble, judged, treated)
         observed = Observed.of(
-            self.scene,
-            self.champion.judged,
-            judged,
-            units,
-            treated,
-            self.scene.domain.window,
+            self.scene, self.champion.judged, judged, self._units, treated, self.scene.domain.window
         )
-        return self._looked(self._seen(observed, took, treatment), treatment, observed)
+        look = self._look(self._compared(observed, took, treatment))
+        since, newest = (date.fromisoformat(look[name]) for name in ("since", "day"))
+        self.context.metrics.routing.observe(
+            self.tenant,
+            rung(self.row),
+            since=since,
+            exposures=observed.exposures(since),
+            alarms=observed.alarms(since),
+        )
+        look |= self._measured(since, newest)
+        checks = guardrails([*on_rung(self.row), look], self.row)
+        if broken(checks):
+            return self.ended(f"Rolled back: {broken(checks)}.", self._with(look, checks))
+        changes = self._with(look, checks) | self._decided(look)
+        ended = "reason" in changes
+        champion = dataclasses.replace(self.champion, decides=~treated)
+        self._log(treated, treatment)
+        return Trial(
+            (champion, treatment),
+            (f"Experiment {self.row.id} ended: {changes['reason']}",) if ended else (),
+            self._move("end" if ended else "look", changes),
+        )
 
-    def ended(self, reason: str, look: Mapping[str, Any] | None = None) -> Trial:
-        """The champion alone, and the experiment's end with the run."""
-        looks = [*self.row.looks, look] if look else self.row.looks
-        changes = {"state": FAILED, "reason": reason, "looks": looks}
-        if look:
-            changes["guardrails"] = look["guardrails"]
+    def ended(self, reason: str, changes: Mapping[str, Any]) -> Trial:
+        """The champion for everybody, and the experiment's end with the run."""
+        self._log(np.zeros_like(self.champion.decides))
         note = f"Experiment {self.row.id} ended. {reason}"
-        return Trial((self.champion,), (note,), self._move("roll back", changes))
+        ending = {**changes, "state": FAILED, "reason": reason}
+        return Trial((self.champion,), (note,), self._move("roll back", ending))
 
-    def _treated(self, units: Sequence[str]) -> Bools:
+    def _alone(self, look: dict[str, Any]) -> Trial:
+        """The champion for everybody in a run that the treatment could not score; the end, where it is one too many."""
+        checks = guardrails([*on_rung(self.row), look], self.row)
+        if broken(checks):
+            return self.ended(f"Rolled back: {broken(checks)}.", self._with(look, checks))
+        self._log(np.zeros_like(self.champion.decides))
+        note = f"Experiment {self.row.id}: the champion decided for everybody, {look['error']}"
+        return Trial((self.champion,), (note,), self._move("look", self._with(look, checks)))
+
+    @cached_property
+    def _units(self) -> list[str]:
+        """The unit of each entity."""
+        scene = self.scene
+        return targets.units_of(
+            scene.graph, scene.panel.entities, self.row.unit, scene.domain.levels
+        )
+
+    def _treated(self) -> Bools:
+        """(n_entity,) for which the treatment decides on this rung."""
         if self.row.stage == SHADOW:
-            return np.zeros(len(units), dtype=bool)
-        names = sorted(set(units) - {""})
+            return np.zeros(len(self._units), dtype=bool)
+        names = sorted(set(self._units) - {""})
         arms = dict(zip(names, rollout.arm(self.row.salt, names, self.row.share), strict=True))
-        return np.array([bool(arms.get(unit, False)) for unit in units])
+        return np.array([bool(arms.get(unit, False)) for unit in self._units])
 
-    def _seen(self, observed: Observed, took: float, treatment: Arm) -> dict[str, Any]:
+    def _look(self, seen: Mapping[str, Any]) -> dict[str, Any]:
+        """What the run saw, and where and when; days count from the newest at the rung's first look."""
+        newest = targets.first_day(self.scene).isoformat()
+        before = on_rung(self.row)
+        return {
+            "at": self.context.clock().isoformat(),
+            "run": self.run_id,
+            "stage": self.row.stage,
+            "share": self.row.share,
+            "since": before[0]["since"] if before else newest,
+            "day": newest,
+            **seen,
+        }
+
+    def _compared(self, observed: Observed, took: float, treatment: Arm) -> dict[str, Any]:
         """The run's own figures: speed, alerts of both models on the same entities, scores that are missing."""
         affected = observed.units >= 0 if self.row.stage == SHADOW else observed.treated
         arms = (self.champion, treatment)
@@ -208,69 +255,36 @@ class _Part:
             "missing": float(missing.sum() / max(judged.sum(), 1)),
         }
 
-    def _looked(
-        self,
-        seen: Mapping[str, Any],
-        treatment: Arm | None = None,
-        observed: Observed | None = None,
-    ) -> Trial:
-        """One look: log what was routed, measure, check the guardrails, and end what has to end."""
-        newest = targets.first_day(self.scene)
-        before = on_rung(self.row)
-        since = date.fromisoformat(before[0]["since"]) if before else newest
-        look: dict[str, Any] = {
-            "at": self.context.clock().isoformat(),
-            "run": self.run_id,
-            "stage": self.row.stage,
-            "share": self.row.share,
-            "since": since.isoformat(),
-            "day": newest.isoformat(),
-            **seen,
-        }
-        if treatment is not None and observed is not None:
-            self._log(observed, treatment, since)
-            look |= self._measured(since, newest)
-        look["guardrails"] = guardrails([*before, look], self.row)
-        tripped = [check["said"] for check in look["guardrails"].values() if not check["ok"]]
-        if tripped or treatment is None:
-            return self.ended(f"Rolled back: {'; '.join(tripped)}.", look)
-        changes: dict[str, Any] = {
-            "looks": [*self.row.looks, look],
-            "guardrails": look["guardrails"],
-        }
-        word = look.get("word", "")
-        if decisive(self.row) and word and not self.row.verdict:
-            overdue = look["days"] >= self.row.days
-            if not word.endswith("data") or overdue:
-                changes["verdict"] = word
-                if word != "deploy" or self.row.stage == CANARY:
-                    changes |= {"state": COMPLETED, "reason": _why(word, overdue)}
-        left = ~treatment.decides
-        arms = (dataclasses.replace(self.champion, decides=left), treatment)
-        note = (
-            (f"Experiment {self.row.id} ended: {changes['reason']}",) if "reason" in changes else ()
-        )
-        return Trial(arms, note, self._move("look", changes))
+    def _with(self, look: Mapping[str, Any], checks: Mapping[str, Any]) -> dict[str, Any]:
+        return {"looks": [*self.row.looks, look], "guardrails": checks}
 
-    def _log(self, observed: Observed, treatment: Arm, since: date) -> None:
-        decided = observed.treated
-        has_unit = observed.units >= 0
-        names = np.array((*observed.names, ""), dtype=object)
-        versions = (self.champion.served.version.id, treatment.served.version.id)
-        self.context.metrics.routing.write(
+    def _decided(self, look: Mapping[str, Any]) -> dict[str, Any]:
+        """The verdict, where this look is the one that gives it, and the end, where it is one."""
+        word = look.get("word", "")
+        overdue = look["days"] >= self.row.days
+        if not word or self.row.verdict or (word == UNDECIDED and not overdue):
+            return {}
+        if word == "deploy" and self.row.stage == SHADOW:
+            return {"verdict": word}
+        return {"verdict": word, "state": COMPLETED, "reason": ENDS[word]}
+
+    def _log(self, treated: Bools, treatment: Arm | None = None) -> None:
+        """Write down who decided for whom in this run."""
+        control = self.champion.served.version.id
+        has_unit = np.array([bool(unit) for unit in self._units])
+        other = treatment.served.version.id if treatment else control
+        columns = {
+            "entity": np.array(self.scene.panel.entities, dtype=object),
+            "unit": np.array(self._units, dtype=object),
+            "arm": np.where(treated, "treatment", "control").astype(object),
+            "version": np.where(treated, other, control).astype(object),
+        }
+        self.context.metrics.routing.decide(
             self.tenant,
             rung(self.row),
             run=self.run_id,
             at=self.context.clock(),
-            since=since,
-            decisions={
-                "entity": np.array(observed.entities, dtype=object)[has_unit],
-                "unit": names[observed.units][has_unit],
-                "arm": np.where(decided, "treatment", "control")[has_unit].astype(object),
-                "version": np.where(decided, versions[1], versions[0])[has_unit].astype(object),
-            },
-            exposures=observed.exposures(since),
-            alarms=observed.alarms(since),
+            decisions={name: column[has_unit] for name, column in columns.items()},
         )
 
     def _measured(self, since: date, newest: date) -> dict[str, Any]:
@@ -407,16 +421,10 @@ def guardrails(looks: Sequence[Mapping[str, Any]], row: Experiment) -> dict[str,
     return checks
 
 
+def broken(checks: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the broken guardrails say; "" where all hold."""
+    return "; ".join(check["said"] for check in checks.values() if not check["ok"])
+
+
 def _check(measured: float, limit: float, ok: Any, said: str) -> dict[str, Any]:
     return {"measured": float(measured), "limit": float(limit), "ok": bool(ok), "said": said}
-
-
-def _why(word: str, overdue: bool) -> str:
-    return {
-        "deploy": "the treatment is better.",
-        "reject": "the treatment is worse.",
-        "inconclusive: small effect": "the planned information is in, and no effect of the planned size showed.",
-        "inconclusive: need more data": "the planned days are over before the planned information came in."
-        if overdue
-        else "",
-    }[word]

@@ -209,6 +209,8 @@ def test_too_many_alerts_roll_back_within_the_run(tried: Tried, open_home: OpenH
         -1
     ]
     assert (told.verb, told.actor, told.object_id) == ("roll back", "headwater", str(number))
+    arms = experiments.decisions(context, TENANT, number)["arms"]
+    assert [arm["arm"] for arm in arms] == ["control"]
     assert len(run(context).alerts) == len(before)
 
 
@@ -217,19 +219,39 @@ def test_a_treatment_that_cannot_be_read_never_fails_a_run(
 ) -> None:
     context = open_home(tried.home)
     number = started(context, tried.versions["twin"]).id
-    folder = next(
-        path
-        for path in context.settings.home.rglob("manifest.json")
-        if tried.versions["twin"] in str(path)
-    ).parent
-    damaged = next(path for path in folder.iterdir() if path.name != "manifest.json")
-    damaged.write_bytes(b"no model")
+    damage(context, tried.versions["twin"])
     context = open_home(tried.home)
     report = run(context)
     assert report.anomalies_detected > 0
     seen = experiments.get(context, TENANT, number)
     assert seen.state == "failed"
     assert "failed to score in 1 of 1 runs" in seen.reason
+
+
+def test_a_rare_failure_is_forgiven_and_the_champion_steps_in(
+    tried: Tried, open_home: OpenHome
+) -> None:
+    context = open_home(tried.home)
+    view = started(context, tried.versions["twin"])
+    sound = {"stage": "canary", "share": 0.5, "since": "2026-03-14", "day": "2026-03-14", "run": 1}
+    looks = [{**sound, "seconds": [1.0, 1.0], "alerts": [9, 9], "missing": 0.0}] * 120
+    change(context, view.id, stage="canary", share=0.5, looks=looks)
+    damage(context, tried.versions["twin"])
+    context = open_home(tried.home)
+    report = run(context)
+    assert {alert.model_version for alert in report.alerts} == {view.control}
+    assert [note for note in report.notes if "the champion decided for everybody" in note]
+    seen = experiments.get(context, TENANT, view.id)
+    assert (seen.state, len(seen.looks)) == ("running", 121)
+    routed = experiments.decisions(context, TENANT, view.id, limit=1000)["decisions"]
+    assert {row["version"] for row in routed} == {view.control}
+
+
+def damage(context: Context, version: str) -> None:
+    """Make a version unreadable."""
+    manifests = context.settings.home.rglob("manifest.json")
+    folder = next(path for path in manifests if version in str(path)).parent
+    next(path for path in folder.iterdir() if path.name != "manifest.json").write_bytes(b"no model")
 
 
 def test_another_champion_ends_the_experiment(tried: Tried, open_home: OpenHome) -> None:
