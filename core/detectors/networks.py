@@ -279,7 +279,8 @@ class DeepSvdd(NetDetector):
 
 def _halves(answer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and logarithm of the variance, side by side in a net's answer."""
-    mean, log_variance = answer.chunk(2, dim=1)
+    # where the layers run in half precision, the loss does not
+    mean, log_variance = answer.float().chunk(2, dim=1)
     return mean, QUIET * (log_variance / QUIET).tanh()
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from core import catalog
 from core.checks.subject import learn
@@ -11,6 +12,7 @@ from core.detectors import lstm_autoencoder
 from core.detectors import networks as detectors
 from core.forecasters import networks as forecasters
 from core.samples import sample
+from core.steps import in_half
 from core.training import train
 
 NETS = {name: entry for name, entry in catalog.entries() if "torch" in entry.tags.modules}
@@ -31,6 +33,8 @@ def test_a_net_and_its_loss_go_wherever_they_are_sent(name, monkeypatch):
     learn(algorithm, sample())
     assert lessons
     for model, loss, training in lessons:
+        with in_half(torch.device("cpu"), halved=True):
+            assert loss(model, *(part[:8] for part in training)).dtype == torch.float32
         model.to("meta").requires_grad_(True)
         value = loss(model, *(part[:8].to("meta") for part in training))
         value.backward()
