@@ -146,11 +146,7 @@ def training_forms(domain: str) -> list[Form]:
 def training_window(domain: str) -> tuple[date, date]:
     """The first and the last day that can be learned from."""
     context, tenant, _ = state.who()
-    key = ("window", tenant, domain, compare.data_version(context, tenant))
-    return _small(
-        key,
-        lambda: training.window(context, tenant, domain=domain, learnable=learnable(domain)),
-    )
+    return training.window(context, tenant, domain=domain, learnable=learnable(domain))
 
 
 def before_training(
@@ -160,9 +156,9 @@ def before_training(
     context, tenant, _ = state.who()
     told = (tuple(value.items()) if name == "params" else value for name, value in asked.items())
     key = ("training", tenant, compare.data_version(context, tenant), device, part, *told)
+    material = learnable(asked["domain"])
 
     def look() -> tuple[list[Check], Estimate | None]:
-        material = learnable(asked["domain"])
         checks = preflight.preflight(context, tenant, **asked, part=part, learnable=material)
         if any(check.status == preflight.REFUSED for check in checks):
             return checks, None
