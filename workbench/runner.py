@@ -28,6 +28,7 @@ from data import job_store
 from data.records import Job
 from models.executors import Executor, Order, Run, executor
 from models.jobs import Failure, Outcome, Task, handed_over, is_handed_over, write_whole
+from models.processes import GRACE
 from workbench.context import Context
 from workbench.services import job_kinds, jobs
 from workbench.services.jobs import JobView
@@ -39,9 +40,12 @@ LOOK, TICK = 0.5, 0.25
 """Seconds between two looks at the queue, and at a worker."""
 RETRY = timedelta(seconds=10)
 """Pause before the second attempt; each further one is twice as long, give or take half."""
+BEGIN = 120.0
+"""Seconds that a worker has to begin, on a machine however busy."""
 WEIGH = 1.0
 """Seconds between two looks at how much memory a job holds."""
 COMMAND = (sys.executable, "-m", "workbench.worker")
+SILENT = "LeaseExpired"
 _CANCEL = Failure("CancelledError", "It was cancelled.", "Resume it, or start it anew.")
 
 
@@ -112,8 +116,8 @@ class Runner:
                     self._adopt()
                     adopted = True
                 self._look()
-            except HeadwaterError:
-                log.exception("The runner could not reach its records; it tries again")
+            except Exception:
+                log.exception("The runner stumbled; it tries again")
             self._ending.wait(LOOK)
 
     def _look(self) -> None:
@@ -202,8 +206,7 @@ class Runner:
             try:
                 if run is None:
                     run = self._begin(job)
-                attended.alone = isinstance(run, _Over)
-                fault = self._watch(job, run)
+                fault = self._watch(attended, run)
                 attended.alone = True
                 run.stop(0.0)  # the worker's children, where it left any
                 self._settle(job, fault, adopted=adopted)
@@ -250,11 +253,14 @@ class Runner:
             raise _Left
         return self._executor.start(order)
 
-    def _watch(self, job: Job, run: Run) -> Failure | None:
+    def _watch(self, attended: _Attended, run: Run) -> Failure | None:
         """Stay with a worker to its end; what ended it, or None when it ended by itself."""
-        weighed = ready = 0.0
+        job = attended.job
+        began, weighed, ready = time.monotonic(), 0.0, 0.0
         while run.alive():
             row, now = self._read(job.tenant, partial(_seen, job_id=job.id))
+            # until it speaks for itself, we vouch for a process that we know to run
+            attended.alone = row.pid is None and time.monotonic() - began < BEGIN
             if row.fence != job.fence or row.state != "running":
                 run.stop()
                 raise ConflictError.of(
@@ -265,7 +271,7 @@ class Runner:
                 weighed = time.monotonic()
                 fault = _overweight(row, run.memory())
             if fault is not None:
-                run.stop(*(() if fault.error_class != "LeaseExpired" else (0.0,)))
+                run.stop(0.0 if fault.error_class == SILENT else GRACE)
                 return fault
             if is_handed_over(self._folder(job), job.fence):
                 ready = ready or time.monotonic()
@@ -431,7 +437,7 @@ def _overdue(row: Job, now: datetime) -> Failure | None:
     sign = row.heartbeat_at or row.claimed_at
     if sign is not None and now - sign > job_store.LEASE:
         text = f"The worker gave no sign of life for {job_store.LEASE.total_seconds():g} s."
-        return Failure("LeaseExpired", text, transient=True)
+        return Failure(SILENT, text, transient=True)
     return None
 
 
