@@ -132,8 +132,9 @@ def train(
                  "resumed" (1 for an epoch told again from a checkpoint); within an epoch at most once a
                  second with stage "steps" and "epoch", "rows"
 
-    Runs as `running` says. Where a GPU has too little memory it is tried once more on the CPU, and `on_step`
-    hears so as a stage. From a checkpoint it goes on to the same numbers, on the CPU to the last bit.
+    Runs as `running` says. Where a GPU has too little memory it is tried once more on the CPU, from the latest
+    epoch where checkpoints are kept, and `on_step` hears so as a stage. From a checkpoint it goes on to the
+    same numbers, on the CPU to the last bit.
 
     Raises CancelledError where `on_step` answers False and DivergedError for a loss that is not finite.
     """
@@ -151,6 +152,7 @@ def train(
                 raise
             log.warning("Out of memory on %s: %s", run.device, error)
         # beyond the handler nothing holds on to what lies on the GPU
+        saved.write()
         lesson.tell(f"out of memory on {run.device}, goes on on cpu", 0.0, {})
         model.to(CPU)
         torch.cuda.empty_cache()
@@ -341,7 +343,7 @@ def _packed(model: torch.nn.Module, steps: Steps, course: _Course) -> bytes:
         **{f"best.{name}": value.cpu().numpy() for name, value in course.weights.items()},
         **{f"optimiser.{name}": value for name, value in steps.memory().items()},
     }
-    return save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
+    return save({name: np.asarray(value, order="C") for name, value in arrays.items()})
 
 
 def _unpack(data: bytes, model: torch.nn.Module, steps: Steps, course: _Course) -> None:

@@ -355,6 +355,26 @@ def test_out_of_memory_is_said_and_tried_once_more_on_the_cpu(monkeypatch, error
     assert history == train(fresh(), squared, line(), line(seed=1), SCHEDULE)
 
 
+def test_out_of_memory_late_goes_on_from_the_latest_epoch_where_checkpoints_are_kept(monkeypatch):
+    run = Running(device="cpu:0", checkpoints=Kept())
+    monkeypatch.setattr(training, "current", lambda: run)
+    told = []
+
+    def greedy(model, x, y):
+        if len(told) == 3:
+            told.append("out of memory")
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return squared(model, x, y)
+
+    def on_step(stage, share, numbers):
+        told.append((numbers["epoch"], numbers["resumed"]) if numbers else stage)
+
+    history = train(fresh(), greedy, line(), line(seed=1), SCHEDULE, on_step)
+    assert told[4:9] == ["out of memory on cpu:0, goes on on cpu", (1, 1), (2, 1), (3, 1), (4, 0)]
+    monkeypatch.undo()
+    assert history == train(fresh(), squared, line(), line(seed=1), SCHEDULE)
+
+
 def test_out_of_memory_on_the_cpu_too_is_not_hidden(monkeypatch):
     monkeypatch.setattr(training, "current", lambda: Running(device="cpu:0"))
 
