@@ -22,19 +22,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from core import artifact, catalog
 from core.contracts import (
     Algorithm,
-    Classifier,
-    Detector,
-    Floats,
-    Forecaster,
     OnStep,
     Panel,
-    Periods,
-    State,
 )
 from core.errors import (
     ChecksumMismatchError,
@@ -44,26 +36,19 @@ from core.errors import (
     MissingExtraError,
     NotFoundError,
     PersistenceError,
-    SelfTestError,
     SignatureError,
     StoreError,
 )
 from core.lifecycle import library
 from models import folders
 from models import manifest as manifests
+from models import probes as probing
 from models.manifest import MANIFEST, SIGNATURE, Artifact, Manifest, Training, check_name
 from models.ports import ALIASES, CHAMPION, AliasRow, VersionRow, VersionStore
+from models.probes import PROBES
 from models.signing import Keys
 
-PROBE_ROWS, PROBE_PERIODS, PROBE_HORIZON = 16, 30, 14
-PROBES = "probes.safetensors"
 PREDICTIONS = "predictions.parquet"
-SAME, ELSEWHERE = 1e-9, 1e-5
-"""Tolerance of the self-test: same libraries and machine; others. An algorithm may state a wider one of its own."""
-SLACK = {"ensemble": 0.31}
-"""Absolute tolerance of scores that are −log10 of a calibrated p-value: the last bit of a part's score may move
-it one rank, and p by up to a factor of two where few scores calibrate."""
-
 ROW = (
     *("id", "domain", "name", "kind", "digest"),
     *("params", "metrics", "parent", "snapshot_digest"),
@@ -233,16 +218,18 @@ class Registry:
         except NotFoundError:
             return None
 
-    def _tested(self, algorithm: Algorithm, probes: Panel) -> tuple[dict[str, bytes], Panel]:
+    @staticmethod
+    def _tested(algorithm: Algorithm, probes: Panel) -> tuple[dict[str, bytes], Panel]:
         """The artifacts of an algorithm, its probe rows among them, once they score as it does; and those rows."""
         files = dict(artifact.pack(algorithm.state))
         if {PROBES, PREDICTIONS} & set(files):
             rule = f"named other than {PROBES} and {PREDICTIONS}"
             raise InvalidInputError.of("registry", "an artifact", rule, sorted(files))
-        probe = _probe_rows(probes)
-        expected = _outcome(algorithm, probe)
-        self._self_test(revived(algorithm.name, algorithm.params, files), probe, expected, SAME)
-        return files | {PROBES: _pack_probes(probe, expected)}, probe
+        probe = probing.rows(probes)
+        expected = probing.outcome(algorithm, probe)
+        again = revived(algorithm.name, algorithm.params, files)
+        probing.check(again, probe, expected, probing.SAME)
+        return files | {PROBES: probing.pack(probe, expected)}, probe
 
     # ── load ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -260,10 +247,11 @@ class Registry:
         try:
             kind = catalog.get(manifest.algorithm)
             algorithm = revived(manifest.algorithm, kind.Params.of(manifest.params), files)
-            probe, expected = _unpack_probes(probes, manifest)
+            probe, expected = probing.unpack(probes, manifest)
             here = (manifests.libraries(), manifests.machine())
-            close = SAME if here == (manifest.libraries, manifest.machine) else ELSEWHERE
-            self._self_test(algorithm, probe, expected, close)
+            same = here == (manifest.libraries, manifest.machine)
+            tolerance = probing.SAME if same else probing.ELSEWHERE
+            probing.check(algorithm, probe, expected, tolerance)
         except PersistenceError:
             raise
         except MissingExtraError as error:
@@ -322,25 +310,6 @@ class Registry:
             _check_digest(row.id, name, data, listed[name].sha256)
         manifest.check_libraries()
         return manifest, files
-
-    @staticmethod
-    def _self_test(algorithm: Algorithm, probe: Panel, expected: Floats, tolerance: float) -> None:
-        got = _outcome(algorithm, probe)
-        tolerance = max(tolerance, algorithm.tags.tolerance)
-        slack = SLACK.get(algorithm.kind, tolerance)
-        same = got.shape == expected.shape and np.allclose(
-            got, expected, rtol=tolerance, atol=slack, equal_nan=True
-        )
-        if not same:
-            raise SelfTestError.of(
-                algorithm.name,
-                "the scores of the probe rows",
-                f"those it was published with (within {max(tolerance, slack):g})",
-                got.shape
-                if got.shape != expected.shape
-                else float(np.nanmax(np.abs(got - expected))),
-                samples=expected.size,
-            )
 
     # ── aliases ──────────────────────────────────────────────────────────────────────────────────
 
@@ -523,57 +492,6 @@ def digest_of(algorithm: Algorithm) -> str:
     for name, data in sorted(artifact.pack(algorithm.state).items()):
         digest.update(f"\0{name}\0{len(data)}\0".encode() + data)
     return digest.hexdigest()
-
-
-# ── probe rows ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _probe_rows(panel: Panel) -> Panel:
-    """Up to 16 entities spread over the panel, their latest 30 periods."""
-    count = min(PROBE_ROWS, len(panel.entities))
-    rows = np.linspace(0, len(panel.entities) - 1, count).astype(int)
-    return panel.select(
-        entities=[panel.entities[row] for row in rows], times=slice(-PROBE_PERIODS, None)
-    )
-
-
-def _outcome(algorithm: Algorithm, probe: Panel) -> Floats:
-    if isinstance(algorithm, Detector):
-        return algorithm.score(probe)
-    if isinstance(algorithm, Forecaster):
-        ahead = algorithm.forecast(probe, PROBE_HORIZON)
-        return np.concatenate([algorithm.predict(probe), ahead], axis=1)
-    if isinstance(algorithm, Classifier):
-        return algorithm.predict_proba(probe)
-    rule = "a detector, a forecaster or a classifier"
-    raise InvalidInputError.of("registry", "the algorithm", rule, algorithm.name)
-
-
-def _pack_probes(probe: Panel, expected: Floats) -> bytes:
-    labels = probe.periods.labels.astype("datetime64[s]").astype(np.int64)
-    padded = np.zeros(probe.values.shape[:2], bool) if probe.padded is None else probe.padded
-    state: State = {
-        "values": probe.values,
-        "padded": padded.astype(np.uint8),
-        "labels": labels,
-        "step": np.array([probe.periods.step / np.timedelta64(1, "s")]),
-        "expected": expected,
-    }
-    (data,) = artifact.pack(state).values()
-    return data
-
-
-def _unpack_probes(data: bytes, manifest: Manifest) -> tuple[Panel, Floats]:
-    state: Any = artifact.unpack({"arrays.safetensors": data})
-    step = np.timedelta64(int(state["step"][0]), "s")
-    panel = Panel(
-        state["values"],
-        manifest.probes,
-        manifest.features,
-        Periods(state["labels"].astype("datetime64[s]"), step),
-        state["padded"].astype(bool),
-    )
-    return panel, state["expected"]
 
 
 def revived(name: str, params: Any, files: Mapping[str, bytes]) -> Algorithm:
