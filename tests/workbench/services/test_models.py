@@ -204,7 +204,7 @@ def test_no_score_fails_while_the_champion_goes_to_and_fro(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_no_score_fails_in_ten_thousand_rounds(ctx: Context, published: Publish) -> None:
     load = under_load(ctx, published, 10_000)
     assert load.failed == []
