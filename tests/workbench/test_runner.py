@@ -167,6 +167,24 @@ def test_a_device_that_is_not_there_is_refused_by_name(ctx: Context) -> None:
     assert view.error_text == "There is no device cuda:7 here, only cpu."
 
 
+@pytest.mark.parametrize(
+    ("wish", "free", "given"),
+    [
+        ("auto", ["cpu"], None),
+        ("auto", ["cuda:1", "cpu"], "cuda:1"),
+        ("cuda:0", ["cuda:1", "cpu"], None),
+        ("cuda:1", ["cuda:1", "cpu"], "cuda:1"),
+        ("cpu", ["cuda:0", "cuda:1"], None),
+        ("cpu", ["cuda:0", "cpu"], "cpu"),
+    ],
+)
+def test_every_gpu_has_one_place_and_auto_waits_for_one(
+    wish: str, free: list[str], given: str | None
+) -> None:
+    assert runner._slot(wish, free, ["cuda:0", "cuda:1", "cpu"]) == given
+    assert runner._slot("auto", ["cpu"], ["cpu"]) == "cpu", "without a GPU the CPU will do"
+
+
 def test_what_nobody_has_is_not_found(ctx: Context) -> None:
     for ask in (jobs.get, jobs.curve, jobs.log_tail):
         with pytest.raises(NotFoundError):

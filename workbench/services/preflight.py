@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -14,7 +14,11 @@ import numpy as np
 from core import catalog, devices
 from core.contracts import Bools, Panel, Params
 from core.domains import DOMAINS
-from core.ensembles.calibrated import CalibratedEnsemble, CalibratedEnsembleParams
+from core.ensembles.calibrated import (
+    VALIDATION,
+    CalibratedEnsemble,
+    CalibratedEnsembleParams,
+)
 from core.errors import HeadwaterError, NotEnoughDataError, install
 from core.evaluate import leakage
 from core.evaluate.leakage import Finding
@@ -25,7 +29,13 @@ from data.records import Job
 from models.ports import VersionRow
 from models.train import CONTEXT, HELD_OUT, split_of
 from workbench.context import Context
-from workbench.services.training_jobs import Learnable, everything, material
+from workbench.services.training_jobs import (
+    Learnable,
+    as_ensemble,
+    champion_parts,
+    everything,
+    material,
+)
 
 OK, WARNING, REFUSED = "ok", "warning", "refused"
 OBSERVED = 0.5
@@ -139,17 +149,20 @@ def preflight(
     except HeadwaterError as error:
         cure = error.hint or "Choose other parameters or days."
         return [Check("input", REFUSED, error.message, cure)]
-    checks = [*_amount(panel, algorithm, params, part), *_balance(odd)]
-    checks += _leaks(panel, odd, domain)
+    checks = [*_amount(panel, algorithm, params), *_balance(odd), *_leaks(panel, odd, domain)]
     checks += _room(ctx)
+    if part:
+        checks.append(_part(algorithm, champion_parts(ctx, tenant, domain)))
     order = (REFUSED, WARNING, OK)
     return sorted(checks, key=lambda check: order.index(check.status))
 
 
-def _amount(panel: Panel, algorithm: str, params: Mapping[str, Any], part: bool) -> Iterator[Check]:
+def _amount(panel: Panel, algorithm: str, params: Mapping[str, Any]) -> Iterator[Check]:
     entities, days = panel.values.shape[:2]
+    name, chosen = as_ensemble(algorithm, params)
+    ensemble = catalog.make(name, **chosen)
     try:
-        split = split_of(panel, catalog.make(algorithm, **params), HELD_OUT)
+        split = split_of(panel, ensemble, HELD_OUT)
     except NotEnoughDataError as error:
         cure = error.hint or "Import more history, or take a longer window."
         yield Check("rows", REFUSED, error.message, cure)
@@ -160,8 +173,9 @@ def _amount(panel: Panel, algorithm: str, params: Mapping[str, Any], part: bool)
         f"{entities:,} entities × {days} days: {learned} to learn from, {judged} to be judged by."
     )
     yield Check("rows", OK, said)
-    if algorithm == CalibratedEnsemble.name or part:
-        yield from _parts(algorithm, params, learned)
+    if isinstance(ensemble, CalibratedEnsemble):
+        # the latest of the learned days calibrate the parts and do not teach them
+        yield from _parts(ensemble, learned - max(2, round(VALIDATION * learned)))
     seen = np.isfinite(panel.values).any(axis=2).mean()
     if seen < OBSERVED:
         cure = "Take a window in which more entities were there, or import what is missing."
@@ -170,16 +184,25 @@ def _amount(panel: Panel, algorithm: str, params: Mapping[str, Any], part: bool)
         yield Check("observed", OK, f"{seen:.0%} of the entity-days were observed.")
 
 
-def _parts(algorithm: str, params: Mapping[str, Any], days: int) -> Iterator[Check]:
+def _parts(ensemble: CalibratedEnsemble, days: int) -> Iterator[Check]:
     """Parts that will be left out for want of days."""
-    chosen = catalog.get(algorithm).Params.of(params)
-    if not isinstance(chosen, CalibratedEnsembleParams):
-        return
-    for name in settings(algorithm, "parts", chosen.parts):
-        least = catalog.get(name).tags.min_times
-        if days < least:
+    names = settings(ensemble.name, "parts", ensemble.params.parts)
+    needed = {name: catalog.get(name).tags.min_times for name in names}
+    short = {name: least for name, least in needed.items() if days < least}
+    for name, least in short.items():
+        said = f"{name} needs {least} days to learn from and would have {days}."
+        if len(short) == len(needed):
+            yield Check("parts", REFUSED, said, "Take a longer window, or import more history.")
+        else:
             cure = "Take a longer window; without it the other parts vote."
-            yield Check("parts", WARNING, f"{name} needs {least} days and would be left out.", cure)
+            yield Check("parts", WARNING, f"{said} It would be left out.", cure)
+
+
+def _part(algorithm: str, parts: Sequence[str]) -> Check:
+    if algorithm in parts:
+        return Check("part", OK, f"{algorithm} votes in the champion and is learned anew there.")
+    said = f"{algorithm} does not vote in the champion; its parts are {', '.join(parts) or 'none'}."
+    return Check("part", REFUSED, said, "Train it as a model of its own.")
 
 
 def _balance(odd: Bools) -> Iterator[Check]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -16,7 +16,7 @@ from core.contracts import Algorithm, Bools, Detector, Forecaster, OnStep, Panel
 from core.devices import Device
 from core.domains import DOMAINS
 from core.ensembles.calibrated import CalibratedEnsemble
-from core.errors import InvalidInputError, NotFoundError, PersistenceError, UnknownNameError
+from core.errors import InvalidInputError, UnknownNameError
 from core.parts import settings
 from data.records import Job
 from models.ports import CHAMPION, VersionRow
@@ -31,7 +31,7 @@ from workbench.services.preflight import (
     preflight,
     uses_torch,
 )
-from workbench.services.training_jobs import Learnable, everything
+from workbench.services.training_jobs import Learnable, champion_parts, everything
 
 __all__ = [
     "Check",
@@ -98,7 +98,7 @@ def window(
 
 def forms(ctx: Context, tenant: str, *, domain: str) -> list[Form]:
     """Every algorithm that can score a domain, ensembles first."""
-    parts = _champion_parts(ctx, tenant, domain)
+    parts = champion_parts(ctx, tenant, domain)
     found = []
     for row in catalog.describe():
         algorithm = catalog.get(row["name"])
@@ -220,14 +220,6 @@ def start(
         device=device if uses_torch(algorithm, chosen) else hardware.CPU,
         parent=parent,
     )
-
-
-def _champion_parts(ctx: Context, tenant: str, domain: str) -> Sequence[str]:
-    try:
-        champion = ctx.serve.champion(tenant, domain).algorithm
-    except (NotFoundError, PersistenceError):
-        return ()
-    return tuple(champion.scorer.members) if isinstance(champion, CalibratedEnsemble) else ()
 
 
 # ── At once ──────────────────────────────────────────────────────────────────────────────────────

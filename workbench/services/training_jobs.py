@@ -7,7 +7,7 @@ forecaster that is none votes alone in one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from core import artifact, catalog
 from core.contracts import Bools, Panel
 from core.ensembles.calibrated import CalibratedEnsemble
-from core.errors import InvalidInputError
+from core.errors import InvalidInputError, NotFoundError, PersistenceError
 from core.evaluate import held_out
 from core.evaluate.held_out import Predictions
 from data import job_store, predictions, snapshots, version_store
@@ -56,6 +56,15 @@ def material(learnable: Learnable, start: date | None, end: date | None) -> Lear
         hint = "Choose a window within these days, or import more."
         raise InvalidInputError.of("training", "the window", rule, f"{start} to {end}", hint)
     return panel.select(times=slice(first, last)), odd[:, first:last]
+
+
+def champion_parts(ctx: Context, tenant: str, domain: str) -> Sequence[str]:
+    """Detectors that vote in the champion; none where there is no champion that can be loaded."""
+    try:
+        champion = ctx.serve.champion(tenant, domain).algorithm
+    except (NotFoundError, PersistenceError):
+        return ()
+    return tuple(champion.scorer.members) if isinstance(champion, CalibratedEnsemble) else ()
 
 
 def prepare(ctx: Context, tenant: str, job: Job) -> Prepared:

@@ -96,7 +96,18 @@ def test_parts_without_enough_days_are_named(ctx: Context, calm: Learnable) -> N
     short = (panel.select(times=slice(0, 33)), odd[:, :33])
     found = checks(ctx, short, "ensemble")
     assert found["parts"].status == WARNING
-    assert "lstm-autoencoder needs 14 days and would be left out" in found["parts"].message
+    assert found["parts"].message == (
+        "lstm-autoencoder needs 14 days to learn from and would have 10. It would be left out."
+    )
+    alone = checks(ctx, short, "lstm-autoencoder")
+    assert alone["parts"].status == REFUSED, "nobody else would vote"
+
+
+def test_a_part_must_vote_in_the_champion(ctx: Context, calm: Learnable) -> None:
+    assert checks(ctx, calm, "half-space-trees", part=True)["part"].status == OK
+    found = checks(ctx, calm, "robust-z", part=True)["part"]
+    assert found.status == REFUSED
+    assert "lstm-autoencoder, half-space-trees, isolation-forest" in found.message
 
 
 # ── What it will take ────────────────────────────────────────────────────────────────────────────
