@@ -158,7 +158,7 @@ class Runner:
         if claimed is not None:
             there = ", ".join(dict.fromkeys(slots))
             text = f"There is no device {job.device} here, only {there}."
-            self._fail(claimed, Failure("InvalidInputError", text, "Clone it for one of those."))
+            self._fail(claimed, Failure("DeviceError", text, "Clone it for one of those."))
 
     def _renew(self) -> None:
         if time.monotonic() - self._beaten < BEAT:

@@ -163,7 +163,7 @@ def test_a_device_that_is_not_there_is_refused_by_name(ctx: Context) -> None:
     job = submit(ctx, ("epochs", 1), device="cuda:7")
     with runner.running(ctx):
         view = ended(ctx, job)
-    assert (view.state, view.error_class) == ("failed", "InvalidInputError")
+    assert (view.state, view.error_class) == ("failed", "DeviceError")
     assert view.error_text == "There is no device cuda:7 here, only cpu."
 
 

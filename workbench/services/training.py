@@ -16,7 +16,7 @@ from core.contracts import Algorithm, Bools, Detector, Forecaster, OnStep, Panel
 from core.devices import Device
 from core.domains import DOMAINS
 from core.ensembles.calibrated import CalibratedEnsemble
-from core.errors import InvalidInputError, UnknownNameError
+from core.errors import DeviceError, InvalidInputError, UnknownNameError
 from core.parts import settings
 from data.records import Job
 from models.ports import CHAMPION, VersionRow
@@ -183,7 +183,7 @@ def start(
     if known and device not in known:
         rule = f"one of {', '.join((hardware.AUTO, *known))}"
         hint = "Take one of these, or make the GPU visible to the server."
-        raise InvalidInputError.of("training", "the device", rule, device, hint)
+        raise DeviceError.of("training", "the device", rule, device, hint)
     checks = preflight(
         ctx,
         tenant,
