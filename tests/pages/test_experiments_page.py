@@ -141,7 +141,7 @@ def test_the_form_says_what_it_takes_and_starts_what_can_succeed(
 
 def test_an_effect_beyond_what_there_is_is_refused_in_words(here: Context) -> None:
     test = visit("experiments")
-    test.number_input(key=f"{Key.EFFECT}:alert-rate").set_value(900.0).run()
+    test.number_input(key=f"{Key.EFFECT}:alert-rate:campaign").set_value(900.0).run()
     assert "no larger than what there is to lose" in test.warning[0].value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -94,8 +94,8 @@ def actions(view: ExperimentView) -> None:
                 type=theme.main_button(),
                 icon=":material/play_arrow:",
                 disabled=view.plan["hopeless"],
-                on_click=verbs.attempt,
-                args=(f"Experiment {view.id} runs in shadow.", experiments.start, view.id),
+                on_click=act,
+                args=(view, "runs in shadow", experiments.start),
             )
         else:
             label = "Finish" if view.following == "finish" else f"Climb to {view.following.lower()}"
@@ -106,9 +106,8 @@ def actions(view: ExperimentView) -> None:
                 shortcut="N",
                 disabled=not view.following,
                 help=view.waits_for or None,
-                on_click=verbs.attempt,
-                args=(f"Experiment {view.id} went on.", experiments.advance, view.id),
-                kwargs={"seen": view.version},
+                on_click=act,
+                args=(view, "went on", experiments.advance),
             )
         with st.popover("Stop", icon=":material/stop:"):
             st.text_input("Why stop it", key=Key.STOPPING, max_chars=500)
@@ -130,8 +129,13 @@ def take_stop(view: ExperimentView) -> None:
     if not reason:
         state.notify("Say why: a reason is kept with every stop.", failed=True)
         return
-    done = f"Experiment {view.id} was stopped."
-    verbs.attempt(done, experiments.stop, view.id, reason=reason, seen=view.version)
+    act(view, "was stopped", experiments.stop, reason=reason)
+
+
+def act(view: ExperimentView, done: str, verb: Callable[..., Any], **details: Any) -> None:
+    """Do it to the experiment as it was seen, and keep looking at it."""
+    verbs.attempt(f"Experiment {view.id} {done}.", verb, view.id, seen=view.version, **details)
+    st.query_params["id"] = str(view.id)
 
 
 def apart(view: ExperimentView) -> None:
@@ -219,7 +223,7 @@ def plan(domain: str, versions: Sequence[Mapping[str, Any]], *, main: bool) -> N
         )
         left, right = st.columns(2)
         days = right.number_input("Days", min_value=1, max_value=90, value=DAYS, key=Key.RUN_DAYS)
-        effect_key = f"{Key.EFFECT}:{metric}"
+        effect_key = f"{Key.EFFECT}:{metric}:{unit}"
         try:
             seen = cache.baseline(domain, treatment, metric, unit)
             usual = float(seen.control.sum() / max(seen.rows.sum(), 1.0)) * chosen.scale
