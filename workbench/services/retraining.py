@@ -18,7 +18,7 @@ from workbench.context import Context
 from workbench.services import compare, jobs, training
 from workbench.services.drift_report import CellReport, DriftReport, ProposalView
 from workbench.services.models import Move, promote, rollback
-from workbench.services.training_jobs import material
+from workbench.services.training_jobs import everything
 
 log = logging.getLogger(__name__)
 
@@ -375,7 +375,7 @@ def fall_back(ctx: Context, tenant: str, *, domain: str = "ads", reason: str, ac
     """Let the last good version score at once; where there is none, a rule learned now from middle and spread."""
     if last_good(ctx, tenant, domain=domain):
         return rollback(ctx, tenant, domain=domain, reason=reason, actor=actor)
-    panel, odd = material(ctx, tenant, domain=domain)
+    panel, odd = everything(ctx, tenant, domain)
     fitted = models.train(
         panel, name="ensemble", params={"parts": f"{RULE}=1"}, labels=odd, held_out=0.0
     )
