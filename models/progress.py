@@ -91,6 +91,19 @@ def curve(folder: Path) -> list[dict[str, Any]]:
     return [dict.fromkeys(names) | row for row in rows]
 
 
+def pace(folder: Path) -> float | None:
+    """Share of the work done in a second, by the latest attempt; epochs from a checkpoint are no work of its."""
+    told: list[tuple[float, float]] = []
+    for line in _lines(folder / PROGRESS):
+        if "attempt" in line:
+            told = []
+        elif "share" in line and not line.get("resumed"):
+            told.append((line["seconds"], line["share"]))
+    if len(told) < 2 or not (told[-1][0] > told[0][0] and told[-1][1] > told[0][1]):
+        return None
+    return (told[-1][1] - told[0][1]) / (told[-1][0] - told[0][0])
+
+
 def notice(folder: Path) -> str:
     """What a person should know of how the job went on, e.g. on another device; "" when nothing."""
     lines = _lines(folder / PROGRESS)

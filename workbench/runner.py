@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import shutil
 import socket
 import sys
 import threading
@@ -27,7 +28,15 @@ from core.errors import ConflictError, HeadwaterError
 from data import job_store
 from data.records import Job
 from models.executors import Executor, Order, Run, executor
-from models.jobs import Failure, Outcome, Task, handed_over, is_handed_over, write_whole
+from models.jobs import (
+    CHECKPOINTS,
+    Failure,
+    Outcome,
+    Task,
+    handed_over,
+    is_handed_over,
+    write_whole,
+)
 from models.processes import GRACE
 from workbench.context import Context
 from workbench.services import job_kinds, jobs
@@ -292,6 +301,8 @@ class Runner:
         if isinstance(result, Outcome):
             result = self._publish(job, result)
             if result is None:
+                # nobody resumes what succeeded; what cannot be removed does no harm
+                shutil.rmtree(self._folder(job) / CHECKPOINTS, ignore_errors=True)
                 return
         if result is None and adopted and row.pid is not None:
             self._lose(job)

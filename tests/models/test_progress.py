@@ -114,6 +114,16 @@ def test_a_loss_that_is_no_number_is_told_as_missing(tmp_path: Path) -> None:
         json.loads(line, parse_constant=lambda word: pytest.fail(word))
 
 
+def test_the_pace_is_that_of_the_latest_attempts_own_work(tmp_path: Path, clock: Clock) -> None:
+    assert progress.pace(tmp_path) is None
+    learn(Progress(tmp_path, 1), clock, range(1, 4))
+    assert progress.pace(tmp_path) == pytest.approx(0.1)
+    told = Progress(tmp_path, 2)
+    assert progress.pace(tmp_path) is None
+    learn(told, clock, range(1, 6), seconds=2.0, again=3)
+    assert progress.pace(tmp_path) == pytest.approx(0.05), "a tenth in two seconds"
+
+
 def test_a_move_to_another_device_is_noticed(tmp_path: Path) -> None:
     told = Progress(tmp_path, 1)
     assert progress.notice(tmp_path) == ""

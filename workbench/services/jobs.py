@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,25 +119,15 @@ def submit(
 
 def get(ctx: Context, tenant: str, job_id: str) -> JobView:
     """One job; NotFoundError when the tenant has none of that id."""
-
-    def look(session: Any) -> tuple[Job, datetime]:
-        found = job_store.get(session, tenant=tenant, job_id=job_id)
-        return found, job_store.now(session)
-
-    job, now = ctx.records.read(tenant, look)
-    return _views(ctx, tenant, [job], now)[0]
+    call = partial(job_store.get, tenant=tenant, job_id=job_id)
+    return _views(ctx, tenant, [ctx.records.read(tenant, call)])[0]
 
 
 def listing(ctx: Context, tenant: str, *, domain: str = "", active: bool = False) -> list[JobView]:
     """Jobs newest first; only those that wait or run where `active`."""
     states = job_store.LIVE if active else ()
-
-    def look(session: Any) -> tuple[list[Job], datetime]:
-        found = job_store.listing(session, tenant=tenant, states=states, domain=domain)
-        return found, job_store.now(session)
-
-    jobs, now = ctx.records.read(tenant, look)
-    return _views(ctx, tenant, jobs, now)
+    call = partial(job_store.listing, tenant=tenant, states=states, domain=domain)
+    return _views(ctx, tenant, ctx.records.read(tenant, call))
 
 
 def cancel(ctx: Context, tenant: str, job_id: str, *, actor: str) -> JobView:
@@ -193,18 +183,16 @@ def waiting(ctx: Context) -> list[Job]:
     return sorted(found, key=lambda job: (job.created_at, job.id))
 
 
-def _views(ctx: Context, tenant: str, found: Sequence[Job], now: datetime) -> list[JobView]:
+def _views(ctx: Context, tenant: str, found: Sequence[Job]) -> list[JobView]:
     waits = any(job.state == "queued" for job in found)
     queue = [job.id for job in waiting(ctx)] if waits else []
     made = {job.result_ref for job in found} - {""}
     versions = ctx.registry.store.versions(tenant) if made else ()
     metrics = {version.id: version.metrics for version in versions if version.id in made}
-    return [_view(ctx, job, now, queue, metrics.get(job.result_ref, {})) for job in found]
+    return [_view(ctx, job, queue, metrics.get(job.result_ref, {})) for job in found]
 
 
-def _view(
-    ctx: Context, job: Job, now: datetime, queue: Sequence[str], metrics: Mapping[str, Any]
-) -> JobView:
+def _view(ctx: Context, job: Job, queue: Sequence[str], metrics: Mapping[str, Any]) -> JobView:
     running = job.state == "running"
     # one that waits to be tried again stands behind those that could start now
     place = queue.index(job.id) + 1 if job.id in queue else len(queue) + 1
@@ -214,15 +202,13 @@ def _view(
         "live": job.state in job_store.LIVE,
         "resumable": job.state in job_store.RESUMABLE,
         "position": place if job.state == "queued" else None,
-        "eta_seconds": _eta(job, now) if running else None,
+        "eta_seconds": _eta(ctx, job) if running else None,
         "notice": progress.notice(folder(ctx, job.id)),
         "metrics": dict(metrics),
     }
     return JobView(**{**kept, **derived})
 
 
-def _eta(job: Job, now: datetime) -> float | None:
-    if job.claimed_at is None or not 0 < job.progress < 1:
-        return None
-    spent = (now - job.claimed_at) / timedelta(seconds=1)
-    return spent * (1 - job.progress) / job.progress
+def _eta(ctx: Context, job: Job) -> float | None:
+    pace = progress.pace(folder(ctx, job.id))
+    return None if pace is None else (1 - job.progress) / pace
