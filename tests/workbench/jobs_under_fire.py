@@ -123,7 +123,7 @@ def one(dice: random.Random) -> dict[str, Any]:
         PLAN.write_text(str(steps["worker"]))
     server = forked(partial(serve, steps["server"] if victim in ("server", "both") else 0, key))
     if victim == "moment":
-        time.sleep(dice.uniform(0.0, 1.2))
+        time.sleep(dice.uniform(0.0, 0.8))
         with suppress(ProcessLookupError):
             os.kill(server, signal.SIGKILL)
         if dice.random() < 0.5:
