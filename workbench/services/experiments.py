@@ -451,14 +451,14 @@ def _said(row: Experiment, chosen: Metric) -> str:
     if row.state == PLANNING or not looks:
         return ""
     look = decided[0] if decided else looks[-1]
-    shown = f"{_signed(look['value'] * chosen.scale)} {chosen.unit}"
-    if look["low"] is not None:
-        low, high = (_signed(look[end] * chosen.scale) for end in ("low", "high"))
-        shown += f" ({low} to {high})"
+    word = row.verdict or look["word"]
+    if look["low"] is None:
+        return f"{word.capitalize()}." if word else ""
+    value, low, high = (_signed(look[name] * chosen.scale) for name in ("value", "low", "high"))
+    shown = f"{value} {chosen.unit} ({low} to {high})"
     if look["d"][0] is not None:
         d, low, high = map(_signed, look["d"])
         shown += f", Cohen's d {d} ({low} to {high})"
-    word = row.verdict or look["word"]
     return f"{word.capitalize()}. {shown}." if word else f"{shown}."
 
 

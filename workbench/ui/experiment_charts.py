@@ -34,6 +34,7 @@ GUARDRAILS = {
     "missing scores": "Missing scores",
     "split": "Split of the units",
 }
+COLUMNS = {"Experiment": {"width": 150}, "State": {"width": 96}, "Rung": {"width": 84}}
 Look = Mapping[str, Any]
 
 

@@ -78,7 +78,9 @@ def waiting(view: ExperimentView) -> str:
         return (
             f"{view.metric_label} is measured on the canary: in shadow only the guardrails count."
         )
-    return "Nothing to compare yet: the rung has too few rows."
+    if view.metric == "alert-rate":
+        return "No alert has started on this rung yet; those that were open before it do not count."
+    return "No alert of this rung is labelled yet."
 
 
 def actions(view: ExperimentView) -> None:
@@ -165,6 +167,7 @@ def table(views: Sequence[ExperimentView], chosen: int) -> None:
     st.dataframe(
         experiment_charts.experiment_rows(views),
         hide_index=True,
+        column_config=experiment_charts.COLUMNS,
         height=tables.height(len(views), 5),
         on_select=partial(take, [view.id for view in views]),
         selection_mode=("single-row-required", "single-cell"),
