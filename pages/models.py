@@ -52,9 +52,7 @@ def page() -> None:
         return
     chosen = pair(versions)
     if chosen is not None:
-        # a version that cannot be trusted must not hide the way back to one that can
-        with frame.guard():
-            models_view.contest(cache.comparison(DOMAIN, *chosen))
+        models_view.contest(DOMAIN, *chosen)
     if versions:
         left, right = st.columns(2, gap="medium")
         with left:

@@ -221,20 +221,28 @@ def test_any_version_can_be_compared_by_its_link(contest: Context) -> None:
     assert f"◆ challenger {first.id[-8:]}" in said and second.id[-8:] not in said
 
 
-def test_a_version_that_cannot_be_trusted_is_told_and_the_way_back_stays(
+def test_a_champion_that_cannot_be_trusted_is_told_and_gives_way_in_either_direction(
     contest: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     press(typed(visit(), "quieter"), "Promote")
-    challenge(contest, "ecod=1")
+    broken = contest.serve.champion(TENANT, "ads").version.id
+    successor = challenge(contest, "ecod=1")
+    load = type(contest.serve).load
 
-    def damaged(*_: Any) -> Any:
-        raise ChecksumMismatchError.of("registry", "the bytes", "as signed", "others")
+    def damaged(serve: Any, row: Any) -> Any:
+        if row.id == broken:
+            raise ChecksumMismatchError.of("registry", "the bytes", "as signed", "others")
+        return load(serve, row)
 
     monkeypatch.setattr(type(contest.serve), "load", damaged)
     st.cache_resource.clear()
     test = visit()
     assert "the bytes must be as signed" in "\n".join(error.value for error in test.error)
     assert [button for button in test.button if button.label.startswith("Roll back to")]
+    press(typed(test, "a sound one"), "Promote")
+    assert contest.serve.champion(TENANT, "ads").version.id == successor.id
+    (move, *_) = models.history(contest, TENANT, "ads")
+    assert move.reason.startswith("a sound one [not compared: registry: the bytes must be")
 
 
 def typed(test: AppTest, reason: str) -> AppTest:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
+from core.errors import PersistenceError
 from workbench.services import compare, models, promotion
 from workbench.services.comparison import ComparisonView
-from workbench.ui import frame, model_charts, state, tables, theme, verbs, words
+from workbench.ui import cache, frame, model_charts, state, tables, theme, verbs, words
 from workbench.ui.state import Key
+
+log = logging.getLogger(__name__)
 
 RATIOS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
-def contest(view: ComparisonView) -> None:
-    """The whole comparison: the answer above, what it rests on below."""
+def contest(domain: str, champion: str, challenger: str) -> None:
+    """The whole comparison: the answer above, what it rests on below.
+
+    A version that cannot be trusted can't be compared, yet its successor must be able to take over.
+    """
     context, tenant, _ = state.who()
+    try:
+        view = cache.comparison(domain, champion, challenger)
+    except PersistenceError as error:
+        log.warning("Versions %s and %s were not compared: %s", champion, challenger, error)
+        frame.failure(error.message, error.hint)
+        promote(challenger, "Not compared: a version is refused.", missed=False)
+        return
     checks = promotion.checklist(context, tenant, compare.report(view))
     left, right = st.columns([5, 4], gap="medium")
     with left:
@@ -27,7 +41,8 @@ def contest(view: ComparisonView) -> None:
         agreement(view)
     with right:
         changes(view)
-        promote(view, checks)
+        missed = any(row.passed is False for row in checks)
+        promote(view.challenger.id, model_charts.standing(checks), missed=missed)
         cost(view)
     checklist(view.domain, checks)
     parts(view)
@@ -102,11 +117,10 @@ def changes(view: ComparisonView) -> None:
         st.switch_page(state.ALERT, query_params={"id": str(rows[chosen[0]].alert)})
 
 
-def promote(view: ComparisonView, checks: Sequence[promotion.Requirement]) -> None:
-    """Say why, and let the challenger score from now on."""
-    missed = any(row.passed is False for row in checks)
+def promote(version: str, standing: str, *, missed: bool) -> None:
+    """Say why, and let the challenger score from now on; `standing` is the checklist in a line."""
     with st.form("promotion", border=True, enter_to_submit=False):
-        st.markdown(model_charts.standing(checks))
+        st.markdown(standing)
         st.text_input(
             "Why promote it",
             key=Key.REASON,
@@ -117,12 +131,12 @@ def promote(view: ComparisonView, checks: Sequence[promotion.Requirement]) -> No
         if missed:
             st.checkbox("Promote it although a minimum is missed", key=Key.OVERRIDE)
         st.form_submit_button(
-            f"Promote {model_charts.version(view.challenger.id)}",
+            f"Promote {model_charts.version(version)}",
             type=theme.main_button(),
             icon=":material/verified:",
             shortcut="P",
             on_click=take_promotion,
-            args=(view.challenger.id,),
+            args=(version,),
         )
 
 
