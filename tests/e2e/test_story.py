@@ -130,9 +130,13 @@ def test_every_page_opens_in_light_and_dark(
         (f"/alert?id={alert}", "What the score rests on"),
         (f"/cause?alert={alert}", "Candidates, best first"),
         ("/data", "What has arrived"),
+        ("/train", "Nothing was trained here yet."),
+        ("/models", "No challenger waits"),
+        ("/experiments", "No experiment yet."),
+        ("/drift", "Retraining"),
     ):
         page.goto(running.address + path)
-        expect(page.get_by_text(heading)).to_be_visible()
+        expect(page.get_by_text(heading).first).to_be_visible()
         expect(page.get_by_test_id("stAlert")).to_have_count(0)
         background = page.get_by_test_id("stApp").evaluate(
             "e => getComputedStyle(e).backgroundColor"
@@ -145,6 +149,10 @@ FIRST_REQUESTS = (
     ("/alert?id=999", "Alert 999 not found."),
     ("/cause?alert=x", "Alert x not found."),
     ("/data", "No data yet. Upload report files on the right"),
+    ("/train?job=x", "No data yet, so nothing to learn from."),
+    ("/models?challenger=x", "No data yet. Import report files to begin."),
+    ("/experiments", "No data yet. Import report files to begin."),
+    ("/drift", "No data yet. Import report files to begin."),
 )
 
 

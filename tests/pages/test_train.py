@@ -312,6 +312,17 @@ def test_every_page_tells_what_runs(here: Context) -> None:
     assert pills(visit("data")) == ["lstm-autoencoder 0 % · 1 more"]
 
 
+def test_without_a_link_what_runs_is_watched_else_what_was_started_last(here: Context) -> None:
+    claimed(here, queued(here))
+    queued(here, "ewma")
+    assert "Running**] lstm-autoencoder" in words(visit("train"))
+    settled(here, jobs.listing(here, TENANT)[0].id, "failed", error_text="It said so.")
+    for job in jobs.listing(here, TENANT, active=True):
+        ended = {"tenant": TENANT, "job_id": job.id, "fence": 1, "actor": "runner"}
+        here.records.write(TENANT, partial(job_store.finish, **ended, state="cancelled"))
+    assert "Failed**] ewma" in words(visit("train"))
+
+
 def test_nothing_is_told_once_nothing_runs(here: Context) -> None:
     settled(here, queued(here), "cancelled")
     assert pills(visit("data")) == []

@@ -73,7 +73,7 @@ def _watch(before: Sequence[str]) -> None:
     if [job.id for job in pill.live()] != before:
         st.rerun()
     rows = jobs.listing(context, tenant)[:LATEST]
-    chosen = state.job() or (rows[0].id if rows else "")
+    chosen = state.job() or next((job.id for job in (*_running(rows), *rows)), "")
     try:
         if chosen:
             show(jobs.get(context, tenant, chosen))
@@ -82,6 +82,10 @@ def _watch(before: Sequence[str]) -> None:
         st.error(f"Job {chosen} not found.", icon=":material/search_off:")
     if rows:
         listing(rows, chosen)
+
+
+def _running(rows: Sequence[JobView]) -> list[JobView]:
+    return [job for job in rows if job.live and job.position is None]
 
 
 def show(job: JobView) -> None:
