@@ -255,7 +255,8 @@ FAILURES = (
     ("DivergedError", "The loss is no longer a number", "Lower the learning rate."),
     ("MemoryLimitError", "Out of memory", "Take fewer entities."),
     ("DeadlineError", "Out of time", "Give it more minutes."),
-    ("InvalidInputError", "It could not start", "Clone it for one of those."),
+    ("DeviceError", "No such device", "Clone it for one of those."),
+    ("InvalidInputError", "It could not start", "Take another window."),
     ("ZeroDivisionError", "The training failed", "The job's log has the trace."),
 )
 

@@ -185,7 +185,10 @@ def told(job: JobView) -> None:
 FAILED = ("The training failed", ":material/error:")
 FAILURES = {
     "DivergedError": ("The loss is no longer a number", ":material/timeline:"),
+    "DeviceError": ("No such device", ":material/developer_board_off:"),
     "MemoryLimitError": ("Out of memory", ":material/memory:"),
+    "MemoryError": ("Out of memory", ":material/memory:"),
+    "OutOfMemoryError": ("Out of memory", ":material/memory:"),
     "DeadlineError": ("Out of time", ":material/timer_off:"),
     "NotEnoughDataError": ("Too little data", ":material/database:"),
     "MissingExtraError": ("A library is missing", ":material/extension_off:"),
