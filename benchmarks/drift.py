@@ -154,7 +154,7 @@ def many_series(length: int, cells: int = 35) -> Row:
     named = tuple(Cell("level", f"metric {cell}") for cell in range(cells))
     watched = Watched(values, np.repeat(np.arange(cells), SERIES), named, _days(days))
     schedule = Schedule(0, HISTORY, HISTORY, length)
-    findings = Reference.learn(watched, schedule, draws=200).check(watched, schedule)
+    findings = Reference.learn(watched, schedule).check(watched, schedule)
     alone = findings.p <= findings.rate / (LEVELS * METRICS)
     told = alone & findings.large & findings.lasting
     return _found_row(length, f"one metric of {SERIES} entities", [bool(one) for one in told])

@@ -71,6 +71,7 @@ def page() -> None:
         drift_view.performance(report, DOMAIN)
         if not report.moved:
             drift_view.proposals(report, DOMAIN)
+        drift_view.rules()
         drift_view.earlier(DOMAIN, report.id)
 
 

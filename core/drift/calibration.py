@@ -18,6 +18,8 @@ from core.drift.windows import SEASON
 
 LAGS = 14
 """Lags at which memory is read."""
+FARTHEST = 30
+"""Draws, of all cells, that say how the tail goes on beyond them."""
 SLOW = np.concatenate([np.arange(0.05, 0.9, 0.05), np.arange(0.9, 0.99, 0.005), [0.99, 0.995]])
 """What the slow part's memory may be."""
 WARM = 28
@@ -188,7 +190,7 @@ class Null:
 
     Each cell has its own start and scale of the tail, its top tenth; the shape is that of all cells together,
     so that few draws a cell reach far enough for many cells. It is taken from draws in terms of the start and
-    scale of the other half of the draws, as a new observation will be. Beyond its last hundredth the tail goes
+    scale of the other half of the draws, as a new observation will be. Beyond its farthest draws the tail goes
     on exponentially; the distances have lighter ones, so a small p is not too small. Source: after Knijnenburg
     et al., Bioinformatics 25(12), 2009.
 
@@ -246,7 +248,7 @@ class Null:
     @property
     def _far(self) -> tuple[float, float, float]:
         """Where the shape ends and the exponential begins, the share of draws beyond it, and its mean excess."""
-        few = min(max(len(self.shape) // 100, 10), len(self.shape) - 1)
+        few = min(FARTHEST, len(self.shape) - 1)
         far = float(self.shape[-few - 1])
         return far, few / self.excess.size, float((self.shape[-few:] - far).mean()) + 1e-12
 

@@ -191,6 +191,16 @@ def test_the_window_leads_to_the_train_page(here: Context) -> None:
     assert test.query_params == {"from": "2026-01-12", "to": "2026-03-08", "proposal": "1"}
 
 
+def test_the_rules_of_retraining_are_kept(here: Context) -> None:
+    checked(here)
+    test = visit("drift")
+    (weekly,) = [one for one in test.toggle if one.label == "Propose one every week"]
+    weekly.set_value(True)
+    press(test, "Save")
+    assert retraining.policy(here, TENANT).weekly
+    assert test.toast[0].value == "The rules of retraining were kept."
+
+
 @pytest.mark.parametrize(
     ("advice", "told", "offered"),
     [

@@ -38,6 +38,13 @@ def test_without_data_a_check_is_refused_with_the_cure(headwater: Headwater) -> 
     assert headwater("drift", "fallback").code == 2  # a reason is needed
 
 
+def test_the_policy_keeps_what_is_not_given(headwater: Headwater) -> None:
+    assert headwater("drift", "policy", "--weekly", "--json").json["weekly"] is True
+    again = headwater("drift", "policy", "--budget", 2, "--json").json
+    assert (again["weekly"], again["budget"], again["version"]) == (True, 2, 2)
+    assert headwater("drift", "policy", "--cool-down", 3).code == 2
+
+
 @pytest.fixture
 def api(settings: Settings) -> TestClient:
     with TestClient(server.build(settings, pages=False, chores=False)) as client:

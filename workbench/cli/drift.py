@@ -103,6 +103,29 @@ def dismiss(
     )
 
 
+@drift_app.command("policy")
+def policy(
+    weekly: Annotated[bool | None, typer.Option(help="Propose one every week")] = None,
+    automatic: Annotated[bool | None, typer.Option(help="Start proposals without asking")] = None,
+    cool_down: Annotated[int | None, typer.Option(help="Days between two, at least 7")] = None,
+    budget: Annotated[int | None, typer.Option(help="At most so many in 30 days")] = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """When a retraining is asked for and how often it may begin; changes what is given."""
+    stands = ask(ask_for.RetrainingPolicy(), tenant)
+    asked = {
+        "weekly": weekly,
+        "automatic": automatic,
+        "cool_down_days": cool_down,
+        "budget": budget,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    if given:
+        stands = ask(ask_for.SetRetrainingPolicy(**{**stands, **given}), tenant)
+    answer(stands, as_json, facts)
+
+
 @drift_app.command("fallback")
 def fallback(
     reason: Reason, domain: DomainName = "ads", tenant: Tenant = None, as_json: Json = False

@@ -325,6 +325,28 @@ def _open(row: ProposalView, not_yet: str) -> None:
                 )
 
 
+def rules() -> None:
+    """When a retraining is asked for and how often it may begin; kept for the tenant."""
+    context, tenant, _ = state.who()
+    stands = retraining.policy(context, tenant)
+    with st.expander("When to retrain"), st.form("retraining-rules", border=False):
+        weekly = st.toggle("Propose one every week", stands.weekly)
+        automatic = st.toggle(
+            "Start proposals without asking",
+            stands.automatic,
+            help="The challenger is still only offered: nobody is promoted by itself",
+        )
+        with st.container(horizontal=True):
+            cool_down = st.number_input(
+                "Days between two", retraining.LEAST_COOL_DOWN, 365, stands.cool_down_days
+            )
+            budget = st.number_input("At most in 30 days", 1, 10, stands.budget)
+        wanted = retraining.Policy(automatic, weekly, int(cool_down), int(budget), stands.version)
+        if st.form_submit_button("Save", icon=":material/check:"):
+            verbs.attempt("The rules of retraining were kept.", retraining.set_policy, wanted)
+            st.rerun()
+
+
 def check_button(domain: str, *, primary: bool = False) -> None:
     """Look now; the page is drawn again when it is done."""
     context, tenant, actor = state.who()
