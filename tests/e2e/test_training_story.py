@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.server import Server, serving
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 OpenPage = Callable[..., Page]
 LONG = 120_000.0  # milliseconds; a training on a busy machine
 EPOCHS = 24
