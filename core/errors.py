@@ -87,7 +87,7 @@ class DivergedError(TrainingError):
 
 
 class CancelledError(TrainingError):
-    """Whoever listened to the steps asked to stop; nothing was kept."""
+    """Whoever listened to the steps asked to stop; at most a checkpoint was kept."""
 
     cure = "Fit it again; nothing of this run was kept."
 

@@ -1,7 +1,8 @@
 """Pictures of the pages for the README: `python docs/screenshots.py [URL]`.
 
 Without a URL the demo world is built in a temporary home and served from there. Walks the way an analyst does
-(triage, alert, root cause, data), light and dark, and fails on a console error.
+(triage, alert, root cause, data) and a modeller does (train, models, experiments, drift), light and dark, and
+fails on a console error.
 """
 
 from __future__ import annotations
@@ -31,6 +32,13 @@ CHROMIUM = (
     "--disable-component-update",
     "--disable-sync",
 )
+MODELLER = {
+    "train": "Start training",
+    "models": "Promote",
+    "experiments": "Start in shadow",
+    "drift": "Smallest shift",
+}
+"""Page → what stands on it once it is drawn."""
 # Streamlit asks beside a deep link before it asks at the root; nothing else may fail.
 KNOWN = ("_stcore/health", "_stcore/host-config")
 
@@ -63,7 +71,7 @@ def settle(page: Page) -> None:
 
 
 def walk(page: Page, url: str, scheme: str, out: Path) -> None:
-    """Triage, the first alert, its root cause, and the data behind it."""
+    """Triage, the first alert, its root cause, the data behind it; then the life of the models."""
 
     def picture(name: str) -> None:
         settle(page)
@@ -81,6 +89,10 @@ def walk(page: Page, url: str, scheme: str, out: Path) -> None:
     page.goto(f"{url}/data")
     expect(page.get_by_text("Bring files in").first).to_be_visible(timeout=60_000)
     picture("data")
+    for name, sign in MODELLER.items():
+        page.goto(f"{url}/{name}")
+        expect(page.get_by_text(sign).first).to_be_visible(timeout=60_000)
+        picture(name)
 
 
 @contextmanager
@@ -92,7 +104,8 @@ def demo() -> Iterator[str]:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="headwater-tour-") as home:
         environment = {**os.environ, "HEADWATER_HOME": home, "HEADWATER_USER": "ana"}
-        subprocess.run([headwater, "demo", "--no-serve"], env=environment, check=True)
+        for command in (["demo", "--no-serve"], ["train", "ensemble"]):
+            subprocess.run([headwater, *command], env=environment, check=True)
         serving = subprocess.Popen([headwater, "serve", "--port", str(port)], env=environment)
         try:
             url = f"http://127.0.0.1:{port}"
