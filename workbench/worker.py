@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from core.errors import HeadwaterError, StoreError
+from core.errors import CancelledError, HeadwaterError, StoreError
 from data import job_store
 from data.record_store import Records
 from models import processes
@@ -148,6 +148,9 @@ def _result(task: Task, folder: Path, progress: Progress) -> Outcome | Failure:
         outcome = work(task.kind)(
             task, folder, panel, labels, on_step, checkpoints, predictions.pack
         )
+    except CancelledError as error:
+        log.info("Stopped, as it was asked to")
+        return Failure.of(error)
     except HeadwaterError as error:
         log.exception("Refused")
         return Failure.of(error)
