@@ -34,7 +34,7 @@ from workbench.services.scene import ALPHA, Scene
 
 log = logging.getLogger(__name__)
 
-DAYS = 400
+DAYS = 420
 """Days that are looked at: a year to compare with, and the windows."""
 SERIES = 50
 """The largest entities of a level stand for it: more see no smaller shift, since they share their days."""

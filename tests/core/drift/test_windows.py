@@ -29,9 +29,9 @@ def test_looking_on_another_day_of_the_week_finds_the_same_windows() -> None:
     assert ends == {"2026-03-15"}
 
 
-def test_two_weeks_a_window_once_half_a_year_is_known() -> None:
-    assert windows.schedule(days("2026-03-15", 240)).length == 14
-    assert windows.schedule(days("2026-03-15", 200)).length == 7
+def test_the_more_is_known_the_longer_the_windows() -> None:
+    lengths = {many: windows.schedule(days("2026-03-15", many)).length for many in (90, 240, 400)}
+    assert lengths == {90: 7, 240: 14, 400: 28}
 
 
 def test_the_reference_ends_where_the_model_stopped_learning() -> None:
