@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models import jobs
@@ -74,7 +74,10 @@ def serve(door: Path, on_fork: Callable[[], None] = lambda: None) -> None:
         while True:
             client, _ = listening.accept()
             with client:
-                folder, wanted = json.loads(client.recv(1 << 16))
+                request = client.recv(1 << 16)
+                if not request:  # who asked was killed before it had said for what
+                    continue
+                folder, wanted = json.loads(request)
                 pid = os.fork()
                 if pid == 0:
                     listening.close()
@@ -88,8 +91,17 @@ def serve(door: Path, on_fork: Callable[[], None] = lambda: None) -> None:
                     on_fork()
                     os._exit(worker.main(Path(folder)))
                 with door.with_name("workers").open("a") as book:
-                    book.write(f"{pid}\n")
-                client.sendall(str(pid).encode())
+                    book.write(f"{pid} {started(pid) or -1.0}\n")
+                with suppress(BrokenPipeError):  # killed before it heard the answer
+                    client.sendall(str(pid).encode())
+
+
+def living(folder: Path) -> list[ProcessGroup]:
+    """Workers of the forge in a folder that run still; a number given out again is no worker."""
+    book = folder / "workers"
+    lines = book.read_text().splitlines() if book.exists() else []
+    groups = [ProcessGroup(int(pid), float(start)) for pid, start in map(str.split, lines)]
+    return [group for group in groups if group.alive()]
 
 
 @contextmanager
@@ -108,11 +120,8 @@ def running(folder: Path) -> Iterator[Forged]:
     finally:
         process.kill()
         process.wait()
-        book = folder / "workers"
-        for pid in map(int, book.read_text().split() if book.exists() else ()):
-            group = ProcessGroup(pid, started(pid) or -1.0)
-            if group.alive():
-                group.stop(0.0)
+        for group in living(folder):
+            group.stop(0.0)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from typing import Any
 
 from data import audit_store, job_store
 from data.record_store import Records
-from models.processes import started
 from tests.workbench import forge, jobs_world
 from tests.workbench.jobs_world import TENANT
 from workbench import runner, worker
@@ -140,8 +139,7 @@ def one(dice: random.Random) -> dict[str, Any]:
 
 def workers() -> list[int]:
     """Workers that live."""
-    known = (HOME / "workers").read_text().split() if (HOME / "workers").exists() else []
-    return [int(pid) for pid in known if started(int(pid)) is not None]
+    return [group.pid for group in forge.living(HOME)]
 
 
 def findings(killed: Sequence[dict[str, Any]]) -> dict[str, Any]:
