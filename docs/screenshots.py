@@ -35,7 +35,7 @@ CHROMIUM = (
 MODELLER = {
     "train": "Start training",
     "models": "Promote",
-    "experiments": "Start in shadow",
+    "experiments": "Try it in shadow",
     "drift": "Smallest shift",
 }
 """Page → what stands on it once it is drawn."""
