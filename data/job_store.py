@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InvalidInputError, NotFoundError
@@ -94,6 +94,13 @@ def listing(
     if domain:
         query = query.where(Job.domain == domain)
     return list(session.scalars(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)))
+
+
+def kept(session: Session, *, tenant: str, since: datetime) -> list[tuple[str, str]]:
+    """Jobs that are live or ended later than `since`, each with the digest of its snapshot ("" without one)."""
+    recent = or_(Job.finished_at.is_(None), Job.finished_at > since)
+    query = select(Job.id, Job.snapshot_digest).where(Job.tenant == tenant, recent)
+    return [(number, digest) for number, digest in session.execute(query)]
 
 
 def due(session: Session, *, tenant: str) -> list[Job]:

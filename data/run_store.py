@@ -102,7 +102,7 @@ def outcomes(session: Session, *, tenant: str, domain: str, since: datetime) -> 
         )
         .group_by(DetectionRun.state)
     )
-    return {state: count for state, count in session.execute(query)}
+    return dict(session.execute(query).tuples().all())
 
 
 def save_stream(

@@ -59,7 +59,9 @@ def write(folder: Path, panel: Panel, labels: Bools | None = None) -> Snapshot:
     data = sink.getvalue().to_pybytes()
     digest = hashlib.sha256(data).hexdigest()
     path = folder / digest / "panel.parquet"
-    if not path.exists():
+    if path.exists():
+        os.utime(path.parent)  # who clears away what is old must see that it is in use again
+    else:
         _write(path, data)
     return Snapshot(digest, path, n_entity * n_time)
 

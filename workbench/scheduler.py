@@ -12,7 +12,7 @@ from datetime import timedelta
 from core.contracts import OnStep
 from core.errors import CancelledError, HeadwaterError, NotEnoughDataError, StoreError
 from workbench.context import Context
-from workbench.services import alerts, detect, drift, retraining, schedule
+from workbench.services import alerts, detect, drift, jobs, retraining, schedule
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +75,11 @@ def _retrain_all(context: Context, _: OnStep) -> None:
     _for_each(context, ask, "asked to retrain")
 
 
-def _archive_all(context: Context, _: OnStep) -> None:
+def _clean_up(context: Context, _: OnStep) -> None:
+    days = context.settings.retention_days
+    log.info("Removed %d folders of old jobs", jobs.tidy(context, days=days))
     for tenant in {tenant for tenant, _ in context.metrics.holdings()}:
-        moved = alerts.archive(context, tenant, days=context.settings.retention_days)
+        moved = alerts.archive(context, tenant, days=days)
         log.info("Moved %d resolved alerts of tenant %s to history", moved, tenant)
 
 
@@ -85,7 +87,7 @@ CHORES = (
     Chore("detection", timedelta(hours=1), _detect_all),
     Chore("drift", timedelta(days=1), _drift_all),
     Chore("retraining", timedelta(days=7), _retrain_all),
-    Chore("clean-up", timedelta(days=1), _archive_all),
+    Chore("clean-up", timedelta(days=1), _clean_up),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sqlite3
@@ -121,6 +122,26 @@ def test_a_job_goes_from_the_queue_to_its_result(ctx: Context) -> None:
     assert "attempt under fence 1" in jobs.log_tail(ctx, TENANT, job.id)
     assert (jobs.folder(ctx, job.id) / "parent" / "note.txt").read_bytes() == b"beside"
     assert gone(fetch(ctx, job.id).pid or 0)
+
+
+def test_old_jobs_leave_their_row_and_give_back_their_room(ctx: Context) -> None:
+    job = submit(ctx, ("epochs", 1))
+    with runner.running(ctx):
+        digest = ended(ctx, job).snapshot_digest
+    waiting = submit(ctx, ("epochs", 1))
+    jobs.folder(ctx, waiting.id).mkdir()
+
+    def tidied(after: int) -> int:
+        later = ctx.clock() + timedelta(days=after)
+        return jobs.tidy(dataclasses.replace(ctx, clock=lambda: later), days=90)
+
+    assert tidied(80) == 0
+    assert tidied(100) == 2
+    assert not jobs.folder(ctx, job.id).exists()
+    assert not (ctx.settings.home / "snapshots" / digest).exists()
+    assert jobs.folder(ctx, waiting.id).exists()
+    assert jobs.get(ctx, TENANT, job.id).state == "succeeded"
+    assert jobs.log_tail(ctx, TENANT, job.id) == ""
 
 
 def test_a_job_is_run_and_a_late_holder_fenced_off_on_postgresql_too(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,30 @@ def wait(ctx: Context, tenant: str, job_id: str, on_step: OnStep | None = None) 
 def folder(ctx: Context, job_id: str) -> Path:
     """Where a job's task, progress, log, checkpoints and outcome lie."""
     return ctx.settings.home.resolve() / "jobs" / job_id
+
+
+def tidy(ctx: Context, *, days: int) -> int:
+    """Remove the folders of jobs that ended more than `days` ago, and the snapshots that only those learned from.
+
+    The rows stay, with everything that was published. Returns how many folders went.
+    """
+    since = ctx.clock() - timedelta(days=days)
+    needed = {
+        name
+        for tenant in tenants(ctx)
+        for pair in ctx.records.read(tenant, partial(job_store.kept, tenant=tenant, since=since))
+        for name in pair
+    }
+    home = ctx.settings.home.resolve()
+    old = [
+        found
+        for room in ("jobs", "snapshots")
+        for found in sorted((home / room).glob("*/"))
+        if found.name not in needed and found.stat().st_mtime < since.timestamp()
+    ]
+    for found in old:
+        shutil.rmtree(found)
+    return len(old)
 
 
 def tenants(ctx: Context) -> Sequence[str]:

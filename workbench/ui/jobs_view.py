@@ -39,11 +39,12 @@ def mark(job: JobView) -> str:
 def about(job: JobView) -> str:
     """Which data it learns from, where, since when and for whom."""
     first, last = (state.parse_day(job.payload.get(end) or "") for end in (Key.FROM, Key.TO))
+    days = f"{words.day(first)} – {words.day(last, year=True)}" if first or last else "all days"
     return " · ".join(
         (
             f"job {short(job)}",
             job.domain,
-            f"{words.day(first)} – {words.day(last, year=True)}",
+            days,
             f"on {job.device}",
             f"by {job.created_by}",
             words.moment(job.created_at),

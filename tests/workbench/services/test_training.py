@@ -26,7 +26,9 @@ def panel() -> Panel:
 def test_the_fitted_version_becomes_champion_and_serves(
     ctx: Context, clock: Clock, panel: Panel
 ) -> None:
-    first = training.fit_champion(ctx, "acme", panel, domain="ads", detector="robust-z", actor="ana")
+    first = training.fit_champion(
+        ctx, "acme", panel, domain="ads", detector="robust-z", actor="ana"
+    )
     clock.advance(minutes=1)
     second = training.fit_champion(
         ctx,
