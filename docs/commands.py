@@ -1,6 +1,6 @@
 """Write docs/commands.md from the command line itself and the API from its operations.
 
-Run it after a change of either: `.venv/bin/python docs/commands.py`; a test fails while the page is stale.
+Settings come from their class. Run it after a change: `.venv/bin/python docs/commands.py`; a test fails while the page is stale.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import typer.main
 
 from workbench.cli import app
 from workbench.operations import concrete
+from workbench.settings import Settings
 
 PAGE = Path(__file__).with_suffix(".md")
 INTRO = """\
@@ -22,15 +23,23 @@ Made from the code by `docs/commands.py`. Every command but `serve` takes `--jso
 progress, logs and errors go to stderr) and exits 0 when done, 1 when something failed or was refused, 2 on wrong usage. Commands work whether
 or not a server runs: they ask the server when it holds the stores and open them themselves when it does not.
 
-Settings come from the environment: `HEADWATER_HOME` (databases, models, keys; `./var`), `HEADWATER_DATABASE_URL`
-(PostgreSQL instead of SQLite), `HEADWATER_HOST`, `HEADWATER_PORT`, `HEADWATER_TENANT`, `HEADWATER_USER`,
-`HEADWATER_RETENTION_DAYS`, and `HEADWATER_TOKEN` for a server that wants one.
+Settings come from the environment, read once at the start:
 """
 
 
 def page() -> str:
     """The whole page as Markdown."""
-    return "\n".join([INTRO, "## Commands", "", *_commands(), "## API", "", *_routes()]) + "\n"
+    told = [INTRO, *_settings(), "", "## Commands", "", *_commands(), "## API", "", *_routes()]
+    return "\n".join(told) + "\n"
+
+
+def _settings() -> Iterator[str]:
+    yield "| variable | default | meaning |"
+    yield "|---|---|---|"
+    for name, spec in Settings.model_fields.items():
+        default = f"`{spec.default}`" if spec.default and not spec.default_factory else ""
+        yield f"| `HEADWATER_{name.upper()}` | {default} | {spec.description} |"
+    yield "| `HEADWATER_TOKEN` | | Bearer token, for a server that wants one |"
 
 
 def _commands() -> Iterator[str]:

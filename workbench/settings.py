@@ -23,11 +23,22 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: int = Field(default=8501, ge=0, le=65535, description="Port to listen on")
     tenant: str = Field(
-        default="local", min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$"
+        default="local",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        description="Whose data, where nobody says",
     )
-    user: str = Field(default_factory=getpass.getuser, min_length=1, max_length=128)
+    user: str = Field(
+        default_factory=getpass.getuser,
+        min_length=1,
+        max_length=128,
+        description="Who acts, where nobody says; the login name when absent",
+    )
     retention_days: int = Field(
-        default=90, ge=1, description="Days until resolved alerts go to history"
+        default=90,
+        ge=1,
+        description="Days until resolved alerts go to history and the folders of old jobs go",
     )
     loaded_models: int = Field(default=8, ge=1, description="Fitted models kept in memory")
     executor: str = Field(default="local", description="Where jobs run: local or dask")
@@ -37,7 +48,6 @@ class Settings(BaseSettings):
         default=0, ge=0, description="Bytes a job may hold; three quarters of the machine's when 0"
     )
     job_minutes: float = Field(default=240.0, gt=0, description="Minutes a job may run")
-
     mlflow_tracking_uri: str = Field(
         default="", description="MLflow server that is told of trainings too; none when empty"
     )
