@@ -102,7 +102,7 @@ def outcomes(session: Session, *, tenant: str, domain: str, since: datetime) -> 
         )
         .group_by(DetectionRun.state)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def save_stream(
