@@ -139,9 +139,7 @@ def _result(task: Task, folder: Path, progress: Progress) -> Outcome | Failure:
             log.info("%s", progress.text)
         return go_on
 
-    log.info(
-        "Job %s: %s on %s, attempt under fence %d", task.job, task.kind, task.device, task.fence
-    )
+    log.info("Job %s: %s on %s, attempt %d", task.job, task.kind, task.device, task.fence)
     try:
         panel, labels = snapshots.read(Path(task.snapshot), task.digest)
         checkpoints = FolderCheckpoints(folder / CHECKPOINTS)

@@ -68,7 +68,8 @@ def test_what_cannot_be_trained_is_refused_with_its_cure(
     headwater: Headwater, detected: Path
 ) -> None:
     cases = {
-        ("train", "oracle"): "the algorithm must be one of",
+        ("train", "oracle"): "the algorithm must be one of the catalogue's",
+        ("train", "bfs-temporal"): "bfs-temporal is a localizer: it scores no days by itself",
         ("train", "robust-z", "-p", "size=3"): "parameter must be one of",
         ("train", "robust-z", "--from", "2026-03-14"): "periods must be",
         ("train", "robust-z", "--device", "cuda:7"): "the device must be one of auto, cpu",
@@ -94,3 +95,17 @@ def test_a_waiting_job_is_cancelled_and_resumed(headwater: Headwater, detected: 
     resumed = headwater("jobs", "resume", waiting["job"], "--json", home=detected)
     assert resumed.json["job"] == waiting["job"]
     assert resumed.json["version"]
+
+
+def test_a_job_that_nobody_looks_after_is_taken_up_by_resume(
+    headwater: Headwater, detected: Path
+) -> None:
+    said = headwater("train", "robust-z", "--no-wait", home=detected)
+    assert (said.code, "is queued, until: headwater jobs resume, or serve" in said.out) == (0, True)
+    waiting = headwater("jobs", "list", "--json", home=detected).json["jobs"][0]["id"]
+    taken = headwater("jobs", "resume", waiting[:8], home=detected)
+    assert taken.code == 0, taken.err
+    made = headwater("jobs", "show", waiting, "--json", home=detected).json["result_ref"]
+    assert f"Job {waiting[:8]} (robust-z) made version {made} on cpu." in taken.out
+    shown = headwater("models", "show", made[-8:], "--json", home=detected)
+    assert shown.json["id"] == made

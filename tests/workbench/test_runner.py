@@ -119,7 +119,7 @@ def test_a_job_goes_from_the_queue_to_its_result(ctx: Context) -> None:
     rows = jobs.curve(ctx, TENANT, job.id)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert rows[1] == rows[1] | {"part": "net", "stage": "train", "train": 0.5, "validation": 1.0}
-    assert "attempt under fence 1" in jobs.log_tail(ctx, TENANT, job.id)
+    assert "on cpu, attempt 1" in jobs.log_tail(ctx, TENANT, job.id)
     assert (jobs.folder(ctx, job.id) / "parent" / "note.txt").read_bytes() == b"beside"
     assert gone(fetch(ctx, job.id).pid or 0)
 

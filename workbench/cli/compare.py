@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.asking import DomainName, Tenant, ask
+from workbench.cli.asking import DomainName, Tenant, ask, version
 from workbench.operations.compare import CompareModels
 from workbench.terminal import Json, answer, out, table
 
@@ -34,6 +34,8 @@ CHECKS = {
     "passed": "Passed",
     "how": "How",
 }
+UNITS = {"share": (1.0, ""), "ms": (1.0, " ms"), "bytes": (1e6, " MB")}
+"""What a measured minimum is divided by for people, and what the quotient is called."""
 SHOWN = 20
 
 
@@ -45,7 +47,11 @@ def models_compare(
     as_json: Json = False,
 ) -> None:
     """Champion and challenger on the same days: figures, verdict, and the open alerts that would change."""
-    question = CompareModels(domain=domain, champion=champion, challenger=challenger)
+    question = CompareModels(
+        domain=domain,
+        champion=version(champion, tenant),
+        challenger=version(challenger, tenant),
+    )
     answer(ask(question, tenant, "Comparing"), as_json, _draw)
 
 
@@ -72,8 +78,8 @@ def _draw(told: Mapping[str, Any]) -> None:
     checks = [
         {
             **row,
-            "asked": f"{'≤' if row['most'] else '≥'} {row['minimum']:g}",
-            "measured": _number(row["measured"]),
+            "asked": f"{'≤' if row['most'] else '≥'} {_measured(row['minimum'], row['unit'])}",
+            "measured": _measured(row["measured"], row["unit"]),
             "passed": words[row["passed"]]
             + (f", {row['labels']} labels needed" if row["labels"] else ""),
         }
@@ -87,6 +93,11 @@ def _draw(told: Mapping[str, Any]) -> None:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
+
+
+def _measured(value: float | None, unit: str) -> str:
+    scale, name = UNITS[unit]
+    return "–" if value is None else f"{value / scale:.3g}{name}"
 
 
 def _interval(told: Mapping[str, Any]) -> str:

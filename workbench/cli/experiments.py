@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.asking import DomainName, Identity, Tenant, ask
+from workbench.cli.asking import DomainName, Identity, Tenant, ask, version
 from workbench.operations import experiments as ask_for
 from workbench.terminal import Json, answer, out, table
 
@@ -88,7 +88,7 @@ def experiments_plan(
     """Plan an experiment: what it takes to find an effect, and what there is. Nothing is routed yet."""
     question = ask_for.PlanExperiment.model_validate(
         {
-            "treatment": treatment,
+            "treatment": version(treatment, tenant),
             "mde": mde,
             "metric": metric,
             "days": days,

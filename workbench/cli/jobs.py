@@ -12,17 +12,17 @@ import typer
 from core import catalog
 from core.parts import settings as pairs
 from workbench import runner
-from workbench.cli.asking import DomainName, Tenant, ask
+from workbench.cli.asking import DomainName, Tenant, ask, whole
 from workbench.client import local_context
 from workbench.context import server_address
 from workbench.operations import jobs as ask_for
 from workbench.services import training
 from workbench.settings import Settings
-from workbench.terminal import Json, answer, err, facts, progress, table
+from workbench.terminal import Json, answer, err, facts, out, progress, table
 
 app = typer.Typer()
 jobs_app = typer.Typer(help="Trainings and other long work.", no_args_is_help=True)
-JobId = Annotated[str, typer.Argument(help="Its id, or the beginning of it")]
+JobId = Annotated[str, typer.Argument(help="Its id, or its beginning")]
 LOOK = 0.5
 
 
@@ -122,34 +122,42 @@ def jobs_resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a failed, cancelled or lost job from its last checkpoint."""
-    found = ask(ask_for.ResumeJob(id=_whole(job, tenant)), tenant)
-    _tell(_follow(found["id"], tenant) if wait else found, as_json)
+    identity = _whole(job, tenant)
+    found = ask(ask_for.ShowJob(id=identity), tenant)
+    # where no server looks after it, a waiting job, or one whose command was killed, is taken up here
+    if not (found["live"] and wait and not server_address(Settings())):
+        found = ask(ask_for.ResumeJob(id=identity), tenant)
+    _tell(_follow(identity, tenant) if wait else found, as_json)
 
 
-def _whole(beginning: str, tenant: str | None) -> str:
-    """The id that begins so, where only one does."""
-    found = [row["id"] for row in ask(ask_for.Jobs(), tenant)["jobs"]]
-    matching = [identity for identity in found if identity.startswith(beginning)]
-    return matching[0] if len(matching) == 1 else beginning
+def _whole(part: str, tenant: str | None) -> str:
+    return whole(part, (row["id"] for row in ask(ask_for.Jobs(), tenant)["jobs"]))
 
 
 def _follow(job_id: str, tenant: str | None) -> dict[str, Any]:
     """Stay with a job to its end: it runs in the server where there is one, else here."""
     settings = Settings()
-    with progress("Training") as on_step:
-        if not server_address(settings):
-            with local_context(settings) as context:
-                runner.run_until_done(context, tenant or settings.tenant, job_id, on_step)
-        while (job := ask(ask_for.ShowJob(id=job_id), tenant))["live"]:
-            on_step(job["progress_text"] or job["state"], job["progress"], {})
-            threading.Event().wait(LOOK)
+    elsewhere = bool(server_address(settings))
+    try:
+        with progress("Training") as on_step:
+            if not elsewhere:
+                with local_context(settings) as context:
+                    runner.run_until_done(context, tenant or settings.tenant, job_id, on_step)
+            while (job := ask(ask_for.ShowJob(id=job_id), tenant))["live"]:
+                on_step(job["progress_text"] or job["state"], job["progress"], {})
+                threading.Event().wait(LOOK)
+    except KeyboardInterrupt:
+        left = "It goes on in the server; stop it" if elsewhere else "Cancelled; go on with it"
+        verb = "cancel" if elsewhere else "resume"
+        err.print(f"{left}: headwater jobs {verb} {job_id[:8]}", highlight=False)
+        raise typer.Exit(130) from None
     found: dict[str, Any] = job
     return found
 
 
 def _tell(job: Mapping[str, Any], as_json: bool) -> None:
     """What a training made; exit 1 where it made nothing."""
-    told = {"job": job["id"], "state": job["state"]}
+    told: dict[str, Any] = {"job": job["id"], "state": job["state"]}
     if job["state"] == "succeeded":
         metrics = job["metrics"]
         told = {
@@ -162,9 +170,20 @@ def _tell(job: Mapping[str, Any], as_json: bool) -> None:
         }
     elif not job["live"]:
         told |= {"error": job["error_text"], "hint": job["error_hint"]}
-    answer(told, as_json, facts)
+    answer(told, as_json, lambda _: _draw(job))
     if not job["live"] and job["state"] != "succeeded":
         err.print(f"[bold red]{job['error_text']}[/]", highlight=False)
         if job["error_hint"]:
             err.print(f"Hint: {job['error_hint']}", highlight=False)
         raise typer.Exit(1)
+
+
+def _draw(job: Mapping[str, Any]) -> None:
+    said = f"Job {job['id'][:8]} ({job['payload'].get('algorithm') or job['kind']})"
+    if job["state"] == "succeeded":
+        out.print(f"{said} made version {job['result_ref']} on {job['device']}.")
+        facts(job["metrics"])
+        out.print("Beside the champion: headwater models compare")
+    elif job["live"]:
+        waits = "" if server_address(Settings()) else ", until: headwater jobs resume, or serve"
+        out.print(f"{said} is {job['state']}{waits}.")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from workbench.cli.asking import DomainName, Tenant, ask
+from workbench.cli.asking import version as whole
 from workbench.operations import models as ask_for
 from workbench.terminal import Json, answer, facts, out, table
 
@@ -51,12 +52,12 @@ def models_list(
 
 @models_app.command("show")
 def models_show(
-    version: Annotated[str, typer.Argument(help="Its id")],
+    version: Annotated[str, typer.Argument(help="Its id, or its beginning or end")],
     tenant: Tenant = None,
     as_json: Json = False,
 ) -> None:
     """One version with its signed manifest."""
-    answer(ask(ask_for.ShowModel(id=version), tenant), as_json, facts)
+    answer(ask(ask_for.ShowModel(id=whole(version, tenant)), tenant), as_json, facts)
 
 
 @models_app.command("verify")
@@ -82,7 +83,7 @@ def models_verify(tenant: Tenant = None, as_json: Json = False) -> None:
 
 @models_app.command("promote")
 def models_promote(
-    version: Annotated[str, typer.Argument(help="Its id")],
+    version: Annotated[str, typer.Argument(help="Its id, or its beginning or end")],
     reason: Reason,
     override: Annotated[
         bool, typer.Option("--override", help="Although a figure is below its minimum")
@@ -91,7 +92,7 @@ def models_promote(
     as_json: Json = False,
 ) -> None:
     """Let a version score its domain; refused below a minimum of the checklist."""
-    wanted = ask_for.Promote(id=version, reason=reason, override=override)
+    wanted = ask_for.Promote(id=whole(version, tenant), reason=reason, override=override)
     answer(ask(wanted, tenant, "Comparing"), as_json, _draw_move)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from core import catalog, devices
-from core.contracts import Bools, Panel, Params
+from core.contracts import Bools, Detector, Forecaster, Panel, Params
 from core.domains import DOMAINS
 from core.ensembles.calibrated import (
     VALIDATION,
@@ -132,6 +132,9 @@ def preflight(
     Raises UnknownNameError for an algorithm that there is none of.
     """
     kind = catalog.get(algorithm)
+    if not issubclass(kind, Detector | Forecaster):
+        said = f"{algorithm} is a {kind.kind}: it scores no days by itself."
+        return [Check("kind", REFUSED, said, "Train a detector, a forecaster or an ensemble.")]
     missing = catalog.absent(kind)
     if missing:
         cure = install(kind.tags.extra)
@@ -322,10 +325,14 @@ def uses_torch(algorithm: str, params: Params) -> bool:
 def _earlier(
     ctx: Context, tenant: str, domain: str, algorithm: str
 ) -> Iterator[tuple[Job, VersionRow]]:
-    """Trainings of the algorithm that made a version, newest first."""
+    """Trainings of the algorithm that made a version in one go, newest first.
+
+    Of one that was resumed the version knows only how long its last go took.
+    """
     done = partial(job_store.listing, tenant=tenant, states=("succeeded",), domain=domain)
     for job in ctx.records.read(tenant, done):
-        if job.payload.get("algorithm") == algorithm and not job.payload.get("part"):
+        once = job.fence == 1 and not job.payload.get("part")
+        if once and job.payload.get("algorithm") == algorithm:
             yield job, ctx.registry.store.get(tenant, job.result_ref)
 
 
