@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 import importlib.util
 import inspect
@@ -86,8 +87,11 @@ def get(name: str) -> type[Algorithm]:
             module, _, attribute = entry.target.partition(":")
             found: type[Algorithm] = getattr(importlib.import_module(module), attribute)
             return found
-    names = ", ".join(entry.name for entry in ENTRIES)
-    raise UnknownNameError.of("catalog", "the algorithm", f"one of {names}", name)
+    names = [entry.name for entry in ENTRIES]
+    # enough of them to find a slip of the fingers and a name cut short
+    close = difflib.get_close_matches(name, names, cutoff=0.5) or names
+    rule = f"one of the catalogue's, such as {', '.join(close[:3])}"
+    raise UnknownNameError.of("catalog", "the algorithm", rule, name, "All: headwater algorithms")
 
 
 def make(name: str, **params: Any) -> Any:

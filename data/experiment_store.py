@@ -81,7 +81,7 @@ def move(
         raise ConflictError.of(
             "experiments",
             f"experiment {number}",
-            f"able to become {state}",
+            " or ".join(was for was, following in FOLLOWING.items() if state in following),
             row.state,
             "Plan a new one." if row.ended_at else "Start it first.",
         )

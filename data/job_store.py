@@ -80,7 +80,9 @@ def get(session: Session, *, tenant: str, job_id: str) -> Job:
     """One job, or NotFoundError."""
     job = session.get(Job, (tenant, job_id))
     if job is None:
-        raise NotFoundError.of("jobs", "the job", "one of this tenant's", job_id)
+        raise NotFoundError.of(
+            "jobs", "the job", "one of this tenant's", job_id, "List them: headwater jobs list"
+        )
     return job
 
 

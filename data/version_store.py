@@ -72,7 +72,8 @@ def get(session: Session, *, tenant: str, version_id: str) -> ModelVersion:
     """One version; NotFoundError when the tenant has none of that id."""
     row = session.get(ModelVersion, (tenant, version_id))
     if row is None:
-        raise NotFoundError.of("models", "version", "one of this tenant's", version_id)
+        hint = "List them: headwater models list"
+        raise NotFoundError.of("models", "the version", "one of this tenant's", version_id, hint)
     return row
 
 

@@ -370,8 +370,8 @@ class Registry:
         if current is None or last is None or not last.previous:
             raise NotFoundError.of(
                 "rollback",
-                f"a champion of {domain} before this one",
-                "one that served",
+                f"the champion of {domain}",
+                "one that took over from another",
                 current.version_id if current else None,
                 "Promote another version: headwater models list",
             )

@@ -70,12 +70,14 @@ def test_an_experiment_goes_from_plan_to_end_and_the_trail_tells(records: Record
 
 def test_what_ended_stays_as_it_is(records: Records) -> None:
     plan(records)
-    with pytest.raises(ConflictError, match=r"able to become completed.*planning"):
+    with pytest.raises(ConflictError, match=r"must be running.*planning"):
         move(records, 1, "end", state="completed")
     move(records, 1, "stop", state="failed")
-    with pytest.raises(ConflictError, match=r"able to become running.*failed.*\n.*Plan a new one"):
+    with pytest.raises(
+        ConflictError, match=r"must be planning or running.*failed.*\n.*Plan a new one"
+    ):
         move(records, 1, "start", state="running")
-    with pytest.raises(ConflictError, match="able to become failed"):
+    with pytest.raises(ConflictError, match="must be planning or running"):
         move(records, 1, "look", looks=[{}])
 
 

@@ -425,7 +425,7 @@ def test_a_rollback_undoes_the_last_promotion_and_a_second_goes_one_further_back
         "too many alarms",
         told[2].id,
     )
-    with pytest.raises(NotFoundError, match="champion of ads before this one"):
+    with pytest.raises(NotFoundError, match="took over from another"):
         registry.rollback("acme", "ads", actor="bob", reason="more")
     assert champion(registry) == first
 

@@ -42,7 +42,7 @@ def test_a_promotion_and_its_way_back(headwater: Headwater, home: Path) -> None:
     assert (back.json["by"], back.json["reason"]) == ("ana", "too loud")
     again = headwater("models", "rollback", "--reason", "more", home=home)
     assert again.code == 1
-    assert "a champion of ads before this one must be one that served" in again.err
+    assert "the champion of ads must be one that took over from another" in again.err
     assert headwater("models", "rollback", home=home).code == 2  # no reason given
 
 

@@ -276,7 +276,7 @@ def gate(ctx: Context, tenant: str, version: str, *, actor: str, override: bool 
     if short and not override:
         raise PermissionDeniedError.of(
             "promote",
-            f"version {version}",
+            f"version {version[-8:]}",
             "at or above every minimum",
             "; ".join(short),
             "Promote it nevertheless by an override (--override), with the reason why.",
