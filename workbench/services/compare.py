@@ -55,8 +55,8 @@ from workbench.services.scene import Judged, Scene
 CUTS = np.geomspace(1e-8, 0.2, 60)
 DOTS = 2000
 ENOUGH_CLUSTERS = 8
-REPEATS, PATIENCE = 20, 2.0
-"""At most so many timed repeats, and no more once so many seconds have passed (five at least)."""
+REPEATS, LEAST, PATIENCE = 20, 2, 2.0
+"""At most so many timed repeats, and no more once so many seconds have passed and the least are done."""
 TIMED = 5000
 ERRORS_OF = timedelta(days=30)
 CAUSES = 200

@@ -12,7 +12,17 @@ import streamlit as st
 from core.errors import InvalidInputError
 from workbench.services import experiments
 from workbench.services.experiments import METRICS, ExperimentView, Outlook
-from workbench.ui import cache, experiment_charts, frame, state, tables, theme, verbs, words
+from workbench.ui import (
+    cache,
+    experiment_charts,
+    frame,
+    model_charts,
+    state,
+    tables,
+    theme,
+    verbs,
+    words,
+)
 from workbench.ui.state import Key
 
 DAYS = 14
@@ -205,7 +215,9 @@ def plan(domain: str, versions: Sequence[Mapping[str, Any]], *, main: bool) -> N
         treatment = st.selectbox(
             "Version",
             list(offered),
-            format_func=lambda name: f"{experiment_charts.version(name)} · {offered[name]['name']}",
+            format_func=lambda name: (
+                f"{experiment_charts.version(name)} · {model_charts.algorithm(offered[name])}"
+            ),
             key=Key.TREATMENT,
         )
         metric = st.selectbox(

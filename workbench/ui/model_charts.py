@@ -425,6 +425,12 @@ def standing(rows: Sequence[Requirement]) -> str:
     return " · ".join(parts)
 
 
+def algorithm(row: Mapping[str, Any]) -> str:
+    """What a version is made of: its parts with their weights, one alone by its name."""
+    parts = str(row["params"].get("parts") or row["name"])
+    return parts if "," in parts else parts.partition("=")[0]
+
+
 def versions(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Versions, newest first."""
     return pd.DataFrame(
@@ -433,7 +439,7 @@ def versions(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             "In use as": [
                 row["aliases"][0].capitalize() if row["aliases"] else words.MISSING for row in rows
             ],
-            "Algorithm": [row["params"].get("parts") or row["name"] for row in rows],
+            "Algorithm": [algorithm(row) for row in rows],
             "Published": [words.moment(row["created_at"]) for row in rows],
             "By": [row["created_by"] for row in rows],
             "From": [version(row["parent"]) if row["parent"] else words.MISSING for row in rows],
