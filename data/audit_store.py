@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -98,6 +98,22 @@ def record(
     session.add(event)
     session.flush()
     return event
+
+
+def tell(
+    session: Session, row: Any, verb: str, *, actor: str, now: datetime, after: Mapping[str, Any]
+) -> AuditEvent:
+    """Append what was done to a row, under its table's name and its id; it can't be undone."""
+    return record(
+        session,
+        tenant=row.tenant,
+        actor=actor,
+        now=now,
+        verb=verb,
+        object_kind=row.__tablename__,
+        object_id=row.id,
+        after=dict(after),
+    )
 
 
 def undo(

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
-from data.audit_store import record
+from data.audit_store import tell
 from data.records import DriftCheck, RetrainProposal
 
 OPEN, ACCEPTED, DISMISSED, EXPIRED = "open", "accepted", "dismissed", "expired"
@@ -97,7 +97,7 @@ def propose(
     session.add(row)
     session.flush()
     after = {"trigger": trigger, "start": start, "end": end, "reason": reason}
-    _tell(session, row, "propose", actor, now, after)
+    tell(session, row, "propose", actor=actor, now=now, after=after)
     return row
 
 
@@ -144,7 +144,14 @@ def decide(
         )
     row.state, row.job_id = state, job_id
     row.decided_at, row.decided_by, row.version = now, actor, row.version + 1
-    _tell(session, row, state, actor, now, {"state": state, "job": job_id, "reason": reason})
+    tell(
+        session,
+        row,
+        state,
+        actor=actor,
+        now=now,
+        after={"state": state, "job": job_id, "reason": reason},
+    )
     return row
 
 
@@ -160,7 +167,7 @@ def keep_backtest(
     """Note how the challenger of an accepted proposal did."""
     row = get_proposal(session, tenant=tenant, proposal_id=proposal_id)
     row.backtest, row.version = dict(backtest), row.version + 1
-    _tell(session, row, "backtest", actor, now, dict(backtest))
+    tell(session, row, "backtest", actor=actor, now=now, after=dict(backtest))
     return row
 
 
@@ -183,23 +190,3 @@ def last_decided(session: Session, *, tenant: str, domain: str) -> RetrainPropos
         RetrainProposal.state.in_((ACCEPTED, DISMISSED)),
     )
     return session.scalars(query.order_by(RetrainProposal.decided_at.desc()).limit(1)).first()
-
-
-def _tell(
-    session: Session,
-    row: RetrainProposal,
-    verb: str,
-    actor: str,
-    now: datetime,
-    after: Mapping[str, Any],
-) -> None:
-    record(
-        session,
-        tenant=row.tenant,
-        actor=actor,
-        now=now,
-        verb=verb,
-        object_kind="retrain_proposal",
-        object_id=row.id,
-        after=dict(after),
-    )

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
-from data.audit_store import record
+from data.audit_store import tell
 from data.records import Experiment
 
 PLANNING, RUNNING, COMPLETED, FAILED = "planning", "running", "completed", "failed"
@@ -27,7 +27,7 @@ def add(
     session.add(row)
     session.flush()
     after = {name: fields[name] for name in ("control", "treatment", "metric", "effect", "units")}
-    _tell(session, row, actor, now, "plan", after)
+    tell(session, row, "plan", actor=actor, now=now, after=after)
     return row
 
 
@@ -99,25 +99,5 @@ def move(
     # a look tells of itself in `looks`; the trail keeps what changed what people see
     told = {name: value for name, value in changes.items() if name not in ("looks", "guardrails")}
     if told:
-        _tell(session, row, actor, now, verb, told)
+        tell(session, row, verb, actor=actor, now=now, after=told)
     return row
-
-
-def _tell(
-    session: Session,
-    row: Experiment,
-    actor: str,
-    now: datetime,
-    verb: str,
-    after: Mapping[str, Any],
-) -> None:
-    record(
-        session,
-        tenant=row.tenant,
-        actor=actor,
-        now=now,
-        verb=verb,
-        object_kind="experiment",
-        object_id=row.id,
-        after=dict(after),
-    )

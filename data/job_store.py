@@ -15,7 +15,7 @@ from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InvalidInputError, NotFoundError
-from data.audit_store import record
+from data.audit_store import tell
 from data.records import Job
 
 LEASE = timedelta(seconds=30)
@@ -72,7 +72,7 @@ def add(
         rss_limit=rss_limit,
     )
     session.add(job)
-    _tell(session, job, "submit", actor, at, {"kind": kind, "domain": domain})
+    tell(session, job, "submit", actor=actor, now=at, after={"kind": kind, "domain": domain})
     return job
 
 
@@ -161,7 +161,7 @@ def claim(session: Session, *, tenant: str, job_id: str, owner: str, device: str
     )
     if taken is not None:
         after = {"state": "running", "attempt": taken.attempt, "device": device}
-        _tell(session, taken, "start", RUNNER, at, after)
+        tell(session, taken, "start", actor=RUNNER, now=at, after=after)
     return taken
 
 
@@ -241,7 +241,7 @@ def finish(
     if job is None:
         raise _given_up(job_id, fence)
     after = {"state": state, "result_ref": result_ref, "error": error_text[:500]}
-    _tell(session, job, "finish", actor, at, after)
+    tell(session, job, "finish", actor=actor, now=at, after=after)
     return job
 
 
@@ -272,7 +272,7 @@ def retry(
     if job is None:
         raise _given_up(job_id, fence)
     after = {"state": "queued", "attempt": job.attempt, "error": error_text[:500]}
-    _tell(session, job, "retry", actor, at, after)
+    tell(session, job, "retry", actor=actor, now=at, after=after)
     return job
 
 
@@ -289,7 +289,14 @@ def ask_cancel(session: Session, *, tenant: str, job_id: str, actor: str) -> Job
         job.state, job.finished_at = "cancelled", at
         job.error_class, job.error_text = "CancelledError", f"{actor} cancelled it while it waited."
     session.flush()
-    _tell(session, job, "cancel", actor, at, {"state": job.state, "cancel_requested": True})
+    tell(
+        session,
+        job,
+        "cancel",
+        actor=actor,
+        now=at,
+        after={"state": job.state, "cancel_requested": True},
+    )
     return job
 
 
@@ -304,7 +311,7 @@ def resume(session: Session, *, tenant: str, job_id: str, actor: str) -> Job:
     job.device, job.finished_at, job.deadline = job.payload["device"], None, None
     job.error_class = job.error_text = job.error_hint = ""
     session.flush()
-    _tell(session, job, "resume", actor, at, {"state": "queued"})
+    tell(session, job, "resume", actor=actor, now=at, after={"state": "queued"})
     return job
 
 
@@ -345,19 +352,4 @@ def _given_up(job_id: str, fence: int) -> ConflictError:
         f"running under fence {fence} and not cancelled",
         "given up or cancelled meanwhile",
         "Look at the job: whoever holds it now settles it.",
-    )
-
-
-def _tell(
-    session: Session, job: Job, verb: str, actor: str, at: datetime, after: dict[str, Any]
-) -> None:
-    record(
-        session,
-        tenant=job.tenant,
-        actor=actor,
-        now=at,
-        verb=verb,
-        object_kind="job",
-        object_id=job.id,
-        after=after,
     )

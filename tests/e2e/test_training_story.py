@@ -16,7 +16,7 @@ from tests.server import Server, serving
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 OpenPage = Callable[..., Page]
 LONG = 120_000.0  # milliseconds; a training on a busy machine
-EPOCHS = 24
+EPOCHS = 48
 REASON = "Quieter on the same days"
 
 

@@ -145,7 +145,7 @@ def test_a_dry_run_fails_where_anything_is_refused_an_import_loads_the_rest(
         (["detect"], "scene: data must be imported first. Got 0.", "headwater import PATH"),
         (["alerts", "show", "999"], "999", ""),
         (["detect", "--level", "shop"], "the level must be one of", ""),
-        (["detect", "--detector", "magic"], "the algorithm must be one of", ""),
+        (["detect", "--detector", "magic"], "the detector must be one of", ""),
         (["simulate", "ads", "--size", "Q", "--out", "./world"], "size must be one of XS, S", ""),
     ],
 )

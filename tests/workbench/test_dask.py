@@ -77,9 +77,8 @@ def test_a_job_on_the_cluster_can_be_ended_with_its_children(cluster: Any, tmp_p
         while not (folder / "pids").exists():
             time.sleep(0.05)
         pids = [int(pid) for pid in (folder / "pids").read_text().split()]
-        while not run.memory():
+        while run.memory() <= 5 << 20:  # an interpreter that has just begun holds less
             time.sleep(0.05)
-        assert run.memory() > 5 << 20
         assert run.alive()
         run.stop(1.0)
         assert not run.alive()
