@@ -141,8 +141,8 @@ def test_the_answer_and_what_would_change_stand_above_everything(contest: Contex
     assert "186 entities" not in said and "that neither learned from" in said
     changed = table(test, "Then")
     assert set(changed["Change"]) <= {"Would vanish", "Other severity", "Would appear"}
-    assert f"{len(changed)}" in said and "3 of 7 minimums met · 4 not measured" in said
-    assert list(table(test, "Bound")["Bound"]) == [0.85, 0.88, 0.9, 0.85, 500.0, 512.0, 0.01]
+    assert f"{len(changed)}" in said and "4 of 8 minimums met · 4 not measured" in said
+    assert list(table(test, "Bound")["Bound"]) == [0.85, 0.88, 0.9, 0.85, 500.0, 512.0, 0.01, 0.8]
     levels = table(test, "Entity-days")
     assert list(levels["Level"])[:3] == ["Profile", "Portfolio", "Campaign"]
     assert "No label says yet what an alarm is worth" in said

@@ -38,6 +38,7 @@ from workbench.services import labelled, scorer
 from workbench.services import scene as scenes
 from workbench.services.alerts import local_day
 from workbench.services.comparison import (
+    SEVERE,
     AlertChange,
     ComparisonView,
     Contender,
@@ -442,15 +443,15 @@ def with_alerts(ctx: Context, tenant: str, view: ComparisonView) -> ComparisonVi
         lambda session: alert_feed.near(session, tenant=tenant, domain=view.domain, since=since),
     ):
         alerts.setdefault(alert.entity, []).append(alert)
-    live = {
-        entity: alert for entity, rows in alerts.items() for alert in rows if alert.status in ACTIVE
-    }
+    standing = [alert for rows in alerts.values() for alert in rows if alert.status in ACTIVE]
+    live = {alert.entity: alert for alert in standing}
     changed = [*_gone(view, alerts), *_new(view, alerts)]
     order = ("vanish", "severity", "appear")
     changed.sort(key=lambda one: (one.muted, order.index(one.kind), -one.spend_at_risk, one.entity))
     return dataclasses.replace(
         view,
-        open_alerts=sum(alert.status in ACTIVE for rows in alerts.values() for alert in rows),
+        open_alerts=len(standing),
+        open_severe=sum(alert.severity in SEVERE for alert in standing),
         changed=tuple(changed),
         dots=tuple(
             dataclasses.replace(

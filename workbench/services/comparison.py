@@ -9,6 +9,9 @@ from datetime import date, datetime
 from core.evaluate.bootstrap import Interval
 from core.evaluate.compare import CostCurve, McNemar, Verdict
 
+SEVERE = ("high", "critical")
+"""Severities of alerts that nobody wants to lose unseen."""
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -157,6 +160,7 @@ class ComparisonView:
     names: Mapping[str, tuple[str, str]]
     notices: tuple[str, ...]
     open_alerts: int = 0
+    open_severe: int = 0
     changed: tuple[AlertChange, ...] = field(default=())
     id: int | None = None
 

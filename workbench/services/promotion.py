@@ -24,6 +24,7 @@ from data import comparison_store, preference_store
 from models.ports import CHAMPION
 from workbench.context import Context
 from workbench.services import compare as comparing
+from workbench.services.comparison import SEVERE
 
 PREFERENCE = "promotion"
 COST_RATIO = 10.0
@@ -116,6 +117,16 @@ def _errors(report: Report) -> Measured:
     return Measured(failed / runs if runs else None, 0, how)
 
 
+def _severe_kept(report: Report) -> Measured:
+    """A model that falls silent must not pass because nobody has labels yet."""
+    lost = sum(
+        change["kind"] == "vanish" and change["before"] in SEVERE for change in report["changed"]
+    )
+    standing = report["open_severe"]
+    how = f"{standing - lost} of {standing} open alerts that are high or critical would stay"
+    return Measured((standing - lost) / standing if standing else None, 0, how)
+
+
 def _days(report: Report) -> str:
     return f"{report['first']} to {report['last']}"
 
@@ -147,8 +158,9 @@ MINIMUMS = (
     Minimum("latency", "Latency", 500.0, True, "ms", _latency),
     Minimum("memory", "Memory", 512e6, True, "bytes", _memory),
     Minimum("error_rate", "Error rate", 0.01, True, "share", _errors),
+    Minimum("severe_kept", "Severe alerts kept", 0.8, False, "share", _severe_kept),
 )
-"""With the specification's presets; those of latency and memory are ours."""
+"""With the specification's presets; those of latency, memory and severe alerts are ours."""
 
 
 def labels_for(share: float) -> int:

@@ -42,6 +42,8 @@ def report(**changes: Any) -> dict[str, Any]:
         "causes": {"hits": 0, "of": 0},
         "running": {"challenger": {"milliseconds_p95": 12.0, "repeats": 9, "bytes": 3_000_000}},
         "errors": {"hits": 0, "of": 24},
+        "open_severe": 0,
+        "changed": [],
         **changes,
     }
 
@@ -59,6 +61,7 @@ def test_the_presets_are_those_of_the_specification(ctx: Context) -> None:
         "latency": 500.0,
         "memory": 512e6,
         "error_rate": 0.01,
+        "severe_kept": 0.8,
     }
     assert promotion.cost_ratio(ctx, TENANT, "ads") == 10.0
 
@@ -67,7 +70,9 @@ def test_what_no_label_measures_says_how_many_are_missing(ctx: Context) -> None:
     rows = checked(ctx, report())
     missing = {name: row.labels for name, row in rows.items() if row.passed is None}
     # 1.96² p (1 − p) / 0.1²
-    assert missing == {"failure_f1": 49, "anomaly_f1": 41, "cause_accuracy": 35, "epc_auc": 0}
+    assert missing == {"failure_f1": 49, "anomaly_f1": 41, "cause_accuracy": 35, "epc_auc": 0} | {
+        "severe_kept": 0
+    }
     assert all(rows[name].passed for name in ("latency", "memory", "error_rate"))
     assert rows["error_rate"].how == "0 of 24 detection runs of the last 30 days failed"
 
@@ -92,10 +97,24 @@ def test_measured_figures_pass_or_fail_by_their_bound(ctx: Context) -> None:
         "latency": True,
         "memory": True,
         "error_rate": False,
+        "severe_kept": None,
     }
     assert rows["failure_f1"].measured == pytest.approx(0.82)
     assert promotion.told(rows["failure_f1"]) == "Failure F1 0.82, at least 0.85"
     assert promotion.told(rows["error_rate"]) == "Error rate 0.04167, at most 0.01"
+
+
+def test_a_model_that_falls_silent_on_severe_alerts_is_stopped(ctx: Context) -> None:
+    lost = [
+        {"kind": "vanish", "before": "critical"},
+        {"kind": "vanish", "before": "low"},
+        {"kind": "severity", "before": "high"},
+    ]
+    rows = checked(ctx, report(open_severe=4, changed=lost))
+    assert rows["severe_kept"].passed is False
+    assert promotion.told(rows["severe_kept"]) == "Severe alerts kept 0.75, at least 0.8"
+    assert rows["severe_kept"].how == "3 of 4 open alerts that are high or critical would stay"
+    assert checked(ctx, report(open_severe=5, changed=lost))["severe_kept"].passed is True
 
 
 def test_a_tenant_changes_some_bounds_and_keeps_the_others(ctx: Context) -> None:
