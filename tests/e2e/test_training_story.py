@@ -15,8 +15,8 @@ from tests.server import Server, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 OpenPage = Callable[..., Page]
-LONG = 120_000.0  # milliseconds; a training on a busy machine
-EPOCHS = 48
+LONG = 240_000.0  # milliseconds; a training on a busy machine
+EPOCHS = 120
 REASON = "Quieter on the same days"
 
 
