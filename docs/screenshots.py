@@ -34,9 +34,9 @@ CHROMIUM = (
 )
 MODELLER = {
     "train": "Start training",
-    "models": "Promote",
+    "models": "Would change",
     "experiments": "Try it in shadow",
-    "drift": "Smallest shift",
+    "drift": "Retrain with this window",
 }
 """Page → what stands on it once it is drawn."""
 # Streamlit asks beside a deep link before it asks at the root; nothing else may fail.
