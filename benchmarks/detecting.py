@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from core import catalog
-from core.contracts import Alarm, OnStep
+from core.cases import Alarm
+from core.contracts import OnStep
 from data import alert_store
 from data.record_store import Records
 from data.simulate.ads import simulate_ads

@@ -6,7 +6,8 @@ import networkx as nx
 import numpy as np
 from scipy.stats import norm
 
-from core.contracts import Alarm, Case, Graph, Labels, Panel, Periods
+from core.cases import Alarm, Case, Graph
+from core.contracts import Labels, Panel, Periods
 
 
 def sample(n_entity: int = 24, n_time: int = 42, seed: int = 0) -> Panel:

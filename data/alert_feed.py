@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Select, extract, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from data.records import ACTIVE, SEVERITIES, STATUSES, Alert, Incident, UtcDateTime
+from data.columns import UtcDateTime
+from data.records import ACTIVE, SEVERITIES, STATUSES, Alert, Incident
 
 Row = TypeVar("Row", Alert, Incident)
 

@@ -12,8 +12,9 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
+from data.columns import UtcDateTime, canonical, plain
 from data.record_store import next_numbers
-from data.records import TABLES, AuditEvent, UtcDateTime, canonical, plain
+from data.records import TABLES, AuditEvent
 
 GENESIS = "0" * 64
 UNDO_DEPTH = 500  # how many events back the last undoable one is looked for

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from core.errors import InvalidInputError
 from data import audit_store
-from data.records import ACTIVE, SEVERITIES, Alert, Incident, canonical, plain
+from data.columns import canonical, plain
+from data.records import ACTIVE, SEVERITIES, Alert, Incident
 
 SAME_EPISODE = timedelta(days=3)
 """Findings of one thing at most this far apart are the same finding."""

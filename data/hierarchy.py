@@ -12,7 +12,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Graph
+from core.cases import Graph
 from core.domain import Domain
 from core.errors import UnknownNameError
 from data.duck import Cursor, columns, statements

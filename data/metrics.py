@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Floats, Graph, Panel, Periods
+from core.cases import Graph
+from core.contracts import Floats, Panel, Periods
 from core.domain import Domain
 from core.errors import UnknownNameError
 from data import batches, coverage, hierarchy, panels

@@ -23,7 +23,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, Statement
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
 
 from core.errors import HeadwaterError, InvalidInputError, MissingExtraError, StoreError
-from data.records import TABLES, Counter, NumberedRow
+from data.columns import NumberedRow
+from data.records import TABLES, Counter
 
 T = TypeVar("T")
 

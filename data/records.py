@@ -6,114 +6,17 @@ beside its currency, and JSON columns take plain values. Integer ids count up pe
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
-from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import declared_attr
-from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
-from core.errors import InvalidInputError
+from data.columns import Json, NumberedRow, TenantRow, json_of, long_text, moment
 
 SEVERITIES = ("low", "medium", "high", "critical")
 STATUSES = ("open", "acknowledged", "resolved")
 ACTIVE = ("open", "acknowledged")
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON can hold it: NaN (missing) becomes None, ±inf "Infinity"/"-Infinity", times ISO text.
-
-    `float("Infinity")` reads the text back, so the infinite ACOS of spend without sales survives storage.
-    """
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy here
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def canonical(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no spaces; what digests are taken over."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime, stored in UTC and read back as UTC on every database."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise InvalidInputError.of(
-                "records", "a time", "aware (with a zone)", value, "Use datetime.now(UTC)."
-            )
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Json(TypeDecorator[Any]):
-    """A JSON column holding `plain(value)`; None is SQL NULL.
-
-    Text JSON on PostgreSQL too: JSONB rewrites numbers, and the audit chain is hashed over them.
-    """
-
-    impl = sa.JSON(none_as_null=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        return plain(value)
-
-
-def _moment(*, nullable: bool = False) -> Any:
-    return Field(default=None, sa_type=UtcDateTime) if nullable else Field(sa_type=UtcDateTime)
-
-
-def _json(default: Any = dict) -> Any:
-    return Field(default_factory=default, sa_type=Json)
-
-
-def _long_text(default: Any = "") -> Any:
-    return Field(default=default, sa_type=sa.Text)
-
-
-class TenantRow(SQLModel):
-    """A row that belongs to one tenant; sessions filter every query and check every write by it."""
-
-    tenant: str = Field(primary_key=True, max_length=64)
-
-    @declared_attr.directive
-    def __tablename__(cls) -> str:
-        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
-
-
-class NumberedRow(TenantRow):
-    """A row numbered within its tenant; the session draws the number at flush when none is set."""
-
-    id: int = Field(
-        default=None,
-        primary_key=True,
-        sa_type=BigInteger,
-        sa_column_kwargs={"autoincrement": False},
-    )
 
 
 class Counter(TenantRow, table=True):
@@ -127,12 +30,12 @@ class Lifecycle(SQLModel):
     """Where an alert or incident stands, who moved it there, and the version for optimistic locking."""
 
     status: str = Field(default="open", max_length=16)
-    created_at: datetime = _moment()
-    updated_at: datetime = _moment()
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
     updated_by: str = ""
-    acknowledged_at: datetime | None = _moment(nullable=True)
+    acknowledged_at: datetime | None = moment(nullable=True)
     acknowledged_by: str | None = None
-    resolved_at: datetime | None = _moment(nullable=True)
+    resolved_at: datetime | None = moment(nullable=True)
     resolved_by: str | None = None
     version: int = 1
 
@@ -141,31 +44,34 @@ class AlertFacts(SQLModel):
     """What detection found about one entity: everything but the alert's life afterwards.
 
     `onset` and `last_seen` bound the episode in UTC, `day` is the latest day in the entity's zone.
-    `spend_at_risk` and `revenue_impact` are amounts of `currency` over the episode.
+    `spend_at_risk` and `revenue_impact` are amounts of `currency` over the episode. `predicted_for` is when a
+    failure that has not happened yet is expected, `lead_minutes` how long before that the alert was raised.
     """
 
     domain: str = Field(max_length=32)
     entity: str
     entity_name: str = ""
     level: str = Field(max_length=32)
-    onset: datetime = _moment()
-    last_seen: datetime = _moment()
+    onset: datetime = moment()
+    last_seen: datetime = moment()
     day: date
     score: float
     p_value: float
     threshold: float
     severity: str = Field(max_length=16)
     detector: str = Field(max_length=64)
-    parts: dict[str, Any] = _json()
-    explanation: dict[str, Any] = _json()
-    sentence: str = _long_text()
-    root_causes: list[Any] = _json(list)
+    parts: dict[str, Any] = json_of()
+    explanation: dict[str, Any] = json_of()
+    sentence: str = long_text()
+    root_causes: list[Any] = json_of(list)
     spend_at_risk: float = 0.0
     revenue_impact: float | None = None
     currency: str = Field(default="", max_length=3)
-    market_conditions: dict[str, Any] = _json()
-    settings: dict[str, Any] = _json()
+    market_conditions: dict[str, Any] = json_of()
+    settings: dict[str, Any] = json_of()
     model_version: str = ""
+    predicted_for: datetime | None = moment(nullable=True)
+    lead_minutes: float | None = None
 
 
 class NewAlert(AlertFacts):
@@ -214,32 +120,43 @@ class AlertHistory(AlertRow, table=True):
         Index("ix_alert_history_entity", "tenant", "domain", "entity", "last_seen"),
     )
     resolution_minutes: float
-    archived_at: datetime = _moment()
+    archived_at: datetime = moment()
 
 
 class IncidentFacts(SQLModel):
-    """What root-cause analysis found: one cause behind many alerts. Money is in `currency`."""
+    """What is known of an incident, whoever told: root-cause analysis, a pager, a file or a person.
+
+    Money is in `currency`. `source` and `external_key` name it where it came from; `snapshots` holds what its
+    metrics were before, during and after. An incident that somebody else told has no root until one is found.
+    """
 
     title: str
     domain: str = Field(max_length=32)
     severity: str = Field(max_length=16)
-    onset: datetime = _moment()
+    onset: datetime = moment()
     root_entity: str
     root_name: str = ""
     root_level: str = Field(max_length=32)
     cause_type: str = Field(max_length=64)
     confidence: float
     hops: int = 0
-    path: list[Any] = _json(list)
-    candidates: list[Any] = _json(list)
+    path: list[Any] = json_of(list)
+    candidates: list[Any] = json_of(list)
     method: str = Field(default="", max_length=64)
     spend_at_risk: float = 0.0
     money_impact: float = 0.0
     currency: str = Field(default="", max_length=3)
+    source: str = Field(default="headwater", max_length=32)
+    external_key: str = Field(default="", max_length=160)
+    description: str = long_text()
+    ended_at: datetime | None = moment(nullable=True)
+    services: list[Any] = json_of(list)
+    regions: list[Any] = json_of(list)
+    snapshots: dict[str, Any] = json_of()
 
 
 class NewIncident(IncidentFacts):
-    """An incident as a detection run hands it over."""
+    """An incident as a detection run, a webhook, a file or a person hands it over."""
 
 
 class Incident(IncidentFacts, Lifecycle, NumberedRow, table=True):
@@ -256,10 +173,32 @@ class Incident(IncidentFacts, Lifecycle, NumberedRow, table=True):
     fingerprint: str = Field(max_length=64)
     severity_rank: int
     alerts: int = 0
+    root_cause: str = Field(default="", max_length=64)
+    component: str = ""
+    cause_confidence: float | None = None
+    label_status: str = Field(default="unlabeled", max_length=16)
+    labelled_by: str = ""
+    labelled_at: datetime | None = moment(nullable=True)
+    was_predicted: bool | None = None
+    prediction_accuracy: float | None = None
+
+
+class Receipt(TenantRow, table=True):
+    """A delivery that was taken in, so that the same one again changes nothing."""
+
+    source: str = Field(primary_key=True, max_length=32)
+    key: str = Field(primary_key=True, max_length=160)
+    at: datetime = moment()
+    outcome: dict[str, Any] = json_of()
 
 
 class NewLabel(SQLModel):
-    """A person's verdict on an alert or incident, with the 14 days of values it was given on."""
+    """A person's verdict on an alert or incident, with the values it was given on.
+
+    `causes` holds all of them where a taxonomy allows several, `cause` the first. `item_id` is the item of the
+    queue that asked, `blind` says that the model's guess was hidden, `settles` names the labels that an
+    adjudication decides between, and `seconds` is how long it took.
+    """
 
     alert_id: int | None = Field(default=None, sa_type=BigInteger)
     incident_id: int | None = Field(default=None, sa_type=BigInteger)
@@ -268,13 +207,19 @@ class NewLabel(SQLModel):
     cause: str = ""
     component: str = ""
     confidence: float = 1.0
-    note: str = _long_text()
-    sequence: dict[str, Any] = _json()
-    features: dict[str, Any] = _json()
+    note: str = long_text()
+    sequence: dict[str, Any] = json_of()
+    features: dict[str, Any] = json_of()
     predicted_score: float | None = None
     predicted_label: str | None = None
     was_right: bool | None = None
     model_version: str = ""
+    causes: list[Any] = json_of(list)
+    taxonomy: int = 0
+    item_id: int | None = Field(default=None, sa_type=BigInteger)
+    blind: bool = False
+    settles: list[Any] = json_of(list)
+    seconds: float | None = None
 
 
 class Label(NewLabel, NumberedRow, table=True):
@@ -286,9 +231,133 @@ class Label(NewLabel, NumberedRow, table=True):
         Index("ix_label_entity", "tenant", "entity", "labelled_at"),
     )
     labelled_by: str
-    labelled_at: datetime = _moment()
+    labelled_at: datetime = moment()
     withdrawn: bool = False
     version: int = 1
+
+
+class Taxonomy(NumberedRow, table=True):
+    """One version of what a label may say in a domain; a new version stands beside the old ones.
+
+    `body` = {"dispositions": [{"name", "label"}], "causes": [{"name", "label", "key", "retired", "merged_into"}],
+    "several": bool}; a name is never used again for something else.
+    """
+
+    __table_args__ = (UniqueConstraint("tenant", "domain", "number", name="uq_taxonomy_number"),)
+    domain: str = Field(max_length=32)
+    number: int
+    body: dict[str, Any] = json_of()
+    created_at: datetime = moment()
+    created_by: str = ""
+
+
+class LabelItem(NumberedRow, table=True):
+    """One thing to label, and why: open → done | closed; leased to one person at a time.
+
+    `slice` is hard, diverse, random, relabel or gold; `chance` the probability with which it was drawn, for
+    estimates without bias; `wanted` how many people are to judge it; `expected` the answer of a gold item.
+    """
+
+    __table_args__ = (
+        UniqueConstraint(
+            "tenant", "domain", "subject_kind", "subject_id", "round", name="uq_label_item_subject"
+        ),
+        Index("ix_label_item_open", "tenant", "domain", "state", "priority", "id"),
+        Index("ix_label_item_lease", "tenant", "leased_by", "leased_until"),
+    )
+    domain: str = Field(max_length=32)
+    subject_kind: str = Field(max_length=16)
+    subject_id: int = Field(sa_type=BigInteger)
+    round: int = 1
+    slice: str = Field(max_length=16)
+    reason: str = long_text()
+    priority: float = 0.0
+    chance: float | None = None
+    wanted: int = 1
+    given: int = 0
+    blind: bool = False
+    expected: dict[str, Any] = json_of()
+    guess: dict[str, Any] = json_of()
+    state: str = Field(default="open", max_length=16)
+    leased_by: str = ""
+    leased_until: datetime | None = moment(nullable=True)
+    created_at: datetime = moment()
+    version: int = 1
+
+
+class LabelSkip(NumberedRow, table=True):
+    """An item that somebody put aside, and why; it returns to them after `until`."""
+
+    __table_args__ = (Index("ix_label_skip_item", "tenant", "item_id", "actor"),)
+    item_id: int = Field(sa_type=BigInteger)
+    actor: str
+    reason: str = ""
+    at: datetime = moment()
+    until: datetime = moment()
+    withdrawn: bool = False
+
+
+class NodeProposal(NumberedRow, table=True):
+    """A component that somebody missed in the graph: open → accepted | dismissed."""
+
+    __table_args__ = (Index("ix_node_proposal_state", "tenant", "domain", "state"),)
+    domain: str = Field(max_length=32)
+    name: str
+    level: str = Field(default="", max_length=32)
+    parent: str = ""
+    label_id: int | None = Field(default=None, sa_type=BigInteger)
+    state: str = Field(default="open", max_length=16)
+    proposed_by: str = ""
+    at: datetime = moment()
+    decided_by: str = ""
+    decided_at: datetime | None = moment(nullable=True)
+    version: int = 1
+
+
+class ChangeEvent(NumberedRow, table=True):
+    """Something that was done to the system: a deploy, a change of its configuration; drawn on every time line."""
+
+    __table_args__ = (
+        UniqueConstraint("tenant", "source", "external_key", name="uq_change_event_key"),
+        Index("ix_change_event_at", "tenant", "domain", "at"),
+    )
+    domain: str = Field(max_length=32)
+    kind: str = Field(max_length=32)
+    at: datetime = moment()
+    ended_at: datetime | None = moment(nullable=True)
+    entity: str = ""
+    title: str
+    detail: str = long_text()
+    source: str = Field(max_length=32)
+    external_key: str = Field(max_length=160)
+    actor: str = ""
+
+
+class MetricSource(NumberedRow, table=True):
+    """Where metrics are fetched from, and up to where each query has been: a fetch goes on from there."""
+
+    __table_args__ = (UniqueConstraint("tenant", "domain", "name", name="uq_metric_source_name"),)
+    domain: str = Field(max_length=32)
+    name: str = Field(max_length=64)
+    kind: str = Field(max_length=32)
+    url: str
+    plan: dict[str, Any] = json_of()
+    cursor: dict[str, Any] = json_of()
+    error: str = long_text()
+    fetched_at: datetime | None = moment(nullable=True)
+    created_at: datetime = moment()
+    version: int = 1
+
+
+class DataReport(NumberedRow, table=True):
+    """What a validation of the data found; `report` holds every check with its figure and cure."""
+
+    __table_args__ = (Index("ix_data_report_domain", "tenant", "domain", "at"),)
+    domain: str = Field(max_length=32)
+    at: datetime = moment()
+    actor: str = ""
+    passed: bool
+    report: dict[str, Any] = json_of()
 
 
 class Comment(NumberedRow, table=True):
@@ -298,8 +367,8 @@ class Comment(NumberedRow, table=True):
     object_kind: str = Field(max_length=32)
     object_id: str = Field(max_length=160)
     author: str
-    at: datetime = _moment()
-    body: str = _long_text()
+    at: datetime = moment()
+    body: str = long_text()
     withdrawn: bool = False
 
 
@@ -316,7 +385,7 @@ class AuditEvent(NumberedRow, table=True):
         Index("ix_audit_event_actor", "tenant", "actor", "id"),
         Index("ix_audit_event_undo", "tenant", "undo_of"),
     )
-    at: datetime = _moment()
+    at: datetime = moment()
     actor: str
     verb: str = Field(max_length=32)
     object_kind: str = Field(max_length=32)
@@ -340,7 +409,7 @@ class Job(TenantRow, table=True):
     id: str = Field(primary_key=True, max_length=64)
     kind: str = Field(max_length=64)
     domain: str = Field(default="", max_length=32)
-    payload: dict[str, Any] = _json()
+    payload: dict[str, Any] = json_of()
     device: str = Field(default="auto", max_length=32)
     parent: str = Field(default="", max_length=64)
     snapshot_digest: str = Field(default="", max_length=64)
@@ -348,27 +417,27 @@ class Job(TenantRow, table=True):
     state: str = Field(default="queued", max_length=16)
     attempt: int = 0
     max_attempts: int = 3
-    created_at: datetime = _moment()
+    created_at: datetime = moment()
     created_by: str = ""
-    not_before: datetime = _moment()
+    not_before: datetime = moment()
     owner: str = ""
     fence: int = 0
-    claimed_at: datetime | None = _moment(nullable=True)
-    heartbeat_at: datetime | None = _moment(nullable=True)
-    lease_until: datetime | None = _moment(nullable=True)
-    finished_at: datetime | None = _moment(nullable=True)
+    claimed_at: datetime | None = moment(nullable=True)
+    heartbeat_at: datetime | None = moment(nullable=True)
+    lease_until: datetime | None = moment(nullable=True)
+    finished_at: datetime | None = moment(nullable=True)
     pid: int | None = None
     pid_start: float | None = None
     boot_id: str = ""
     progress: float = 0.0
     progress_text: str = ""
     cancel_requested: bool = False
-    deadline: datetime | None = _moment(nullable=True)
+    deadline: datetime | None = moment(nullable=True)
     rss_limit: int | None = Field(default=None, sa_type=BigInteger)
     result_ref: str = ""
     error_class: str = ""
-    error_text: str = _long_text()
-    error_hint: str = _long_text()
+    error_text: str = long_text()
+    error_hint: str = long_text()
 
 
 class ModelVersion(TenantRow, table=True):
@@ -383,12 +452,12 @@ class ModelVersion(TenantRow, table=True):
     domain: str = Field(max_length=32)
     kind: str = Field(max_length=32)
     digest: str = Field(max_length=64)
-    params: dict[str, Any] = _json()
-    metrics: dict[str, Any] = _json()
+    params: dict[str, Any] = json_of()
+    metrics: dict[str, Any] = json_of()
     parent: str | None = Field(default=None, max_length=128)
     snapshot_digest: str = Field(default="", max_length=64)
     state: str = Field(default="ready", max_length=16)
-    created_at: datetime = _moment()
+    created_at: datetime = moment()
     created_by: str = ""
 
 
@@ -398,7 +467,7 @@ class Alias(TenantRow, table=True):
     domain: str = Field(primary_key=True, max_length=32)
     alias: str = Field(primary_key=True, max_length=32)
     version_id: str = Field(max_length=128)
-    updated_at: datetime = _moment()
+    updated_at: datetime = moment()
     updated_by: str = ""
     version: int = 1
 
@@ -410,8 +479,8 @@ class User(TenantRow, table=True):
     name: str = ""
     role: str = Field(default="analyst", max_length=16)
     zone: str = Field(default="UTC", max_length=64)
-    created_at: datetime = _moment()
-    disabled_at: datetime | None = _moment(nullable=True)
+    created_at: datetime = moment()
+    disabled_at: datetime | None = moment(nullable=True)
 
 
 class Token(TenantRow, table=True):
@@ -428,11 +497,11 @@ class Token(TenantRow, table=True):
     name: str = ""
     prefix: str = Field(max_length=96)
     digest: str = Field(max_length=64)
-    scopes: list[str] = _json(list)
-    created_at: datetime = _moment()
-    expires_at: datetime | None = _moment(nullable=True)
-    last_used_at: datetime | None = _moment(nullable=True)
-    revoked_at: datetime | None = _moment(nullable=True)
+    scopes: list[str] = json_of(list)
+    created_at: datetime = moment()
+    expires_at: datetime | None = moment(nullable=True)
+    last_used_at: datetime | None = moment(nullable=True)
+    revoked_at: datetime | None = moment(nullable=True)
 
 
 class Outbox(NumberedRow, table=True):
@@ -445,14 +514,14 @@ class Outbox(NumberedRow, table=True):
     channel: str = Field(max_length=64)
     kind: str = Field(max_length=64)
     fingerprint: str = Field(default="", max_length=64)
-    payload: dict[str, Any] = _json()
-    created_at: datetime = _moment()
-    not_before: datetime = _moment()
+    payload: dict[str, Any] = json_of()
+    created_at: datetime = moment()
+    not_before: datetime = moment()
     attempts: int = 0
-    lease_until: datetime | None = _moment(nullable=True)
-    sent_at: datetime | None = _moment(nullable=True)
-    dead_at: datetime | None = _moment(nullable=True)
-    error: str = _long_text()
+    lease_until: datetime | None = moment(nullable=True)
+    sent_at: datetime | None = moment(nullable=True)
+    dead_at: datetime | None = moment(nullable=True)
+    error: str = long_text()
 
 
 class Visit(TenantRow, table=True):
@@ -460,7 +529,7 @@ class Visit(TenantRow, table=True):
 
     user_id: str = Field(primary_key=True, max_length=128)
     page: str = Field(primary_key=True, max_length=64)
-    seen_at: datetime = _moment()
+    seen_at: datetime = moment()
 
 
 class DetectionRun(NumberedRow, table=True):
@@ -472,28 +541,28 @@ class DetectionRun(NumberedRow, table=True):
     )
     domain: str = Field(max_length=32)
     detector: str = Field(default="", max_length=64)
-    at: datetime = _moment()
-    as_of: datetime | None = _moment(nullable=True)
-    started: datetime = _moment()
-    finished: datetime | None = _moment(nullable=True)
+    at: datetime = moment()
+    as_of: datetime | None = moment(nullable=True)
+    started: datetime = moment()
+    finished: datetime | None = moment(nullable=True)
     state: str = Field(default="running", max_length=16)
     entities_checked: int = 0
     anomalies: int = 0
-    seconds: dict[str, Any] = _json()
-    notes: list[Any] = _json(list)
+    seconds: dict[str, Any] = json_of()
+    notes: list[Any] = json_of(list)
     model_version: str = ""
     actor: str = ""
-    error: str = _long_text()
+    error: str = long_text()
 
 
 class SchedulerBeat(TenantRow, table=True):
     """When a scheduled task is due and last ran; a task overdue at start is caught up once."""
 
     name: str = Field(primary_key=True, max_length=64)
-    due: datetime = _moment()
-    last_started: datetime | None = _moment(nullable=True)
-    last_finished: datetime | None = _moment(nullable=True)
-    error: str = _long_text()
+    due: datetime = moment()
+    last_started: datetime | None = moment(nullable=True)
+    last_finished: datetime | None = moment(nullable=True)
+    error: str = long_text()
 
 
 class StreamState(TenantRow, table=True):
@@ -504,7 +573,7 @@ class StreamState(TenantRow, table=True):
     model_version: str = Field(primary_key=True, max_length=128)
     state: bytes = Field(sa_type=LargeBinary)
     until: date | None = None
-    updated_at: datetime = _moment()
+    updated_at: datetime = moment()
 
 
 class Experiment(NumberedRow, table=True):
@@ -530,15 +599,15 @@ class Experiment(NumberedRow, table=True):
     state: str = Field(default="planning", max_length=16)
     stage: str = Field(default="shadow", max_length=16)
     share: float = 0.0
-    plan: dict[str, Any] = _json()
-    looks: list[Any] = _json(list)
-    guardrails: dict[str, Any] = _json()
+    plan: dict[str, Any] = json_of()
+    looks: list[Any] = json_of(list)
+    guardrails: dict[str, Any] = json_of()
     verdict: str = Field(default="", max_length=32)
-    reason: str = _long_text()
-    created_at: datetime = _moment()
+    reason: str = long_text()
+    created_at: datetime = moment()
     created_by: str = ""
-    started_at: datetime | None = _moment(nullable=True)
-    ended_at: datetime | None = _moment(nullable=True)
+    started_at: datetime | None = moment(nullable=True)
+    ended_at: datetime | None = moment(nullable=True)
     version: int = 1
 
 
@@ -554,8 +623,8 @@ class DriftCheck(NumberedRow, table=True):
     window_end: date
     tested: int = 0
     drifted: int = 0
-    report: dict[str, Any] = _json()
-    at: datetime = _moment()
+    report: dict[str, Any] = json_of()
+    at: datetime = moment()
     actor: str = ""
 
 
@@ -564,16 +633,16 @@ class RetrainProposal(NumberedRow, table=True):
 
     __table_args__ = (Index("ix_retrain_proposal_state", "tenant", "domain", "state"),)
     domain: str = Field(max_length=32)
-    reason: str = _long_text()
+    reason: str = long_text()
     trigger: str = Field(max_length=32)
     check_id: int | None = Field(default=None, sa_type=BigInteger)
     start: date
     end: date
     state: str = Field(default="open", max_length=16)
     job_id: str = Field(default="", max_length=64)
-    backtest: dict[str, Any] = _json()
-    created_at: datetime = _moment()
-    decided_at: datetime | None = _moment(nullable=True)
+    backtest: dict[str, Any] = json_of()
+    created_at: datetime = moment()
+    decided_at: datetime | None = moment(nullable=True)
     decided_by: str = ""
     version: int = 1
 
@@ -587,8 +656,8 @@ class Comparison(NumberedRow, table=True):
     challenger: str = Field(max_length=128)
     data_version: str = Field(default="", max_length=64)
     verdict: str = Field(default="", max_length=32)
-    report: dict[str, Any] = _json()
-    at: datetime = _moment()
+    report: dict[str, Any] = json_of()
+    at: datetime = moment()
     actor: str = ""
 
 
@@ -596,8 +665,8 @@ class Preference(TenantRow, table=True):
     """What a tenant has chosen, by name; moved by compare-and-swap on `version`."""
 
     name: str = Field(primary_key=True, max_length=64)
-    value: dict[str, Any] = _json()
-    updated_at: datetime = _moment()
+    value: dict[str, Any] = json_of()
+    updated_at: datetime = moment()
     updated_by: str = ""
     version: int = 1
 

@@ -14,17 +14,8 @@ import numpy as np
 import pytest
 
 from core import catalog, checks
-from core.contracts import (
-    Blob,
-    Cause,
-    Classifier,
-    Forecaster,
-    Localizer,
-    Params,
-    StreamingDetector,
-    Tags,
-    param,
-)
+from core.cases import Cause, Localizer
+from core.contracts import Blob, Classifier, Forecaster, Params, StreamingDetector, Tags, param
 from core.errors import CancelledError, HeadwaterError, NotEnoughDataError, UnknownNameError
 from core.samples import SPIKE, planted_classes, sample, spiked
 

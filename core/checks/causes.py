@@ -5,8 +5,8 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 
+from core.cases import Cause
 from core.checks.subject import Check, Subject, fitted, refusal, require
-from core.contracts import Cause
 from core.errors import UnknownNameError
 from core.samples import planted_case
 

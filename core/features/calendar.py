@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from core.contracts import Bools, Floats, Graph, Panel
+from core.cases import Graph
+from core.contracts import Bools, Floats, Panel
 
 REACHED = 0.1
 """Share of an entity's volume that must lie in an event's scope for the event to explain a change of it."""

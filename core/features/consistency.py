@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Bools, Graph, Panel
+from core.cases import Graph
+from core.contracts import Bools, Panel
 
 TOLERANCE = 0.03
 """Share by which two reports of the same day may differ before one of them counts as short."""

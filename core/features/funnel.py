@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Bools, Floats, Graph, Panel
+from core.cases import Graph
+from core.contracts import Bools, Floats, Panel
 from core.errors import NotEnoughDataError
 from core.features.cycle import weekday
 from core.features.maturity import Maturity

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from core.contracts import Graph
+from core.cases import Graph
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 from scipy import sparse
 
-from core.contracts import Graph
+from core.cases import Graph
 from core.errors import InvalidInputError, UnknownNameError
 
 

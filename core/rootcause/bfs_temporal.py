@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.contracts import Bools, Case, Cause, Localizer, Panel, Params, Tags, param
+from core.cases import Case, Cause, Localizer
+from core.contracts import Bools, Panel, Params, Tags, param
 from core.domain import Domain
 from core.domains import DOMAINS
 from core.errors import InvalidInputError

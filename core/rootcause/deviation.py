@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, sparse
 
-from core.contracts import Floats, Graph, Panel
+from core.cases import Graph
+from core.contracts import Floats, Panel
 from core.domain import Domain
 from core.hierarchy.structure import membership
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.contracts import Cause, Graph
+from core.cases import Cause, Graph
 from core.domain import Domain
 
 APART = np.timedelta64(3, "D")

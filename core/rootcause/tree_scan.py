@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from core.contracts import Bools, Case, Cause, Floats, Localizer, Panel, Params, Tags, param
+from core.cases import Case, Cause, Localizer
+from core.contracts import Bools, Floats, Panel, Params, Tags, param
 from core.domain import Domain
 from core.domains import DOMAINS
 from core.errors import InvalidInputError

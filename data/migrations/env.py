@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
-from sqlmodel import SQLModel
 
-from data import records
+from data import columns
+from data.records import TenantRow
 
 PORTABLE = {
-    records.UtcDateTime: "sa.DateTime(timezone=True)",
-    records.Json: "sa.JSON()",
+    columns.UtcDateTime: "sa.DateTime(timezone=True)",
+    columns.Json: "sa.JSON()",
 }
 
 
@@ -27,7 +27,7 @@ def portable(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=SQLModel.metadata,
+    target_metadata=TenantRow.metadata,
     render_as_batch=True,
     render_item=portable,
     compare_type=True,

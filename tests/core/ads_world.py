@@ -5,7 +5,8 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 
-from core.contracts import Graph, Panel, Periods
+from core.cases import Graph
+from core.contracts import Panel, Periods
 
 METRICS = ("impressions", "clicks", "cost", "orders", "sales")
 WEEKDAYS = np.array([0.97, 0.98, 0.99, 1.0, 1.0, 1.05, 1.06])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import networkx as nx
 import numpy as np
 
-from core.contracts import Alarm, Case, Graph, Panel, Periods
+from core.cases import Alarm, Case, Graph
+from core.contracts import Panel, Periods
 from core.hierarchy.structure import hierarchy
 
 METRICS = ("impressions", "clicks", "cost", "orders", "sales")

@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session, aliased
 
 from core.errors import InvalidInputError, MissingExtraError, StoreError
 from data import audit_store
+from data.columns import plain
 from data.record_store import Records
-from data.records import TABLES, Alert, AuditEvent, Comment, Counter, plain
+from data.records import TABLES, Alert, AuditEvent, Comment, Counter
 from tests.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,8 @@ import numpy as np
 from scipy import stats
 from streamlit import config as streamlit_config
 
-from core.contracts import Floats, Graph, Panel
+from core.cases import Graph
+from core.contracts import Floats, Panel
 from core.errors import NotEnoughDataError, NotFoundError
 from core.features.funnel import CHANNELS
 from data import alert_store, incident_store, run_store

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import catalog
-from core.contracts import Alarm, Bools
+from core.cases import Alarm
+from core.contracts import Bools
 from core.domains import DOMAINS
 from core.errors import InvalidInputError, NotFoundError
 from core.evaluate import compare as evaluate

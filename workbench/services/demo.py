@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from core.contracts import Cause, OnStep
+from core.cases import Cause
+from core.contracts import OnStep
 from core.errors import ConflictError, StoreError
 from core.evaluate.causes import Score, score
 from core.rootcause.grouping import Found

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from core import catalog
-from core.contracts import Attribution, Cause, Detector, OnStep
+from core.cases import Cause
+from core.contracts import Attribution, Detector, OnStep
 from core.domains import DOMAINS
 from core.errors import CancelledError, UnknownNameError
 from core.rootcause.grouping import Found

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import catalog
-from core.contracts import Alarm, Attribution, Bools, Cause, Floats
+from core.cases import Alarm, Cause
+from core.contracts import Attribution, Bools, Floats
 from core.errors import UnknownNameError
 from core.explainers.ensemble_attribution import EnsembleAttribution
 from core.explainers.sentence import sentence

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from core import catalog
-from core.contracts import Alarm, Floats
+from core.cases import Alarm
+from core.contracts import Floats
 from core.domain import Ratio
 from core.errors import UnknownNameError
 from core.features.funnel import CHANNELS, FUNNEL

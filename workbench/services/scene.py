@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from core.contracts import Alarm, Case, Floats, Graph, Panel
+from core.cases import Alarm, Case, Graph
+from core.contracts import Floats, Panel
 from core.domain import Domain
 from core.domains import DOMAINS
 from core.errors import NotEnoughDataError

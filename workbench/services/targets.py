@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Bools, Floats, Graph
+from core.cases import Graph
+from core.contracts import Bools, Floats
 from core.errors import InvalidInputError, NotEnoughDataError, UnknownNameError
 from core.evaluate import experiment
 from core.evaluate.experiment import Arm, Difference

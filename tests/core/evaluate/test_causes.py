@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.contracts import Cause
+from core.cases import Cause
 from core.evaluate.causes import score, total
 from core.rootcause.grouping import Found
 

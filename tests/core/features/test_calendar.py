@@ -3,7 +3,7 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 
-from core.contracts import Graph
+from core.cases import Graph
 from core.features.calendar import announced_days
 from tests.core.ads_world import account
 from tests.core.features.test_windows import panel_of

@@ -4,7 +4,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from core.contracts import Graph, Panel
+from core.cases import Graph
+from core.contracts import Panel
 from core.errors import NotEnoughDataError
 from core.features.funnel import CHANNELS, FUNNEL, expected, fit_baseline, residuals
 from core.features.maturity import Maturity

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from core.contracts import Alarm, Case
+from core.cases import Alarm, Case
 from core.errors import InvalidInputError
 from core.rootcause.bfs_temporal import BfsTemporal, BfsTemporalParams
 from tests.core.planted_tree import DAYS, Change, account, case

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.contracts import Cause
+from core.cases import Cause
 from core.domains.ads import ADS
 from core.rootcause.grouping import Noticed, group
 from tests.core.planted_tree import account

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from core.contracts import Alarm
+from core.cases import Alarm
 from core.errors import InvalidInputError, UnknownNameError
 from core.rootcause.tree_scan import TreeScan, TreeScanParams
 from tests.core.planted_tree import DAYS, Change, account, case

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from core import artifact
-from core.contracts import Graph, Panel
+from core.cases import Graph
+from core.contracts import Panel
 from core.ensembles.calibrated import calibrated
 from data import alert_store, audit_store, incident_store, label_store
 from data.records import NewLabel
