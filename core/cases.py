@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, ClassVar, Self, final
 
 import networkx as nx
 import numpy as np
+from numpy.typing import NDArray
 
 from core import lifecycle
-from core.contracts import Algorithm, Floats, Panel, Tags
-from core.errors import UnknownNameError
+from core.contracts import Algorithm, Floats, Panel, Tags, Times
+from core.errors import InvalidInputError, UnknownNameError
+from core.events import EventTable
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A hierarchy or dependency DAG; edges run from cause to effect (parent → child).
+    """A hierarchy or a dependency graph; edges run from cause to effect (parent → child, callee → caller).
 
-    Nodes carry `level` and `name`; edges may carry `valid_from` and `valid_to` (datetime64, half open).
+    A graph of calls may hold cycles. Nodes carry `level` and `name`; edges may carry `valid_from` and `valid_to` (datetime64, half open).
     """
 
     net: nx.DiGraph[str]
@@ -58,19 +61,22 @@ class Graph:
 
 
 def _reach(neighbours: Mapping[str, Iterable[str]], start: str, hops: int) -> dict[str, int]:
-    found = {start: 0}
-    frontier = [start]
+    found = _spread(neighbours, (start,), hops)
+    del found[start]
+    return found
+
+
+def _spread(
+    neighbours: Mapping[str, Iterable[str]], starts: Iterable[str], hops: int
+) -> dict[str, int]:
+    found = dict.fromkeys(starts, 0)
+    frontier = list(found)
     for distance in range(1, hops + 1):
-        frontier = [
-            node
-            for source in frontier
-            for node in neighbours[source]
-            if found.setdefault(node, distance) == distance and node != start
-        ]
-        frontier = list(dict.fromkeys(frontier))
+        reached = (node for source in frontier for node in neighbours[source])
+        frontier = [node for node in dict.fromkeys(reached) if node not in found]
         if not frontier:
             break
-    del found[start]
+        found.update(dict.fromkeys(frontier, distance))
     return found
 
 
@@ -84,15 +90,61 @@ class Alarm:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """Everything a localizer may look at.
+class Cube:
+    """The leaves of a table of attributes, each with a value and a count over time.
 
-    panel     : observed metrics of every node, (n_node, n_time, n_metric)
-    reference : expected metrics, same shape
-    spread    : standard deviation of observed − expected, same shape
-    p_values  : calibrated anomaly p-values, (n_node, n_time), of the nodes of `panel`
-    alpha     : the p-value below which a node counts as anomalous
-    settings  : what was set, by node: {node: {"budget": (before, after), …}}
+    leaves       : (n_leaf, n_attribute) int, codes into the vocabulary of each attribute; −1 = missing
+    vocabularies : the values of each attribute, as text
+    value        : (n_leaf, n_time) what went wrong, e.g. failed requests; NaN where a leaf was not seen
+    count        : (n_leaf, n_time) out of how many
+    times        : (n_time,) period labels, ascending
+    """
+
+    attributes: tuple[str, ...]
+    vocabularies: tuple[tuple[str, ...], ...]
+    leaves: NDArray[np.intp]
+    value: Floats
+    count: Floats
+    times: Times
+
+    def __post_init__(self) -> None:
+        shape = (len(self.leaves), len(self.times))
+        if self.leaves.shape[1:] != (len(self.attributes),):
+            rule = f"of shape ({shape[0]}, {len(self.attributes)})"
+            raise InvalidInputError.of("Cube", "leaves", rule, self.leaves.shape)
+        if not self.value.shape == self.count.shape == shape:
+            got = (self.value.shape, self.count.shape)
+            raise InvalidInputError.of("Cube", "value and count", f"of shape {shape}", got)
+
+
+WHOLE = "{}"
+"""The node of a cube's case that stands for all leaves: the combination of no attribute."""
+
+
+def combination(values: Mapping[str, object]) -> str:
+    """The node that an attribute combination is: canonical JSON, attributes sorted, values as text."""
+    texts = {attribute: str(value) for attribute, value in values.items()}
+    return json.dumps(texts, sort_keys=True, ensure_ascii=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Everything a localizer may look at: one of `panel`, `events` and `cube`, and what is known beside it.
+
+    alarms       : where several nodes alarm at once, all of them, in no meaningful order; `alarm` is one of them
+    panel        : observed metrics of every node, (n_node, n_time, n_metric); NaN where a node has no such metric
+    reference    : expected metrics, same shape
+    spread       : standard deviation of observed − expected, same shape
+    p_values     : calibrated anomaly p-values, (n_node, n_time), of the nodes of `panel`
+    alpha        : the p-value below which a node counts as anomalous
+    settings     : what was set, by node: {node: {"budget": (before, after), …}}
+    normal       : the same nodes and metrics in other periods, when nothing was wrong; for events a table of
+                   runs, keyed "run/node" with the texts "run" and "node" beside those of `events`
+    events       : state changes, keyed by node; text `value` and `type`, number `value` (NaN where it is no number)
+    edges        : series of the calls, entities "caller→callee"; `normal_edges` in other periods
+    cube         : attribute leaves; the graph then holds `WHOLE` alone, and causes are combinations of attributes
+
+    Times are UTC; events of runs without a clock count from 1970-01-01. Nodes of `panel` need not be in the graph.
     """
 
     graph: Graph
@@ -103,9 +155,39 @@ class Case:
     p_values: Floats | None = None
     alpha: float = 0.01
     settings: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
-    events: Any = None
-    cube: Any = None
-    edge_series: Any = None
+    alarms: tuple[Alarm, ...] = ()
+    normal: Panel | EventTable | None = None
+    events: EventTable | None = None
+    edges: Panel | None = None
+    normal_edges: Panel | None = None
+    cube: Cube | None = None
+
+    @property
+    def seeds(self) -> tuple[str, ...]:
+        """The nodes that alarm."""
+        return tuple(dict.fromkeys(alarm.node for alarm in (self.alarm, *self.alarms)))
+
+    def hops(self, most: int) -> dict[str, int]:
+        """Every node within `most` edges upstream of an alarm, with its distance; 0 for those that alarm."""
+        return _spread(self.graph.net.pred, self.seeds, most)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What was really wrong in a case: for learning from other cases and for scoring, never part of a `Case`.
+
+    roots     : the nodes (or attribute combinations) where it started
+    classes   : kinds of the cause, none where nobody said
+    onset     : when it started, where known
+    group     : cases of one group share their cause, so they are learned from together or not at all
+    subsystem : the part of the world that the case is from
+    """
+
+    roots: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    onset: np.datetime64 | None = None
+    group: str = ""
+    subsystem: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,10 +216,20 @@ class Cause:
 
 
 class Localizer(Algorithm):
-    """Finds where an alarm started."""
+    """Finds where an alarm started.
+
+    One that `learns` also gets better by cases whose cause is known; without them it uses what ships with it.
+    """
 
     kind = "localizer"
     tags = Tags(trained=False)
+    learns: ClassVar[bool] = False
+
+    def learned(self, cases: Sequence[Case], truths: Sequence[Truth]) -> Self:
+        """The same localizer with what these cases alone teach; nothing that it learned before remains."""
+        raise InvalidInputError.of(
+            self.name, "a localizer that is taught", "one that learns", self.name
+        )
 
     @final
     def find(self, case: Case) -> list[Cause]:
@@ -145,10 +237,9 @@ class Localizer(Algorithm):
         nodes = case.graph.net.number_of_nodes()
         times = 1 if case.panel is None else len(case.panel.periods)
         with lifecycle.operation(self.name, self.model_id, "find", nodes, times, self.tags.extra):
-            if case.alarm.node not in case.graph.net:
-                raise UnknownNameError.of(
-                    self.name, "the alarm's node", "in the graph", case.alarm.node
-                )
+            for node in case.seeds:
+                if node not in case.graph.net:
+                    raise UnknownNameError.of(self.name, "the alarm's node", "in the graph", node)
             causes = self._find(self.scorer, case)
         return sorted(causes, key=lambda cause: (-cause.score, cause.hops, cause.node))
 
