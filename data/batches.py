@@ -13,10 +13,15 @@ import pyarrow as pa
 from core.domain import Domain
 from core.errors import ConflictError, NotFoundError, UnknownNameError
 from data.duck import Cursor, Duck, identifier, one, rows, statements
-from data.ingest.batch import Batch
+from data.ingest.batch import Arrival, Batch
 
 # The table is rewritten in reading order when this many rows, or as many again, lie unsorted.
 UNSORTED_ROWS = 200_000
+# What a batch may bring beside its figures.
+BROUGHT = (
+    *("description", "edge", "delivery", "event"),
+    *("sampling", "component", "dependency", "measure"),
+)
 REFUSALS = pa.schema(
     {name: pa.string() for name in ("file", "column", "value", "rule")} | {"line": pa.int64()}
 )
@@ -77,7 +82,7 @@ def table_of(domain: str) -> str:
     return f"observation_{identifier(domain)}"
 
 
-def find(duck: Duck, tenant: str, batch: Batch) -> Loaded | None:
+def find(duck: Duck, tenant: str, batch: Arrival) -> Loaded | None:
     """The earlier import of the same bytes, if one is in force."""
     sql = statements("load")["loaded"]
     found = duck.run(lambda cursor: rows(cursor, sql, tenant=tenant, sha256=batch.sha256))
@@ -127,8 +132,6 @@ def load(cursor: Cursor, tenant: str, domain: Domain, batch: Batch) -> Loaded:
     for step, table in (("edges", batch.edges), ("events", batch.events)):
         if table.num_rows:
             run(sql[step], scope | mark)
-    if batch.refused:
-        run(sql["refusals"], {"tenant": tenant, "batch": number})
     if new:
         first, last = batch.span or (None, None)
         volume = f'"{domain.metrics[0].name}"' if domain.metrics[0].name in columns else "0.0"
@@ -138,7 +141,34 @@ def load(cursor: Cursor, tenant: str, domain: Domain, batch: Batch) -> Loaded:
             | mark
             | {"report": batch.report, "first": first, "last": last, "carried": ",".join(columns)},
         )
+    something = bool(batch.entities.num_rows or batch.events.num_rows)
+    return enter(cursor, tenant, domain, batch, number, new, duplicates, something=something)
+
+
+def enter(
+    cursor: Cursor,
+    tenant: str,
+    domain: Domain,
+    batch: Arrival,
+    number: int,
+    new: int,
+    duplicates: int,
+    *,
+    something: bool,
+) -> Loaded:
+    """The batch's own row and what it refused; `something` of it came in."""
+    sql = statements("load")
+    if batch.refused:
+        refused = pa.Table.from_pylist(
+            [asdict(refusal) for refusal in batch.refused], schema=REFUSALS
+        )
+        cursor.register("incoming_refusal", refused)
+        cursor.execute(sql["refusals"], {"tenant": tenant, "batch": number})
     entry = {
+        "tenant": tenant,
+        "domain": domain.name,
+        "batch": number,
+        "as_of": batch.as_of,
         "sha256": batch.sha256,
         "source": batch.file,
         "format": batch.format,
@@ -150,11 +180,9 @@ def load(cursor: Cursor, tenant: str, domain: Domain, batch: Batch) -> Loaded:
         "refused": batch.refused_rows,
         "differences": json.dumps([asdict(difference) for difference in batch.differences]),
         "notes": json.dumps(batch.notes),
-        "state": "loaded"
-        if batch.entities.num_rows or batch.events.num_rows or not batch.refused
-        else "refused",
+        "state": "loaded" if something or not batch.refused else "refused",
     }
-    run(sql["batch"], scope | mark | entry)
+    cursor.execute(sql["batch"], entry)
     return Loaded(number, batch.rows, new, duplicates, batch.refused_rows)
 
 
@@ -170,12 +198,10 @@ def _columns(domain: Domain, batch: Batch) -> list[str]:
 
 def _register(cursor: Cursor, batch: Batch) -> None:
     local = pa.array(np.arange(batch.entities.num_rows), pa.int32())
-    refused = pa.Table.from_pylist([asdict(refusal) for refusal in batch.refused], schema=REFUSALS)
     cursor.register("incoming_entity", batch.entities.append_column("local", local))
     cursor.register("incoming_edge", batch.edges)
     cursor.register("incoming_event", batch.events)
     cursor.register("incoming_observation", batch.observations)
-    cursor.register("incoming_refusal", refused)
 
 
 def undo(cursor: Cursor, tenant: str, number: int) -> int:
@@ -186,11 +212,16 @@ def undo(cursor: Cursor, tenant: str, number: int) -> int:
     if found[0]["state"] != "loaded":
         raise ConflictError.of("metrics", f"batch {number}", "still loaded", found[0]["state"])
     sql, key = statements("load"), {"tenant": tenant, "batch": number}
-    for table in ("description", "edge", "delivery", "event"):
+    for table in BROUGHT:
         cursor.execute(sql["forget"].format(table=table), key)
     cursor.execute(sql["undo"], key)
-    forget = sql["forget"].format(table=table_of(found[0]["domain"]))
-    return int(one(cursor, forget, **key))
+    by_day = [row["name"] for row in rows(cursor, statements("read")["observation_tables"])]
+    daily = table_of(found[0]["domain"])
+    figures = daily if daily in by_day else "sample"
+    removed = int(one(cursor, sql["forget"].format(table=figures), **key))
+    if figures == "sample":
+        cursor.execute(statements("samples")["unused"], {"tenant": tenant})
+    return removed
 
 
 def settle(duck: Duck, domain: Domain, added: int) -> None:

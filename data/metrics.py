@@ -26,11 +26,17 @@ from data.hierarchy import NEWEST, Hierarchy
 from data.ingest.batch import Batch, Known, Refusal
 from data.routing import TABLES as ROUTED
 from data.routing import RoutingLog
+from data.samples import TABLES as SAMPLED
+from data.samples import SampleStore
 
 END = datetime(9999, 12, 31, tzinfo=UTC).replace(tzinfo=None)
 NO_DAY = np.iinfo(np.int64).max
 LINKS = ("profile", "metric", "age_days", "reported", "next_reported")
-TABLES = ("entity", "description", "edge", "delivery", "event", "batch", "refusal", *ROUTED)
+TABLES = (
+    *("entity", "description", "edge", "delivery", "event", "batch", "refusal"),
+    *ROUTED,
+    *SAMPLED,
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class MetricStore:
         self._writing = threading.Lock()
         self._duck.run(lambda cursor: cursor.execute(statements("create")["tables"]))
         self.routing = RoutingLog(self._duck)
+        self.samples = SampleStore(self._duck, self._writing)
 
     # ── import ───────────────────────────────────────────────────────────────────────────────────
 

@@ -37,6 +37,36 @@ EVENTS = pa.schema(
 )
 """Expected events: promotions and the like, for the entity `scope` and all below it."""
 
+SAMPLES = pa.schema(
+    {
+        "entity": pa.string(),
+        "metric": pa.string(),
+        "moment": pa.timestamp("us"),
+        "value": pa.float64(),
+        "row": pa.int64(),
+    }
+)
+"""One measured value each, at a UTC moment; none for what is missing. `row` is its place in the file."""
+
+COMPONENTS = pa.schema(
+    {name: pa.string() for name in ("id", "level", "name", "parent", "attributes")}
+)
+"""One row per component; `parent` is the id of what it belongs to, `attributes` JSON text."""
+
+DEPENDENCIES = pa.schema({name: pa.string() for name in ("source", "target", "kind")})
+"""One row per edge from cause to effect: callee → caller, node → pod."""
+
+MEASURES = pa.schema(
+    {
+        "metric": pa.string(),
+        "label": pa.string(),
+        "unit": pa.string(),
+        "bad": pa.int32(),
+        "nature": pa.string(),
+    }
+)
+"""What is said of a metric; null where nothing is said."""
+
 
 def observations_schema(columns: tuple[str, ...]) -> pa.Schema:
     """(entity row, day, row of the file, one float column per metric and setting)."""
@@ -75,13 +105,12 @@ class Difference:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """One file, read.
+class Arrival:
+    """One file, or one fetch of a source, and what was made of it.
 
     as_of   : UTC (naive), when it was downloaded
     size    : bytes of the file
     report  : what kind of report, e.g. spTargeting
-    span    : days the file speaks for; None = from its first to its last row
     rows    : rows in the file; refused_rows of them were left out
     """
 
@@ -92,15 +121,37 @@ class Batch:
     as_of: datetime
     report: str = ""
     rows: int = 0
+    refused: tuple[Refusal, ...] = ()
+    refused_rows: int = 0
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Arrival):
+    """A file of figures by day.
+
+    span    : days the file speaks for; None = from its first to its last row
+    """
+
     span: tuple[date, date] | None = None
     entities: pa.Table = field(default_factory=ENTITIES.empty_table)
     edges: pa.Table = field(default_factory=EDGES.empty_table)
     observations: pa.Table = field(default_factory=lambda: observations_schema(()).empty_table())
     events: pa.Table = field(default_factory=EVENTS.empty_table)
-    refused: tuple[Refusal, ...] = ()
-    refused_rows: int = 0
-    differences: tuple[Difference, ...] = ()
-    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Samples(Arrival):
+    """Measurements at moments, and what is known of who was measured and of what.
+
+    An entity is `level:name`; a call between two of them is `caller→callee`.
+    """
+
+    samples: pa.Table = field(default_factory=SAMPLES.empty_table)
+    components: pa.Table = field(default_factory=COMPONENTS.empty_table)
+    dependencies: pa.Table = field(default_factory=DEPENDENCIES.empty_table)
+    measures: pa.Table = field(default_factory=MEASURES.empty_table)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,459 @@
+"""Measurements of running systems at moments: who was measured, of what, and what calls what."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from core.cases import Graph
+from core.contracts import Floats, Panel, Periods, Times
+from core.domain import Domain
+from core.domains import conventions
+from core.errors import InvalidInputError, UnknownNameError
+from data import batches
+from data.batches import Loaded
+from data.duck import Cursor, Duck, columns, one, rows, statements
+from data.ingest.batch import Samples
+
+TABLES = ("series", "sample", "sampling", "component", "dependency", "measure")
+CALL = "→"
+# A pod is what a service is made of: what ails it reaches the service. Elsewhere the whole reaches its parts.
+UPWARD = (("pod", "service"),)
+
+Words = Mapping[str, list[tuple[str, Mapping[str, Any]]]]
+Moment = datetime | np.datetime64
+"""An aware or naive (UTC) datetime, or a datetime64 in UTC."""
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """A metric as stored. `bad` is the direction that hurts: 1 rise, −1 fall, 0 either.
+
+    nature    : gauge (a level), counter (stored as its rate per second) or histogram (stored as quantiles)
+    entities  : how many have it; first, last (UTC) bound its samples; interval_seconds is the usual step
+    said_by   : who told unit and direction: hand, domain, source or name (a guess)
+    """
+
+    name: str
+    label: str
+    unit: str
+    bad: int
+    nature: str
+    entities: int
+    first: datetime
+    last: datetime
+    interval_seconds: float
+    samples: int
+    said_by: str
+
+
+@dataclass(frozen=True)
+class Component:
+    """Something that runs, as the newest statement describes it; `parent` is the id of what it belongs to."""
+
+    id: str
+    level: str
+    name: str
+    parent: str
+    attributes: Mapping[str, str]
+
+
+class SampleStore:
+    """Series of (entity, metric), the components measured, and their dependencies.
+
+    An entity is `level:name`, a call between two is `caller→callee`. Of samples of the same series and time the
+    newest batch's counts; taking a batch back restores what was before. Values are as stored: rates per second of
+    counters, quantiles of histograms. Times are UTC.
+    """
+
+    def __init__(self, duck: Duck, writing: threading.Lock) -> None:
+        self._duck = duck
+        self._writing = writing
+        duck.run(lambda cursor: cursor.execute(statements("samples")["tables"]))
+
+    # ── import ───────────────────────────────────────────────────────────────────────────────────
+
+    def load(self, tenant: str, domain: Domain, batch: Samples) -> Loaded:
+        """Store one batch in one transaction; the same bytes a second time change nothing."""
+        with self._writing:
+            if found := batches.find(self._duck, tenant, batch):
+                return found
+            self._duck.check_space(batch.size + batch.samples.nbytes)
+            return self._duck.transaction(lambda cursor: _load(cursor, tenant, domain, batch))
+
+    def loaded(self, tenant: str, sha256: str) -> int | None:
+        """The number of the batch of these bytes, where it is in force."""
+        sql = statements("load")["loaded"]
+        found = self._duck.run(lambda cursor: rows(cursor, sql, tenant=tenant, sha256=sha256))
+        return found[0]["id"] if found else None
+
+    def declare(
+        self,
+        tenant: str,
+        domain: Domain,
+        metric: str,
+        *,
+        label: str | None = None,
+        unit: str | None = None,
+        bad: int | None = None,
+        nature: str | None = None,
+    ) -> None:
+        """Say what a metric is; a person's word stands above every file's. None leaves a field to the others."""
+        if metric not in {row["metric"] for row in self._ask("entities", tenant, domain)}:
+            raise UnknownNameError.of("samples", "the metric", "one that was measured", metric)
+        if bad not in (None, -1, 0, 1):
+            raise InvalidInputError.of(
+                metric, "the bad direction", "1 (rise), -1 (fall) or 0 (either)", bad
+            )
+        if nature not in (None, *conventions.NATURES):
+            rule = f"one of {', '.join(conventions.NATURES)}"
+            raise InvalidInputError.of(metric, "the nature", rule, nature)
+        sql, key = (
+            statements("samples"),
+            {"tenant": tenant, "domain": domain.name, "metric": metric},
+        )
+        said = {"label": label, "unit": unit, "bad": bad, "nature": nature}
+
+        def work(cursor: Cursor) -> None:
+            cursor.execute(sql["withdraw"], key)
+            cursor.execute(sql["declare"], key | said)
+
+        with self._writing:
+            self._duck.transaction(work)
+
+    # ── figures ──────────────────────────────────────────────────────────────────────────────────
+
+    def panel(
+        self,
+        tenant: str,
+        domain: Domain,
+        *,
+        start: Moment,
+        end: Moment,
+        step: np.timedelta64 | None = None,
+        entities: Sequence[str] | None = None,
+        metrics: Sequence[str] | None = None,
+        levels: Sequence[str] | None = None,
+    ) -> Panel:
+        """Means by entity, period and metric, NaN where nothing was measured; periods start at multiples of `step`.
+
+        Covers [start, end) in whole periods of `step` (default: the domain's). Every stored value is a level, a rate
+        or a quantile, so a longer period takes the mean of what was measured in it and the unit stays. Entities and
+        metrics without any value are left out unless asked for by name; an unknown name is refused.
+        """
+        series = self._series(tenant, domain, calls=False)
+        if levels is not None:
+            kept = np.isin([entity.partition(":")[0] for entity in series.entity], list(levels))
+            series = series.select(kept)
+        return self._panel(
+            tenant, domain, series, (start, end), step or domain.step, entities, metrics
+        )
+
+    def calls(
+        self,
+        tenant: str,
+        domain: Domain,
+        *,
+        start: Moment,
+        end: Moment,
+        step: np.timedelta64 | None = None,
+    ) -> Panel:
+        """The same of calls: entities are `caller→callee`."""
+        series = self._series(tenant, domain, calls=True)
+        return self._panel(tenant, domain, series, (start, end), step or domain.step, None, None)
+
+    def raw(
+        self, tenant: str, domain: Domain, entity: str, metric: str, start: Moment, end: Moment
+    ) -> tuple[Times, Floats]:
+        """The samples of one series in [start, end): times (datetime64[s]) and values, by time."""
+        series = self._series(tenant, domain, calls=CALL in entity)
+        series = series.select(
+            _known(series.entity, (entity,), "the entity")
+            & _known(series.metric, (metric,), "the metric")
+        )
+        if not len(series.key):
+            raise UnknownNameError.of(entity, "the metric", "one that it has", metric)
+        found = self._values(tenant, domain, series.key, _moment(start), _moment(end))
+        order = np.argsort(found["moment"], kind="stable")
+        return found["moment"][order].astype("datetime64[s]"), found["value"][order]
+
+    def span(self, tenant: str, domain: Domain) -> tuple[datetime, datetime] | None:
+        """The first and the last moment measured (UTC), None before the first import."""
+        found = self._ask("span", tenant, domain)[0]
+        if found["first"] is None:
+            return None
+        return found["first"].replace(tzinfo=UTC), found["last"].replace(tzinfo=UTC)
+
+    # ── structure ────────────────────────────────────────────────────────────────────────────────
+
+    def metrics(self, tenant: str, domain: Domain, entity: str = "") -> list[MetricInfo]:
+        """Every metric that was measured, of one entity where it is named, by name."""
+        if entity:
+            found = self._ask("metrics_of", tenant, domain, entity=entity)
+            if not found:
+                raise UnknownNameError.of("samples", "the entity", "one that was measured", entity)
+        else:
+            found = self._ask("metrics", tenant, domain)
+        measured = {row["metric"]: row["entities"] for row in self._ask("entities", tenant, domain)}
+        words = self._words(tenant, domain)
+        return [
+            MetricInfo(
+                name=row["metric"],
+                entities=1 if entity else measured.get(row["metric"], 0),
+                first=row["first"].replace(tzinfo=UTC),
+                last=row["last"].replace(tzinfo=UTC),
+                interval_seconds=row["seconds"],
+                samples=row["rows"],
+                **_described(row["metric"], words),
+            )
+            for row in found
+            if entity or row["metric"] in measured
+        ]
+
+    def components(self, tenant: str, domain: Domain) -> list[Component]:
+        """Everything that was described or measured, by id."""
+        found = {
+            row["id"]: Component(
+                row["id"],
+                row["level"],
+                row["name"] or row["id"].partition(":")[2],
+                row["parent"] or "",
+                json.loads(row["attributes"] or "{}"),
+            )
+            for row in self._ask("components_known", tenant, domain)
+        }
+        for row in self._ask("sampled_entities", tenant, domain):
+            level, _, name = row["entity"].partition(":")
+            found.setdefault(row["entity"], Component(row["entity"], level, name, "", {}))
+        return [found[id] for id in sorted(found)]
+
+    def graph(self, tenant: str, domain: Domain) -> Graph:
+        """What reaches what: edges from cause to effect with `kind` (calls, part or what a file said).
+
+        Callee → caller as told; a component and its parent: pod → service, elsewhere parent → child. Nodes carry
+        level, name and parent. There may be cycles.
+        """
+        net: nx.DiGraph[str] = nx.DiGraph()
+        known = self.components(tenant, domain)
+        for thing in known:
+            net.add_node(thing.id, level=thing.level, name=thing.name, parent=thing.parent)
+        for row in self._ask("dependencies_known", tenant, domain):
+            for end in (row["source"], row["target"]):
+                if end not in net:
+                    level, _, name = end.partition(":")
+                    net.add_node(end, level=level, name=name, parent="")
+            net.add_edge(row["source"], row["target"], kind=row["kind"])
+        for thing in known:
+            if thing.parent in net:
+                up = (thing.level, net.nodes[thing.parent]["level"]) in UPWARD
+                edge = (thing.id, thing.parent) if up else (thing.parent, thing.id)
+                if edge not in net.edges:
+                    net.add_edge(*edge, kind="part")
+        return Graph(net)
+
+    def holdings(self) -> list[tuple[str, str]]:
+        """(tenant, domain) of everybody whose measurements are here."""
+        sql = statements("samples")["holdings"]
+        found = self._duck.run(lambda cursor: rows(cursor, sql))
+        return [(row["tenant"], row["domain"]) for row in found]
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────
+
+    def _ask(
+        self, statement: str, tenant: str, domain: Domain, **values: Any
+    ) -> list[dict[str, Any]]:
+        sql = statements("samples")[statement]
+        key = {"tenant": tenant, "domain": domain.name} | values
+        return self._duck.run(lambda cursor: rows(cursor, sql, **key))
+
+    def _words(self, tenant: str, domain: Domain) -> Words:
+        """What is said of each metric, the strongest word first."""
+        said: dict[str, dict[str, dict[str, Any]]] = {}
+        for row in self._ask("said", tenant, domain):
+            speaker = "hand" if row.pop("by_hand") else "source"
+            said.setdefault(row.pop("metric"), {})[speaker] = row
+        for metric in domain.metrics:
+            declared = {"label": metric.label, "unit": metric.unit, "bad": metric.bad}
+            said.setdefault(metric.name, {})["domain"] = declared
+        speakers = ("hand", "domain", "source")
+        return {
+            metric: [(speaker, told[speaker]) for speaker in speakers if speaker in told]
+            for metric, told in said.items()
+        }
+
+    def _series(self, tenant: str, domain: Domain, *, calls: bool) -> _Series:
+        sql = statements("samples")["known_series"]
+        key = {"tenant": tenant, "domain": domain.name}
+        found = self._duck.run(lambda cursor: columns(cursor, sql, **key))
+        series = _Series(found["key"].astype(np.int64), found["entity"], found["metric"])
+        is_call = np.array([CALL in entity for entity in series.entity], dtype=bool)
+        return series.select(is_call == calls)
+
+    def _values(
+        self, tenant: str, domain: Domain, keys: NDArray[np.int64], first: datetime, last: datetime
+    ) -> dict[str, NDArray[Any]]:
+        sql, scope = statements("samples"), {"tenant": tenant, "first": first, "last": last}
+
+        def read(cursor: Cursor) -> dict[str, NDArray[Any]]:
+            again = one(cursor, sql["repeated"], domain=domain.name, **scope)
+            statement = sql["newest_values" if again else "values"]
+            return columns(cursor, statement, keys=keys.tolist(), **scope)
+
+        return self._duck.run(read)
+
+    def _panel(
+        self,
+        tenant: str,
+        domain: Domain,
+        series: _Series,
+        window: tuple[Moment, Moment],
+        step: np.timedelta64,
+        entities: Sequence[str] | None,
+        metrics: Sequence[str] | None,
+    ) -> Panel:
+        seconds = int(step / np.timedelta64(1, "s"))
+        first = int(_moment(window[0]).replace(tzinfo=UTC).timestamp() // seconds)
+        length = int(-(-_moment(window[1]).replace(tzinfo=UTC).timestamp() // seconds)) - first
+        if seconds < 1 or length < 1:
+            rule = "of at least one second, in a window that ends after it starts"
+            raise InvalidInputError.of("samples", "the step", rule, (step, *map(str, window)))
+        for asked, there in ((entities, "entity"), (metrics, "metric")):
+            if asked is not None:
+                series = series.select(_known(getattr(series, there), asked, f"the {there}"))
+        start = datetime.fromtimestamp(first * seconds, UTC).replace(tzinfo=None)
+        stop = datetime.fromtimestamp((first + length) * seconds, UTC).replace(tzinfo=None)
+        found = self._values(tenant, domain, series.key, start, stop)
+        row_of = np.searchsorted(series.key, found["series"])
+        series, row_of = series.present(row_of)
+        names = tuple(entities if entities is not None else sorted(set(series.entity)))
+        measured = tuple(metrics if metrics is not None else sorted(set(series.metric)))
+        place = {name: index for index, name in enumerate(names)}
+        column = {name: index for index, name in enumerate(measured)}
+        shape = (len(names), length, len(measured))
+        base = np.array(
+            [
+                place[entity] * length * len(measured) + column[metric]
+                for entity, metric in zip(series.entity, series.metric, strict=True)
+            ],
+            dtype=np.int64,
+        )
+        seconds_in = (found["moment"].astype("datetime64[s]") - np.datetime64(start, "s")).astype(
+            np.int64
+        )
+        cell = base[row_of] + seconds_in // seconds * len(measured)
+        labels = np.datetime64(start, "s") + np.arange(length) * np.timedelta64(seconds, "s")
+        return Panel(
+            _means(cell, found["value"], shape),
+            names,
+            measured,
+            Periods(labels, np.timedelta64(seconds, "s")),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Series:
+    """Series by key, ascending."""
+
+    key: NDArray[np.int64]
+    entity: NDArray[Any]
+    metric: NDArray[Any]
+
+    def select(self, kept: NDArray[np.bool_]) -> _Series:
+        return _Series(self.key[kept], self.entity[kept], self.metric[kept])
+
+    def present(self, row_of: NDArray[np.intp]) -> tuple[_Series, NDArray[np.intp]]:
+        """Only those that have a sample, and the samples' rows among them."""
+        there = np.bincount(row_of, minlength=len(self.key)) > 0
+        return self.select(there), (np.cumsum(there) - 1)[row_of]
+
+
+def _known(there: NDArray[Any], asked: Sequence[str], thing: str) -> NDArray[np.bool_]:
+    """Which of `there` were asked for; an asked one that is nowhere is refused by name."""
+    known = set(there.tolist())
+    for name in asked:
+        if name not in known:
+            rule = f"one of the {len(known):,} that were measured"
+            raise UnknownNameError.of("samples", thing, rule, name)
+    return np.isin(there, list(asked))
+
+
+def _means(cell: NDArray[np.int64], value: Floats, shape: tuple[int, int, int]) -> Floats:
+    """(n_entity, n_time, n_metric): the mean of the values of each cell, NaN where there are none."""
+    size = int(np.prod(shape))
+    many = np.bincount(cell, minlength=size)
+    # without any value NumPy's sums are whole numbers
+    sums: Floats = np.bincount(cell, value, size).astype(np.float64, copy=False)
+    sums[many == 0] = np.nan
+    np.divide(sums, many, out=sums, where=many > 1)
+    return sums.reshape(shape)
+
+
+def _moment(moment: Moment) -> datetime:
+    """Naive UTC."""
+    if isinstance(moment, np.datetime64):
+        return datetime.fromisoformat(str(moment.astype("datetime64[us]")))
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _described(metric: str, words: Words) -> dict[str, Any]:
+    """Label, unit, direction and nature by the strongest word on each, and who told the direction."""
+    own, family = words.get(metric, []), words.get(conventions.family(metric), [])
+    nature = _word([*own, *family], "nature")[1] or conventions.GAUGE
+    label, whole = _word(own, "label")[1], _word(family, "label")[1]
+    unit, (speaker, bad) = _word([*own, *family], "unit")[1], _word([*own, *family], "bad")
+    return {
+        "label": label
+        or (conventions.labelled(whole, metric) if whole else conventions.label(metric)),
+        "unit": conventions.unit(metric, nature) if unit is None else unit,
+        "bad": conventions.bad(metric) if bad is None else bad,
+        "nature": nature,
+        "said_by": speaker or "name",
+    }
+
+
+def _word(said: Sequence[tuple[str, Mapping[str, Any]]], field: str) -> tuple[str, Any]:
+    """Who speaks first on a field, and what he says."""
+    spoken = ((who, told[field]) for who, told in said if told.get(field) is not None)
+    return next(spoken, ("", None))
+
+
+def _load(cursor: Cursor, tenant: str, domain: Domain, batch: Samples) -> Loaded:
+    sql, scope = statements("samples"), {"tenant": tenant, "domain": domain.name}
+    number = one(cursor, statements("load")["next_batch"], tenant=tenant)
+    mark = scope | {"batch": number}
+    new = 0
+    if batch.samples.num_rows:
+        cursor.register("incoming_sample", batch.samples)
+        cursor.execute(sql["kept"])
+        cursor.execute(sql["series"], scope)
+        cursor.execute(sql["keyed"], scope)
+        cursor.execute(sql["sampling"], mark)
+        new = int(one(cursor, sql["samples"], tenant=tenant, batch=number))
+    stated = {
+        "component": batch.components,
+        "dependency": batch.dependencies,
+        "measure": batch.measures,
+    }
+    for name, table in stated.items():
+        if table.num_rows:
+            cursor.register(f"incoming_{name}", table)
+            cursor.execute(sql[f"{name}s_told"], mark)
+    something = new or any(table.num_rows for table in stated.values())
+    return batches.enter(
+        cursor,
+        tenant,
+        domain,
+        batch,
+        number,
+        new,
+        batch.samples.num_rows - new,
+        something=bool(something),
+    )

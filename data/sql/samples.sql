@@ -1,0 +1,148 @@
+-- name: tables
+CREATE TABLE IF NOT EXISTS series (
+    tenant VARCHAR NOT NULL, domain VARCHAR NOT NULL, key INTEGER NOT NULL,
+    entity VARCHAR NOT NULL, metric VARCHAR NOT NULL
+);
+CREATE TABLE IF NOT EXISTS sample (
+    tenant VARCHAR NOT NULL, series INTEGER NOT NULL, moment TIMESTAMP NOT NULL, value DOUBLE NOT NULL,
+    batch INTEGER NOT NULL
+);
+-- What a batch brought of each metric; `repeated` of its samples stand beside one of the same series and time.
+CREATE TABLE IF NOT EXISTS sampling (
+    tenant VARCHAR NOT NULL, domain VARCHAR NOT NULL, metric VARCHAR NOT NULL, first TIMESTAMP NOT NULL,
+    last TIMESTAMP NOT NULL, rows BIGINT NOT NULL, seconds DOUBLE, repeated BIGINT NOT NULL,
+    batch INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS component (
+    tenant VARCHAR NOT NULL, domain VARCHAR NOT NULL, id VARCHAR NOT NULL, level VARCHAR NOT NULL,
+    name VARCHAR, parent VARCHAR, attributes VARCHAR, batch INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS dependency (
+    tenant VARCHAR NOT NULL, domain VARCHAR NOT NULL, source VARCHAR NOT NULL, target VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL, batch INTEGER NOT NULL
+);
+-- What is said of a metric: by a file or a source (its batch), or by a person (batch 0), whose word stands.
+CREATE TABLE IF NOT EXISTS measure (
+    tenant VARCHAR NOT NULL, domain VARCHAR NOT NULL, metric VARCHAR NOT NULL, label VARCHAR,
+    unit VARCHAR, bad INTEGER, nature VARCHAR, batch INTEGER NOT NULL
+);
+
+-- name: kept -- of several samples of one series and time, the last of the file
+CREATE OR REPLACE TEMP TABLE arriving AS
+SELECT entity, metric, moment, arg_max(value, row) AS value FROM incoming_sample
+GROUP BY entity, metric, moment;
+
+-- name: series
+INSERT INTO series
+SELECT $tenant, $domain, (SELECT coalesce(max(key), 0) FROM series WHERE tenant = $tenant)
+       + row_number() OVER (ORDER BY entity, metric), entity, metric
+FROM (SELECT DISTINCT entity, metric FROM arriving)
+ANTI JOIN (SELECT entity, metric FROM series WHERE tenant = $tenant AND domain = $domain)
+USING (entity, metric);
+
+-- name: keyed
+CREATE OR REPLACE TEMP TABLE keyed AS
+SELECT s.key AS series, s.metric, a.moment, a.value FROM arriving a
+JOIN (SELECT key, entity, metric FROM series WHERE tenant = $tenant AND domain = $domain) s
+USING (entity, metric);
+
+-- name: sampling
+INSERT INTO sampling
+WITH stepped AS (
+    SELECT *, epoch(moment - lag(moment) OVER (PARTITION BY series ORDER BY moment)) AS seconds FROM keyed
+), stored AS (
+    SELECT series, moment FROM sample WHERE tenant = $tenant
+      AND moment BETWEEN (SELECT min(moment) FROM keyed) AND (SELECT max(moment) FROM keyed)
+), again AS (
+    SELECT k.metric, count(*) AS repeated FROM keyed k SEMI JOIN stored USING (series, moment)
+    GROUP BY k.metric
+)
+SELECT $tenant, $domain, metric, min(moment), max(moment), count(*), mode(seconds),
+       coalesce(any_value(a.repeated), 0), $batch
+FROM stepped LEFT JOIN again a USING (metric) GROUP BY metric;
+
+-- name: samples
+INSERT INTO sample SELECT $tenant, series, moment, value, $batch FROM keyed ORDER BY series, moment;
+
+-- name: components_told
+INSERT INTO component
+SELECT $tenant, $domain, id, level, name, parent, attributes, $batch FROM incoming_component;
+
+-- name: dependencys_told
+INSERT INTO dependency
+SELECT DISTINCT $tenant, $domain, source, target, kind, $batch FROM incoming_dependency;
+
+-- name: measures_told
+INSERT INTO measure
+SELECT $tenant, $domain, metric, label, unit, bad, nature, $batch FROM incoming_measure;
+
+-- name: withdraw
+DELETE FROM measure WHERE tenant = $tenant AND domain = $domain AND metric = $metric AND batch = 0;
+
+-- name: declare
+INSERT INTO measure VALUES ($tenant, $domain, $metric, $label, $unit, $bad, $nature, 0);
+
+-- name: unused -- series that no sample is left of
+DELETE FROM series WHERE tenant = $tenant
+    AND key NOT IN (SELECT DISTINCT series FROM sample WHERE tenant = $tenant);
+
+-- name: known_series
+SELECT key, entity, metric FROM series WHERE tenant = $tenant AND domain = $domain ORDER BY key;
+
+-- name: repeated -- whether a batch in these times holds a sample anew
+SELECT coalesce(sum(repeated), 0) FROM sampling
+WHERE tenant = $tenant AND domain = $domain AND last >= $first AND first < $last;
+
+-- name: values
+SELECT series, moment, value FROM sample
+WHERE tenant = $tenant AND moment >= $first AND moment < $last AND series IN (SELECT unnest($keys));
+
+-- name: newest_values -- where a later batch tells a sample anew, its word stands
+SELECT series, moment, arg_max(value, batch) AS value FROM sample
+WHERE tenant = $tenant AND moment >= $first AND moment < $last AND series IN (SELECT unnest($keys))
+GROUP BY series, moment;
+
+-- name: metrics
+SELECT metric, min(first) AS first, max(last) AS last, sum(rows)::BIGINT AS rows,
+       coalesce(arg_max(seconds, rows) FILTER (seconds IS NOT NULL), 0) AS seconds
+FROM sampling WHERE tenant = $tenant AND domain = $domain GROUP BY metric ORDER BY metric;
+
+-- name: metrics_of -- the same of one entity
+WITH stepped AS (
+    SELECT s.metric, v.moment, epoch(v.moment - lag(v.moment) OVER (PARTITION BY v.series ORDER BY v.moment)) AS seconds
+    FROM sample v JOIN series s ON s.tenant = $tenant AND s.key = v.series
+    WHERE v.tenant = $tenant AND s.domain = $domain AND s.entity = $entity
+)
+SELECT metric, min(moment) AS first, max(moment) AS last, count(*) AS rows, coalesce(mode(seconds), 0) AS seconds
+FROM stepped GROUP BY metric ORDER BY metric;
+
+-- name: entities
+SELECT metric, count(*) AS entities FROM series
+WHERE tenant = $tenant AND domain = $domain AND NOT contains(entity, '→') GROUP BY metric;
+
+-- name: said -- the newest word on each field, of people and of batches apart
+SELECT metric, batch = 0 AS by_hand,
+       arg_max(label, batch) FILTER (label IS NOT NULL) AS label,
+       arg_max(unit, batch) FILTER (unit IS NOT NULL) AS unit,
+       arg_max(bad, batch) FILTER (bad IS NOT NULL) AS bad,
+       arg_max(nature, batch) FILTER (nature IS NOT NULL) AS nature
+FROM measure WHERE tenant = $tenant AND domain = $domain GROUP BY metric, by_hand;
+
+-- name: components_known
+SELECT id, arg_max(level, batch) AS level, arg_max(name, batch) AS name,
+       arg_max(parent, batch) AS parent, arg_max(attributes, batch) AS attributes
+FROM component WHERE tenant = $tenant AND domain = $domain GROUP BY id ORDER BY id;
+
+-- name: sampled_entities
+SELECT DISTINCT entity FROM series
+WHERE tenant = $tenant AND domain = $domain AND NOT contains(entity, '→') ORDER BY entity;
+
+-- name: dependencies_known
+SELECT source, target, arg_max(kind, batch) AS kind FROM dependency
+WHERE tenant = $tenant AND domain = $domain GROUP BY source, target ORDER BY source, target;
+
+-- name: span
+SELECT min(first) AS first, max(last) AS last FROM sampling WHERE tenant = $tenant AND domain = $domain;
+
+-- name: holdings
+SELECT DISTINCT tenant, domain FROM sampling ORDER BY tenant, domain;
