@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
@@ -34,7 +34,7 @@ class Edit:
         self.after: dict[str, dict[str, Any]] = {}
 
     def change(self, row: Any, **values: Any) -> None:
-        """Set fields of a row that carries `version`, `updated_at` and `updated_by`."""
+        """Set fields of a row, and raise its `version` and stamp it where it has such columns."""
         key = f"{row.__tablename__}/{row.id}"
         old = {field: plain(getattr(row, field)) for field in values}
         self.before[key] = old | self.before.get(key, {})
@@ -43,11 +43,16 @@ class Edit:
 
     def add(self, row: Any) -> None:
         """Add a row that an undo withdraws and never deletes."""
-        self.session.add(row)
+        self.create([row], withdrawn=True)
+
+    def create(self, rows: Sequence[Any], **hidden: Any) -> None:
+        """Add rows; an undo never deletes them, it gives them the values that hide them."""
+        self.session.add_all(rows)
         self.session.flush()
-        key = f"{row.__tablename__}/{row.id}"
-        self.before[key] = {"withdrawn": True}
-        self.after[key] = {"withdrawn": False}
+        for row in rows:
+            key = f"{row.__tablename__}/{row.id}"
+            self.before[key] = dict(hidden)
+            self.after[key] = {field: plain(getattr(row, field)) for field in hidden}
 
     def record(self, *, tenant: str, verb: str, object_kind: str, object_id: object) -> AuditEvent:
         """Write the event that tells of these changes."""
@@ -125,7 +130,7 @@ def undo(
     Raises `NotFoundError` when there is nothing to undo and `ConflictError`, naming both values, when somebody
     changed one of the fields since.
     """
-    target = _undoable(session, actor, audit_id)
+    target = _undoable(session, tenant, actor, audit_id)
     for key, written in (target.after or {}).items():
         table, number = key.split("/", 1)
         row = session.get(TABLES[table], (tenant, int(number)), with_for_update=True)
@@ -202,38 +207,57 @@ def check_version(who: str, row: Any, expected: int | None) -> None:
         )
 
 
-def _undoable(session: Session, actor: str, audit_id: int | None) -> AuditEvent:
-    """The event to undo; newest first, since only a later undo can have cancelled an earlier event."""
+def standing(
+    session: Session, *, tenant: str, actor: str, verbs: Collection[str] = ()
+) -> Iterator[AuditEvent]:
+    """The actor's events that can be undone and still stand, newest first; of these `verbs` where any are given."""
+    query = select(AuditEvent).where(
+        AuditEvent.tenant == tenant,
+        AuditEvent.before.is_not(None),
+        or_(AuditEvent.actor == actor, AuditEvent.undo_of.is_not(None)),
+    )
+    for event, in_effect in _newest_first(session, query.limit(UNDO_DEPTH)):
+        if in_effect and event.actor == actor and event.undo_of is None:
+            if not verbs or event.verb in verbs:
+                yield event
+
+
+def _undoable(session: Session, tenant: str, actor: str, audit_id: int | None) -> AuditEvent:
+    """The event to undo: the one named, or the actor's last."""
+    if audit_id is None:
+        for event in standing(session, tenant=tenant, actor=actor):
+            return event
+        raise NotFoundError(f"Nothing to undo: {actor} changed nothing that still stands.")
     query = select(AuditEvent).where(
         AuditEvent.before.is_not(None),
-        or_(AuditEvent.actor == actor, AuditEvent.undo_of.is_not(None), AuditEvent.id == audit_id),
+        or_(AuditEvent.undo_of.is_not(None), AuditEvent.id == audit_id),
+        AuditEvent.id >= audit_id,
     )
-    if audit_id is None:
-        query = query.limit(UNDO_DEPTH)
-    else:
-        query = query.where(AuditEvent.id >= audit_id)
+    for event, in_effect in _newest_first(session, query):
+        if event.id == audit_id and in_effect:
+            return event
+        if event.id == audit_id:
+            raise ConflictError.of(
+                "undo", "the event", "still in effect", audit_id, "Undo its undo."
+            )
+    raise NotFoundError.of("undo", "the event", "one that can be undone", audit_id)
+
+
+def _newest_first(session: Session, query: Select[Any]) -> Iterator[tuple[AuditEvent, bool]]:
+    """Each event and whether it is in effect; newest first, since only a later undo cancels an earlier event."""
     cancelled: set[int | None] = set()
     for event in session.scalars(query.order_by(AuditEvent.id.desc())):
-        in_effect = event.id not in cancelled
-        wanted = event.id == audit_id or (
-            audit_id is None and event.actor == actor and event.undo_of is None
-        )
-        if wanted and in_effect:
-            return event
-        if in_effect:
+        yield event, event.id not in cancelled
+        if event.id not in cancelled:
             cancelled.add(event.undo_of)
-    if audit_id is not None and audit_id in cancelled:
-        raise ConflictError.of("undo", "the event", "still in effect", audit_id, "Undo its undo.")
-    if audit_id is None:
-        raise NotFoundError(f"Nothing to undo: {actor} changed nothing that still stands.")
-    raise NotFoundError.of("undo", "the event", "one that can be undone", audit_id)
 
 
 def _assign(row: Any, values: dict[str, Any], *, actor: str, now: datetime) -> None:
     for field, value in values.items():
         setattr(row, field, value)
-    if hasattr(row, "updated_at"):
+    if hasattr(row, "version"):
         row.version += 1
+    if hasattr(row, "updated_at"):
         row.updated_at = now
         row.updated_by = actor
 

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import Integer, cast, func, select
 from sqlalchemy.orm import Session
 
-from core.errors import InvalidInputError
+from core.errors import InvalidInputError, StoreError
+from data import audit_store
 from data.alert_store import get as get_alert
 from data.audit_store import Edit
+from data.columns import TenantRow
 from data.incident_store import get as get_incident
-from data.records import ACTIVE, Alert, AlertHistory, Incident, Label, NewLabel
+from data.records import (
+    ACTIVE,
+    Alert,
+    AlertHistory,
+    AuditEvent,
+    Incident,
+    Label,
+    LabelItem,
+    NewLabel,
+    NodeProposal,
+)
+
+Row = TypeVar("Row", bound=TenantRow)
+UNDECIDED = "unsure"
+"""The disposition that says nothing of its subject."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +59,21 @@ class Episode:
         return ("alert", self.alert_id) if incident is None else ("incident", incident)
 
 
-def add(session: Session, *, tenant: str, label: NewLabel, actor: str, now: datetime) -> Label:
-    """Store one verdict on an alert or an incident; a second one stands beside the first, undo withdraws it."""
+def add(
+    session: Session,
+    *,
+    tenant: str,
+    label: NewLabel,
+    actor: str,
+    now: datetime,
+    replaces: Sequence[Label] = (),
+    proposal: NodeProposal | None = None,
+) -> Label:
+    """Store one verdict on an alert or an incident, as an event that one undo takes back.
+
+    It stands beside what others said; `replaces` are the actor's own earlier ones, which it withdraws, and
+    `proposal` is the component that the actor missed in the graph. The incident and the queue follow at once.
+    """
     if label.alert_id is not None:
         get_alert(session, tenant=tenant, alert_id=label.alert_id)
     if label.incident_id is not None:
@@ -50,13 +81,108 @@ def add(session: Session, *, tenant: str, label: NewLabel, actor: str, now: date
     if label.alert_id is None and label.incident_id is None:
         raise InvalidInputError.of("label", "the object", "an alert or an incident", None)
     edit = Edit(session, actor=actor, now=now)
+    for earlier in replaces:
+        edit.change(earlier, withdrawn=True)
     row = Label(**label.model_dump(), tenant=tenant, labelled_by=actor, labelled_at=now)
     edit.add(row)
-    kind, number = (
-        ("alert", label.alert_id) if label.alert_id is not None else ("incident", label.incident_id)
-    )
+    if proposal is not None:
+        proposal.label_id = row.id
+        edit.create([proposal], state="withdrawn")
+    kind, number = subject(row)
     edit.record(tenant=tenant, verb="label", object_kind=kind, object_id=number)
+    _follow(session, tenant, [row])
     return row
+
+
+def undo(
+    session: Session, *, tenant: str, actor: str, now: datetime, audit_id: int | None = None
+) -> AuditEvent:
+    """Take back the actor's last action, or a named one; what was labelled stands again as it stood before."""
+    event = audit_store.undo(session, tenant=tenant, actor=actor, now=now, audit_id=audit_id)
+    _follow(session, tenant, touched(session, event, Label))
+    return event
+
+
+def touched(session: Session, event: AuditEvent, kind: type[Row]) -> list[Row]:
+    """The rows of one table that an event changed."""
+    table = str(kind.__tablename__)
+    keys = [key.split("/", 1) for key in event.after or {}]
+    rows = [
+        session.get(kind, (event.tenant, int(number))) for name, number in keys if name == table
+    ]
+    return [row for row in rows if row is not None]
+
+
+def subject(label: NewLabel) -> tuple[str, int]:
+    """What a label is about: ("alert" | "incident", its number)."""
+    if label.alert_id is not None:
+        return "alert", label.alert_id
+    return "incident", int(label.incident_id or 0)
+
+
+def on(
+    session: Session, *, tenant: str, subject_kind: str, subject_id: int, by: str = ""
+) -> list[Label]:
+    """The verdicts that stand on an alert or incident, newest first; those of one person where one is named."""
+    found = current(session, tenant=tenant, **{f"{subject_kind}_id": subject_id})
+    return [label for label in found if by in ("", label.labelled_by)]
+
+
+def _follow(session: Session, tenant: str, labels: Iterable[Label]) -> None:
+    """Let the incidents and the items of the queue say what the labels that stand now make of them."""
+    session.flush()
+    told = list(labels)
+    for number in dict.fromkeys(label.incident_id for label in told if label.incident_id):
+        _reflect(session, tenant, number)
+    for number in dict.fromkeys(label.item_id for label in told if label.item_id):
+        _recount(session, tenant, number)
+
+
+def _reflect(session: Session, tenant: str, incident_id: int) -> None:
+    """unlabeled → labeled by the newest verdict → validated by an adjudication, or by two people who agree."""
+    decided = [
+        label
+        for label in current(session, tenant=tenant, incident_id=incident_id)
+        if label.disposition != UNDECIDED
+    ]
+    settled = [label for label in decided if label.settles]
+    verdict = next(iter(settled or decided), None)
+    agree = {
+        label.labelled_by
+        for label in decided
+        if verdict is not None and _said(label) == _said(verdict)
+    }
+    incident = get_incident(session, tenant=tenant, incident_id=incident_id)
+    incident.root_cause = verdict.cause if verdict else ""
+    incident.component = verdict.component if verdict else ""
+    incident.cause_confidence = verdict.confidence if verdict else None
+    incident.labelled_by = verdict.labelled_by if verdict else ""
+    incident.labelled_at = verdict.labelled_at if verdict else None
+    incident.label_status = (
+        "unlabeled"
+        if verdict is None
+        else "validated"
+        if settled or (len(agree) > 1 and agree == {label.labelled_by for label in decided})
+        else "labeled"
+    )
+
+
+def _said(label: Label) -> tuple[str, frozenset[str]]:
+    return label.disposition, frozenset(label.causes or ([label.cause] if label.cause else []))
+
+
+def _recount(session: Session, tenant: str, item_id: int) -> None:
+    """How many people judged an item, and whether those are as many as it wants."""
+    item = session.get(LabelItem, (tenant, item_id), with_for_update=True)
+    if item is None:
+        raise StoreError.of("label", "the item of a label", "in the queue", item_id)
+    people = select(func.count(func.distinct(Label.labelled_by))).where(
+        Label.tenant == tenant, Label.item_id == item_id, Label.withdrawn.is_(False)
+    )
+    item.given = session.scalar(people) or 0
+    if item.state != "closed":
+        item.state = "done" if item.given >= item.wanted else "open"
+    item.version += 1
 
 
 def current(
