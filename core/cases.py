@@ -163,6 +163,15 @@ class Case:
     cube: Cube | None = None
 
     @property
+    def kind(self) -> str:
+        """What it is made of: "dimensions", "events", "metrics" beside normal periods, or "expected" values."""
+        if self.cube is not None:
+            return "dimensions"
+        if self.events is not None:
+            return "events"
+        return "expected" if self.normal is None else "metrics"
+
+    @property
     def seeds(self) -> tuple[str, ...]:
         """The nodes that alarm."""
         return tuple(dict.fromkeys(alarm.node for alarm in (self.alarm, *self.alarms)))
@@ -212,6 +221,11 @@ class Cause:
     evidence: tuple[str, ...] = ()
 
 
+def none_found(causes: Sequence[Cause]) -> bool:
+    """Whether "no cause stands out" is the likelier answer: less than half of the belief is in causes."""
+    return sum(cause.confidence for cause in causes) < 0.5
+
+
 # ── The contract ──
 
 
@@ -219,11 +233,13 @@ class Localizer(Algorithm):
     """Finds where an alarm started.
 
     One that `learns` also gets better by cases whose cause is known; without them it uses what ships with it.
+    `works_on` are the kinds of cases that it can look at, see `Case.kind`.
     """
 
     kind = "localizer"
     tags = Tags(trained=False)
     learns: ClassVar[bool] = False
+    works_on: ClassVar[tuple[str, ...]] = ("expected",)
 
     def learned(self, cases: Sequence[Case], truths: Sequence[Truth]) -> Self:
         """The same localizer with what these cases alone teach; nothing that it learned before remains."""
@@ -240,6 +256,9 @@ class Localizer(Algorithm):
             for node in case.seeds:
                 if node not in case.graph.net:
                     raise UnknownNameError.of(self.name, "the alarm's node", "in the graph", node)
+            if case.kind not in self.works_on:
+                rule = f"of {' or '.join(self.works_on)}"
+                raise InvalidInputError.of(self.name, "the case", rule, case.kind)
             causes = self._find(self.scorer, case)
         return sorted(causes, key=lambda cause: (-cause.score, cause.hops, cause.node))
 

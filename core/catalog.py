@@ -9,8 +9,9 @@ import importlib.util
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from core.cases import Localizer
 from core.contracts import Algorithm
 from core.errors import MissingExtraError, UnknownNameError, install
 
@@ -116,6 +117,15 @@ def entries(kind: str | None = None) -> Iterator[tuple[str, type[Algorithm]]]:
         algorithm = get(entry.name)
         if kind in (None, algorithm.kind):
             yield entry.name, algorithm
+
+
+def localizers() -> Iterator[tuple[str, type[Localizer]]]:
+    """Name and class of every localizer, as commands call them.
+
+    One that shares its name with another algorithm ends in "-cause" in the catalogue and has its plain name here.
+    """
+    for name, algorithm in entries("localizer"):
+        yield name.removesuffix("-cause"), cast(type[Localizer], algorithm)
 
 
 def installed(algorithm: type[Algorithm]) -> bool:

@@ -1,0 +1,175 @@
+"""Scoring localizers on labelled suites of root causes; what learns never sees the cause it is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from core import catalog
+from core.cases import Case, Localizer, Truth
+from core.contracts import OnStep
+from core.errors import HeadwaterError, InvalidInputError, UnknownNameError
+from core.evaluate.localisation import (
+    Answer,
+    candidates,
+    figures,
+    leave_one_out,
+    quiet,
+    silence,
+)
+from data.cause_suites import CauseSuite, suites
+
+ALL = "all"
+DEFAULTS = ("headwater", "dimension-drilldown")
+"""What is scored where nobody says what: the first of these that works on the suite's kind."""
+FIGURES = (
+    "cases",
+    "ac@1",
+    "ac@3",
+    "ac@5",
+    "avg@5",
+    "map@3",
+    "chance_ac@1",
+    "class_accuracy",
+    "macro_f1",
+    "specificity",
+    "abstained",
+    "seconds_per_case",
+    "ci",
+    "per_group",
+    "per_case",
+)
+"""What is told of a method on a suite, in this order; specificity is its silence on fault-free windows."""
+
+
+def evaluate_cause(
+    path: Path,
+    *,
+    methods: Sequence[str] = (),
+    params: Mapping[str, str] | None = None,
+    on_step: OnStep | None = None,
+) -> dict[str, Any]:
+    """Score localizers on the suite in a folder, or on every suite in the folders within it.
+
+    methods : localizers of the catalogue, or "all" that work on a suite; the product's own where empty
+    params  : set in each localizer that has a parameter of the name
+
+    Returns {"results": one per suite and method, "skipped": [{suite, method, reason}]}. Whatever learns does so anew
+    for every group (figures without prefix) and every subsystem (`subsystem_`, null where there is one) from the
+    other cases of the suite. A case that fails counts as missed and is told in `per_case`.
+    """
+    told = on_step or (lambda *_: None)
+    found = suites(path)
+    pairs = [(suite, method) for suite in found for method in named(suite, methods)]
+    localizers = made([method for _, method in pairs], params or {})
+    reasons = [unfit(suite, localizers[method]) for suite, method in pairs]
+    skipped = [
+        {"suite": suite.name, "method": method, "reason": reason}
+        for (suite, method), reason in zip(pairs, reasons, strict=True)
+        if reason
+    ]
+    kept = [pair for pair, reason in zip(pairs, reasons, strict=True) if not reason]
+    if not kept:
+        why = "; ".join(f"{row['method']}: {row['reason']}" for row in skipped)
+        raise InvalidInputError.of("evaluate", "the method", "one that works on the suite", why)
+    results = []
+    for number, (suite, method) in enumerate(kept):
+        told(f"{method} on {suite.name}", number / len(kept), {})
+        results.append({"suite": suite.name, "method": method, **judge(suite, localizers[method])})
+    return {"results": results, "skipped": skipped}
+
+
+def named(suite: CauseSuite, methods: Sequence[str]) -> list[str]:
+    """The methods that were asked for; the product's own for the suite's kind where none was."""
+    known = dict(catalog.localizers())
+    if not methods:
+        return [method for method in DEFAULTS if suite.kind in known[method].works_on]
+    for method in methods:
+        if method not in (*known, ALL):
+            rule = f"{ALL} or one of {', '.join(known)}"
+            raise UnknownNameError.of("evaluate", "the method", rule, method)
+    if ALL in methods:
+        return [method for method, localizer in known.items() if suite.kind in localizer.works_on]
+    return list(dict.fromkeys(methods))
+
+
+def made(methods: Sequence[str], params: Mapping[str, str]) -> dict[str, Localizer]:
+    """The localizers, each with those of the parameters that it has; one that none has is refused."""
+    known = dict(catalog.localizers())
+    fields = {method: known[method].Params.__dataclass_fields__ for method in methods}
+    for param in params:
+        if not any(param in own for own in fields.values()):
+            rule = f"one of {', '.join(dict.fromkeys(name for own in fields.values() for name in own))}"
+            raise UnknownNameError.of("evaluate", "the parameter", rule, param)
+    return {
+        method: known[method](
+            known[method].Params.of({name: text for name, text in params.items() if name in own})
+        )
+        for method, own in fields.items()
+    }
+
+
+def unfit(suite: CauseSuite, localizer: Localizer) -> str:
+    """Why a localizer has no figures on a suite, "" where it has."""
+    groups = {suite.truth(name).group for name in suite.cases}
+    reasons = {
+        f"it works on cases of {' or '.join(localizer.works_on)}, and these are of {suite.kind}": (
+            suite.kind not in localizer.works_on
+        ),
+        "it learns from other groups of cases, and there is one": localizer.learns
+        and len(groups) < 2,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def judge(suite: CauseSuite, localizer: Localizer) -> dict[str, Any]:
+    """All figures of one localizer on one suite, the causes or the subsystems of others alone learned from."""
+    cases = {name: suite.case(name) for name in suite.cases}
+    truths = {name: suite.truth(name) for name in suite.cases}
+    by_group = _measured(localizer, cases, truths, lambda truth: truth.group)
+    by_subsystem = dict.fromkeys(by_group)
+    if len(suite.subsystems) > 1:
+        by_subsystem = _measured(localizer, cases, truths, lambda truth: truth.subsystem)
+    return by_group | {f"subsystem_{name}": value for name, value in by_subsystem.items()}
+
+
+def _measured(
+    localizer: Localizer,
+    cases: Mapping[str, Case],
+    truths: Mapping[str, Truth],
+    key: Callable[[Truth], str],
+) -> dict[str, Any]:
+    answers: dict[str, Answer] = {}
+    calm: list[Answer] = []
+    windows = quiet(cases)
+    for held, taught in _taught(localizer, cases, truths, key):
+        answers |= {name: ask(taught, cases[name]) for name in held}
+        calm += [ask(taught, window) for name, window in windows if name in held]
+    ordered = {name: answers[name] for name in cases}
+    told = {**figures(ordered, truths), "class_accuracy": None, "macro_f1": None}
+    told |= {"specificity": silence(calm), "abstained": silence(list(ordered.values()))}
+    return {name: told[name] for name in FIGURES}
+
+
+def _taught(
+    localizer: Localizer,
+    cases: Mapping[str, Case],
+    truths: Mapping[str, Truth],
+    key: Callable[[Truth], str],
+) -> Iterator[tuple[list[str], Localizer]]:
+    if not localizer.learns:
+        yield list(cases), localizer
+        return
+    yield from leave_one_out(cases, truths, key, localizer.learned)
+
+
+def ask(localizer: Localizer, case: Case) -> Answer:
+    """What a localizer says of a case, timed; whatever goes wrong is its answer."""
+    began = time.perf_counter()
+    try:
+        causes, error = localizer.find(case), ""
+    except HeadwaterError as refused:
+        causes, error = [], refused.message
+    return Answer(causes, candidates(case), time.perf_counter() - began, error)
