@@ -1,0 +1,329 @@
+"""What people are asked to label next, each with its reason, and what the random few tell of all."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from core import active
+from core.active import Draw, Pick, Share
+from core.contracts import Floats
+from core.evaluate import suspects
+from data import label_pool
+from data.records import LabelItem
+from workbench.context import Context
+from workbench.services import subjects
+from workbench.services.subjects import Subject
+
+SIZE = 100
+TWICE = 0.20
+"""Share of the items asked for the first time that two people judge, neither seeing the model's guess."""
+TAUGHT = 20
+"""Judged subjects, of two kinds at least, from which on a committee learns from them."""
+OPINIONS = 3
+"""People who judge one subject at most before it is left to adjudication."""
+OPEN = "open"
+DECIDED = ("expected", "data error", "duplicate")
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a filling did: items added by slice, items open now by slice, and how many subjects were left to choose from."""
+
+    added: dict[str, int]
+    open: dict[str, int]
+    pool: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """An open item of the queue as it is listed; its title names what is judged."""
+
+    id: int
+    subject_kind: str
+    subject_id: int
+    title: str
+    slice: str
+    reason: str
+    wanted: int
+    given: int
+    blind: bool
+    leased_by: str
+    leased_until: datetime | None
+
+
+@dataclass(frozen=True, eq=False)
+class Thought:
+    """What is thought of every subject before anybody is asked.
+
+    beliefs : (n_member, n, n_class) of the committee      classes : their names
+    learned : the committee learned from labels; without enough of them it is the detectors
+    quality : how sure the answer of a judged subject is, 0 … 1; NaN where nobody judged
+    """
+
+    beliefs: Floats
+    classes: tuple[str, ...]
+    learned: bool
+    quality: Floats
+
+
+def fill(ctx: Context, tenant: str, *, domain: str, size: int = SIZE, actor: str) -> Filled:
+    """Fill the queue of a domain up to `size` items that wait for a first answer.
+
+    Half of them hard, a fifth diverse, 15 % drawn at random, a tenth to be judged again and a twentieth with a known
+    answer; where there is nothing to judge again, more are hard. A fifth of the new ones go to two people, blind.
+    """
+    found = subjects.subjects(ctx, tenant, domain)
+    waiting = ctx.records.read(
+        tenant, lambda session: label_pool.items(session, tenant=tenant, domain=domain)
+    )
+    open_now = Counter(item.slice for item in waiting if item.state == OPEN)
+    lacking = size - sum(item.state == OPEN and not item.given for item in waiting)
+    pool, thought = _pool(found, waiting, size)
+    left = int(pool.fresh.sum())
+    if lacking < 1 or not found:
+        return Filled({}, dict(open_now), left)
+    rng = np.random.default_rng(_seed(tenant, domain, len(waiting)))
+    picks = active.choose(lacking, pool, rng)
+    now = ctx.clock()
+    rounds = Counter((item.subject_kind, item.subject_id) for item in waiting)
+    twice = _twice(picks, rng)
+    new = [
+        LabelItem(
+            tenant=tenant,
+            domain=domain,
+            subject_kind=found[pick.row].kind,
+            subject_id=found[pick.row].id,
+            round=rounds[found[pick.row].key] + 1,
+            slice=pick.slice,
+            reason=_reason(pick, found, pool, thought),
+            priority=1.0 - place / len(picks),
+            chance=pick.chance,
+            wanted=2 if place in twice else 1,
+            blind=place in twice,
+            expected=_known(found[pick.row]) if pick.slice == "gold" else {},
+            guess=dict(found[pick.row].guess),
+            created_at=now,
+        )
+        for place, pick in enumerate(picks)
+    ]
+    added = ctx.records.write(
+        tenant,
+        lambda session: [
+            item.slice
+            for item in label_pool.enqueue(
+                session, tenant=tenant, domain=domain, new=new, actor=actor, now=now
+            )
+        ],
+    )
+    return Filled(dict(Counter(added)), dict(open_now + Counter(added)), left)
+
+
+def listing(ctx: Context, tenant: str, *, domain: str) -> list[Line]:
+    """The open items, in the order in which they are asked."""
+    subjects.checked(domain)
+    waiting = ctx.records.read(
+        tenant,
+        lambda session: label_pool.items(session, tenant=tenant, domain=domain, states=(OPEN,)),
+    )
+    titles = (
+        {subject.key: subject.title for subject in subjects.subjects(ctx, tenant, domain)}
+        if waiting
+        else {}
+    )
+    return [
+        Line(
+            item.id,
+            item.subject_kind,
+            item.subject_id,
+            titles.get((item.subject_kind, item.subject_id), ""),
+            item.slice,
+            item.reason,
+            item.wanted,
+            item.given,
+            item.blind,
+            item.leased_by,
+            item.leased_until,
+        )
+        for item in waiting
+    ]
+
+
+def precision(ctx: Context, tenant: str, *, domain: str) -> Share:
+    """The share of what was raised that people find real, without bias: what is known counts, the random few tell the rest."""
+    found = subjects.subjects(ctx, tenant, domain)
+    asked = ctx.records.read(
+        tenant, lambda session: label_pool.items(session, tenant=tenant, domain=domain)
+    )
+    return active.share(_draws(found, asked))
+
+
+def think(found: Sequence[Subject], seed: int = 0) -> Thought:
+    """The committee's beliefs: learned from labels where there are enough, else the detectors'."""
+    features, _ = subjects.table(found)
+    said = [subjects.verdict(subject.labels) if subject.labels else None for subject in found]
+    words = [subjects.word(label) if label else "" for label in said]
+    told = np.array([bool(text) and text != "unsure" for text in words])
+    classes, codes = np.unique([words[row] for row in np.flatnonzero(told)], return_inverse=True)
+    quality = np.array([label.confidence if label else math.nan for label in said])
+    if told.sum() < TAUGHT or len(classes) < 2 or not features.shape[1]:
+        return Thought(_detectors(found), ("normal", "anomalous"), False, quality)
+    taught = np.flatnonzero(told)
+    beliefs = active.committee(features, taught, codes, len(classes), seed)
+    groups = np.unique([found[row].group for row in taught], return_inverse=True)[1]
+    if groups.max() > 0:
+        chances = suspects.held_out(features[taught], codes, groups, len(classes), seed)
+        quality[taught] = suspects.self_confidence(codes, chances)
+    return Thought(beliefs, tuple(map(str, classes)), True, quality)
+
+
+# ── Choosing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _pool(
+    found: Sequence[Subject], waiting: Sequence[LabelItem], size: int
+) -> tuple[active.Pool, Thought]:
+    asked = {(item.subject_kind, item.subject_id) for item in waiting if item.state == OPEN}
+    again = Counter(item.slice for item in waiting if item.state == OPEN)
+    quotas = active.quotas(size)
+    free = np.array([subject.key not in asked for subject in found], dtype=bool)
+    judged = np.array([bool(subject.labels) for subject in found], dtype=bool)
+    certain = np.array([bool(_known(subject)) for subject in found], dtype=bool)
+    people = np.array([len(subjects.own(subject.labels)) for subject in found])
+    thought = think(found)
+    # a second opinion that nobody else is there to give must not fill the queue
+    may_repeat = free & judged & (people < OPINIONS) & (again["relabel"] < quotas["relabel"])
+    doubt = 1.0 - suspects.worth_asking(thought.quality, people, len(thought.classes))
+    features, _ = subjects.table(found)
+    pool = active.Pool(
+        fresh=free & ~judged,
+        hard=np.nan_to_num(active.hardness(thought.beliefs)),
+        features=features,
+        doubt=np.where(may_repeat & ~certain, doubt, np.nan),
+        gold=free & certain & (again["gold"] < quotas["gold"]),
+    )
+    return pool, thought
+
+
+def _detectors(found: Sequence[Subject]) -> Floats:
+    """(n_detector, n, 2) beliefs of the detectors; on the fence and of one voice where none has judged."""
+    names = sorted({name for subject in found for name in subject.votes}) or [""]
+    p_values = np.array(
+        [[subject.votes.get(name, math.nan) for subject in found] for name in names]
+    )
+    p_values[:, np.isnan(p_values).all(axis=0)] = 1.0
+    return active.votes(p_values, np.array([subject.alpha for subject in found]))
+
+
+def _twice(picks: Sequence[Pick], rng: np.random.Generator) -> set[int]:
+    """Places of the picks that two people judge: a random fifth of those asked for the first time."""
+    first = [place for place, pick in enumerate(picks) if pick.slice not in ("relabel", "gold")]
+    return set(rng.choice(first, round(TWICE * len(first)), replace=False).tolist())
+
+
+def _known(subject: Subject) -> dict[str, Any]:
+    """The answer of a subject that was adjudicated, or on which all of several people agree; {} where it is open."""
+    several = subjects.own(subject.labels)
+    settled = any(label.settles for label in subject.labels)
+    if not settled and (len(several) < 2 or len({subjects.word(label) for label in several}) > 1):
+        return {}
+    label = subjects.verdict(subject.labels)
+    if subjects.normal(label.disposition) == "unsure":
+        return {}
+    return {
+        "disposition": label.disposition,
+        "causes": list(subjects.causes(label)),
+        "component": label.component,
+    }
+
+
+def _seed(*words: object) -> int:
+    digest = hashlib.blake2b("/".join(map(str, words)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+# ── Reasons in words ─────────────────────────────────────────────────────────────────────────────
+
+
+def _reason(pick: Pick, found: Sequence[Subject], pool: active.Pool, thought: Thought) -> str:
+    if pick.slice == "hard":
+        return _torn(pick.row, thought) if pick.value > 0 else "Nothing is known of it yet."
+    if pick.slice == "diverse":
+        return _unlike(pick.row, found, pool)
+    if pick.slice == "random":
+        count = round(1.0 / (pick.chance or 1.0))
+        return f"Drawn at random, 1 of {count}: what is said of these few tells how often alerts are right."
+    if pick.slice == "relabel":
+        return "Somebody judged it and the models doubt the answer: a second opinion."
+    return "Its answer is known: a check of how we judge."
+
+
+def _torn(row: int, thought: Thought) -> str:
+    """Who in the committee says what."""
+    if thought.learned:
+        joint = thought.beliefs[:, row].mean(axis=0)
+        first, second = np.argsort(-joint)[:2]
+        told = " and ".join(
+            f"{_said(thought.classes[place])} ({100 * joint[place]:.0f} %)"
+            for place in (first, second)
+        )
+        return f"Models that learned from labels are torn between {told}."
+    belief = thought.beliefs[:, row, 1]
+    return f"The detectors are torn: from {np.nanmin(belief):.2f} to {np.nanmax(belief):.2f}, where 0.50 is the threshold."
+
+
+def _said(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _unlike(row: int, found: Sequence[Subject], pool: active.Pool) -> str:
+    """What sets it apart most: the facts whose ranks lie farthest out."""
+    _, names = subjects.table(found)
+    ranks = active.ranked(pool.features)[row]
+    far = [
+        place for place in np.argsort(-np.abs(ranks - 0.5))[:2] if abs(ranks[place] - 0.5) > 0.25
+    ]
+    if not far:
+        return "Unlike anything that was judged so far."
+    told = " and ".join(
+        f"{'high' if ranks[place] > 0.5 else 'low'} in {_said(names[place])}" for place in far
+    )
+    return f"Unlike anything that was judged so far: {told}."
+
+
+# ── What the random slice tells ──────────────────────────────────────────────────────────────────
+
+
+def _draws(found: Sequence[Subject], asked: Sequence[LabelItem]) -> list[Draw]:
+    """The drawings of the random slice, each with what was known or asked by then."""
+    answer = {subject.key: subjects.real(subject.labels) for subject in found}
+    since: dict[tuple[str, int], datetime] = {}
+    for subject in found:
+        if subject.labels:
+            since[subject.key] = min(label.labelled_at for label in subject.labels)
+    for item in asked:
+        key = (item.subject_kind, item.subject_id)
+        since[key] = min(since.get(key, item.created_at), item.created_at)
+    drawn: dict[datetime, list[LabelItem]] = {}
+    for item in asked:
+        if item.slice == "random" and item.chance:
+            drawn.setdefault(item.created_at, []).append(item)
+    return [
+        Draw(
+            answers=_answers(answer, ((item.subject_kind, item.subject_id) for item in items)),
+            pool=round(len(items) / items[0].chance),  # type: ignore[operator]
+            known=_answers(answer, (key for key, when in since.items() if when < moment)),
+        )
+        for moment, items in sorted(drawn.items())
+    ]
+
+
+def _answers(answer: Mapping[tuple[str, int], float], keys: Any) -> Floats:
+    return np.array([answer.get(key, math.nan) for key in keys], dtype=np.float64)
