@@ -432,9 +432,11 @@ def _load(cursor: Cursor, tenant: str, domain: Domain, batch: Samples) -> Loaded
     new = 0
     if batch.samples.num_rows:
         cursor.register("incoming_sample", batch.samples)
-        cursor.execute(sql["kept"])
         cursor.execute(sql["series"], scope)
         cursor.execute(sql["keyed"], scope)
+        cursor.execute(sql["stepped"])
+        if one(cursor, sql["doubled"]):
+            cursor.execute(sql["kept"])
         cursor.execute(sql["sampling"], mark)
         new = int(one(cursor, sql["samples"], tenant=tenant, batch=number))
     stated = {

@@ -27,42 +27,54 @@ CREATE TABLE IF NOT EXISTS measure (
     unit VARCHAR, bad INTEGER, nature VARCHAR, batch INTEGER NOT NULL
 );
 
--- name: kept -- of several samples of one series and time, the last of the file
-CREATE OR REPLACE TEMP TABLE arriving AS
-SELECT entity, metric, moment, arg_max(value, row) AS value FROM incoming_sample
-GROUP BY entity, metric, moment;
-
 -- name: series
 INSERT INTO series
 SELECT $tenant, $domain, (SELECT coalesce(max(key), 0) FROM series WHERE tenant = $tenant)
        + row_number() OVER (ORDER BY entity, metric), entity, metric
-FROM (SELECT DISTINCT entity, metric FROM arriving)
+FROM (SELECT DISTINCT entity::VARCHAR AS entity, metric::VARCHAR AS metric FROM incoming_sample)
 ANTI JOIN (SELECT entity, metric FROM series WHERE tenant = $tenant AND domain = $domain)
 USING (entity, metric);
 
--- name: keyed
+-- name: keyed -- in the order in which they are read
 CREATE OR REPLACE TEMP TABLE keyed AS
-SELECT s.key AS series, s.metric, a.moment, a.value FROM arriving a
+SELECT s.key AS series, i.moment, i.value, i.row FROM incoming_sample i
 JOIN (SELECT key, entity, metric FROM series WHERE tenant = $tenant AND domain = $domain) s
-USING (entity, metric);
+ON s.entity = i.entity::VARCHAR AND s.metric = i.metric::VARCHAR
+ORDER BY series, moment, row;
+
+-- name: stepped -- each sample beside the one before it; the table keeps its order, and a stream of it costs no sort
+CREATE OR REPLACE TEMP VIEW stepped AS
+SELECT *, lag(series) OVER () = series AS follows, moment - lag(moment) OVER () AS step FROM keyed;
+
+-- name: doubled
+SELECT count(*) FROM stepped WHERE follows AND step = INTERVAL 0 SECOND;
+
+-- name: kept -- of several samples of one series and time, the last of the file
+CREATE OR REPLACE TEMP TABLE keyed AS
+SELECT series, moment, arg_max(value, row) AS value, max(row) AS row FROM keyed
+GROUP BY series, moment ORDER BY series, moment;
 
 -- name: sampling
 INSERT INTO sampling
-WITH stepped AS (
-    SELECT *, epoch(moment - lag(moment) OVER (PARTITION BY series ORDER BY moment)) AS seconds FROM keyed
-), stored AS (
-    SELECT series, moment FROM sample WHERE tenant = $tenant
-      AND moment BETWEEN (SELECT min(moment) FROM keyed) AND (SELECT max(moment) FROM keyed)
+WITH told AS (
+    SELECT series, min(moment) AS first, max(moment) AS last, count(*) AS rows,
+           mode(epoch(step)) FILTER (follows) AS seconds
+    FROM stepped GROUP BY series
 ), again AS (
-    SELECT k.metric, count(*) AS repeated FROM keyed k SEMI JOIN stored USING (series, moment)
-    GROUP BY k.metric
+    SELECT series, count(*) AS repeated FROM keyed
+    SEMI JOIN (
+        SELECT series, moment FROM sample WHERE tenant = $tenant
+        AND moment BETWEEN (SELECT min(moment) FROM keyed) AND (SELECT max(moment) FROM keyed)
+    ) USING (series, moment)
+    GROUP BY series
 )
-SELECT $tenant, $domain, metric, min(moment), max(moment), count(*), mode(seconds),
-       coalesce(any_value(a.repeated), 0), $batch
-FROM stepped LEFT JOIN again a USING (metric) GROUP BY metric;
+SELECT $tenant, $domain, s.metric, min(first), max(last), sum(rows), mode(seconds),
+       coalesce(sum(repeated), 0), $batch
+FROM told JOIN series s ON s.tenant = $tenant AND s.key = told.series LEFT JOIN again USING (series)
+GROUP BY s.metric;
 
 -- name: samples
-INSERT INTO sample SELECT $tenant, series, moment, value, $batch FROM keyed ORDER BY series, moment;
+INSERT INTO sample SELECT $tenant, series, moment, value, $batch FROM keyed;
 
 -- name: components_told
 INSERT INTO component
