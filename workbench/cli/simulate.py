@@ -34,6 +34,24 @@ def simulate_ads(
     answer(summary, as_json, facts)
 
 
+@simulate_app.command("services")
+def simulate_services(
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="Folder to write; must be empty or absent")
+    ],
+    size: Annotated[str, typer.Option(help="S, M, L or XL")] = "S",
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes")] = 7,
+    form: Annotated[str, typer.Option(help="Of the metrics: parquet or csv")] = "parquet",
+    as_json: Json = False,
+) -> None:
+    """Write running systems with their metrics, events, incidents and labels, plus truth/ and suite/."""
+    from data.simulate.services import simulate_services as simulate
+
+    with progress("Simulating") as on_step:
+        summary = simulate(out_dir, size=size, seed=seed, form=form, on_step=_two(on_step))
+    answer(summary, as_json, facts)
+
+
 @simulate_app.command("eventlog")
 def simulate_eventlog(
     out_dir: Annotated[
