@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Integer, cast, func, select
 from sqlalchemy.orm import Session
 
-from core.errors import InvalidInputError, StoreError
+from core.errors import InvalidInputError, NotFoundError, StoreError
 from data import audit_store
 from data.alert_store import get as get_alert
 from data.audit_store import Edit
@@ -183,6 +183,14 @@ def _recount(session: Session, tenant: str, item_id: int) -> None:
     if item.state != "closed":
         item.state = "done" if item.given >= item.wanted else "open"
     item.version += 1
+
+
+def get(session: Session, *, tenant: str, label_id: int) -> Label:
+    """The label, withdrawn or not; `NotFoundError` when the tenant has none of that number."""
+    label = session.get(Label, (tenant, label_id))
+    if label is None:
+        raise NotFoundError.of("labels", "the label", "one of this tenant's", label_id)
+    return label
 
 
 def current(

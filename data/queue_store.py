@@ -62,10 +62,9 @@ def hold(item: LabelItem, actor: str, now: datetime) -> None:
     item.leased_by, item.leased_until = actor, now + LEASE
 
 
-def release(session: Session, *, tenant: str, actor: str) -> None:
-    """Give back every item that the actor holds."""
-    query = select(LabelItem).where(LabelItem.tenant == tenant, LabelItem.leased_by == actor)
-    for item in session.scalars(query.with_for_update()):
+def let_go(item: LabelItem, actor: str) -> None:
+    """End the actor's hold of an item; another's stays."""
+    if item.leased_by == actor:
         item.leased_by, item.leased_until = "", None
 
 

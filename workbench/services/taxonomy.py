@@ -15,7 +15,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from core.domains import DOMAINS
-from core.domains.services import SERVICES
 from core.errors import InvalidInputError, UnknownNameError
 from data import taxonomy_store
 from data.records import Taxonomy as Version
@@ -103,10 +102,9 @@ EPC = (
 
 
 def _shipped() -> dict[str, Taxonomy]:
-    domains = {SERVICES.name: SERVICES, **DOMAINS}
     found = {
         name: [(cause.name, cause.label) for cause in domain.causes]
-        for name, domain in domains.items()
+        for name, domain in DOMAINS.items()
     }
     found["epc"] = list(EPC)
     return {
