@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
@@ -19,6 +20,7 @@ from data.finding_store import SAME_EPISODE, Kind, Upserted, fingerprint, store
 from data.records import (
     ACTIVE,
     SEVERITIES,
+    STATUSES,
     Alert,
     Comment,
     Incident,
@@ -28,6 +30,10 @@ from data.records import (
 
 IDS_AT_A_TIME = 1000
 FACTS = tuple(IncidentFacts.model_fields)
+OWN = "headwater"
+"""The source of what root-cause analysis found, or a person raised from an alert."""
+KEPT = ("onset", "source", "external_key", "description", "ended_at", "snapshots")
+"""What a run says nothing of: an incident that it finds again keeps them."""
 
 
 def upsert(
@@ -50,19 +56,21 @@ def upsert(
         key=_root,
         same=_same_onset,
         make=lambda item: Incident(
-            **_facts(item),
+            **facts_of(item),
             tenant=tenant,
             fingerprint=fingerprint(tenant, *_root(item), item.onset),
             created_at=now,
             updated_at=now,
             updated_by=actor,
         ),
-        newer=lambda incident, item: _facts(item) | {"onset": incident.onset} if refresh else {},
+        newer=lambda _, item: _newer(item) if refresh else {},
     )
     known: dict[tuple[str, str, str], list[Incident]] = {}
     if found:
         query = select(Incident).where(
             Incident.tenant == tenant,
+            Incident.source == OWN,
+            Incident.status.in_(STATUSES),
             Incident.domain.in_({item.domain for item in found}),
             Incident.onset >= min(item.onset for item in found) - SAME_EPISODE,
         )
@@ -125,23 +133,66 @@ def page(
     domain: str = "",
     status: tuple[str, ...] = ACTIVE,
     severity: tuple[str, ...] = (),
+    source: str = "",
+    label: str = "",
+    service: str = "",
+    span: tuple[datetime, datetime] | None = None,
     text: str = "",
     after: Cursor | None = None,
     limit: int = 50,
 ) -> Page[Incident]:
-    """One page of incidents by severity, then onset, then number, all descending."""
-    query = select(Incident).where(Incident.tenant == tenant)
+    """One page of incidents by severity, then onset, then number, all descending.
+
+    label   : the label status, e.g. "unlabeled"
+    service : among those affected, as told
+    span    : bounds of the onset, half open
+    """
+    query = _chosen(tenant, domain, status)
     for column, values in (
-        (Incident.domain, (domain,) if domain else ()),
-        (Incident.status, status),
         (Incident.severity, severity),
+        (Incident.source, (source,) if source else ()),
+        (Incident.label_status, (label,) if label else ()),
     ):
         if values:
             query = query.where(column.in_(values))
+    if service:
+        told = cast(Incident.services, Text)
+        query = query.where(told.contains(json.dumps(service), autoescape=True))
+    if span is not None:
+        query = query.where(Incident.onset >= span[0], Incident.onset < span[1])
     if words := text.strip():
-        searched = (Incident.title, Incident.root_name, Incident.root_entity)
+        searched = (
+            Incident.title,
+            Incident.description,
+            Incident.root_name,
+            Incident.root_entity,
+            Incident.external_key,
+        )
         query = query.where(or_(*(column.icontains(words, autoescape=True) for column in searched)))
     return keyset_page(session, query, Incident, Incident.onset, after, limit)
+
+
+def tally(session: Session, *, tenant: str, domain: str = "") -> dict[str, int]:
+    """How many incidents stand at each label status."""
+    counted = (
+        _chosen(tenant, domain, STATUSES)
+        .with_only_columns(Incident.label_status, func.count(Incident.id))
+        .group_by(Incident.label_status)
+    )
+    return dict(session.execute(counted).all())
+
+
+def _chosen(tenant: str, domain: str, status: tuple[str, ...]) -> Select[Any]:
+    query = select(Incident).where(Incident.tenant == tenant, Incident.status.in_(status))
+    return query.where(Incident.domain == domain) if domain else query
+
+
+def before(
+    session: Session, *, tenant: str, domain: str, onset: datetime, limit: int
+) -> list[Incident]:
+    """Incidents that began before then, the latest first."""
+    query = _chosen(tenant, domain, STATUSES).where(Incident.onset < onset)
+    return list(session.scalars(query.order_by(Incident.onset.desc(), Incident.id).limit(limit)))
 
 
 def get(session: Session, *, tenant: str, incident_id: int) -> Incident:
@@ -213,9 +264,14 @@ def _same_onset(incidents: Sequence[Incident], item: NewIncident) -> Incident | 
     return max(near, key=lambda other: (other.status in ACTIVE, other.onset), default=None)
 
 
-def _facts(item: NewIncident) -> dict[str, Any]:
+def facts_of(item: NewIncident) -> dict[str, Any]:
+    """The facts as columns of an incident, with the rank of its severity."""
     facts = {name: getattr(item, name) for name in FACTS}
     return facts | {"severity_rank": SEVERITIES.index(item.severity)}
+
+
+def _newer(item: NewIncident) -> dict[str, Any]:
+    return {name: value for name, value in facts_of(item).items() if name not in KEPT}
 
 
 def _root(incident: IncidentFacts) -> tuple[str, str, str]:

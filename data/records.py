@@ -331,6 +331,7 @@ class ChangeEvent(NumberedRow, table=True):
     source: str = Field(max_length=32)
     external_key: str = Field(max_length=160)
     actor: str = ""
+    withdrawn: bool = False
 
 
 class MetricSource(NumberedRow, table=True):

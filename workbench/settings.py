@@ -6,8 +6,9 @@ import getpass
 import ipaddress
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -50,6 +51,10 @@ class Settings(BaseSettings):
     job_minutes: float = Field(default=240.0, gt=0, description="Minutes a job may run")
     mlflow_tracking_uri: str = Field(
         default="", description="MLflow server that is told of trainings too; none when empty"
+    )
+    pagerduty_secrets: dict[str, Annotated[SecretStr, Field(min_length=16)]] = Field(
+        default={},
+        description="Signing secret of PagerDuty's webhook by tenant, as JSON; without one nothing is taken in",
     )
 
     @property

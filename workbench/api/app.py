@@ -26,6 +26,7 @@ from core.errors import (
     PermissionDeniedError,
     UnknownNameError,
 )
+from workbench.api import webhooks
 from workbench.context import Context
 from workbench.operations import TENANT_HEADER, USER_HEADER, Caller, Operation, concrete
 from workbench.services import tokens
@@ -44,7 +45,7 @@ STATUS = (
 
 
 def build_router(context: Callable[[], Context]) -> APIRouter:
-    """Every operation as a route; `context` gives the open stores when a request comes."""
+    """Every operation and webhook as a route; `context` gives the open stores when a request comes."""
     router = APIRouter()
     caller = _caller(context)
     for kind in concrete():
@@ -56,6 +57,7 @@ def build_router(context: Callable[[], Context]) -> APIRouter:
             summary=(kind.__doc__ or "").strip(),
             operation_id=kind.__name__,
         )
+    router.include_router(webhooks.build_router(context))
     return router
 
 

@@ -25,7 +25,9 @@ INTRO = """
 <p>The same description for programs: <a href="/api/openapi.json">OpenAPI</a>. Arguments go into the query
 of a GET, into the JSON body otherwise; times are UTC. Errors have one shape: <code>ok</code>,
 <code>error</code>, <code>hint</code>, <code>errors</code>, <code>status</code>, <code>id</code>. Beyond this
-machine every request needs a token: <code>Authorization: Bearer …</code>.</p>
+machine every request needs a token: <code>Authorization: Bearer …</code>. Only <code>POST
+/api/webhooks/pagerduty</code> needs none: it takes PagerDuty's v3 webhooks, proven by
+<code>X-PagerDuty-Signature</code>, once <code>HEADWATER_PAGERDUTY_SECRETS</code> holds a secret.</p>
 """
 
 

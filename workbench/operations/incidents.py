@@ -1,33 +1,98 @@
-"""Incidents and what people did with them."""
+"""Incidents, whoever told them, what people did with them, and what was done to the system around them."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from core.contracts import OnStep
 from workbench.context import Context
-from workbench.operations.operation import Caller, Operation, Status
-from workbench.services import incidents
+from workbench.operations.operation import Caller, Instant, Operation, Severity, Status
+from workbench.services import changes, incidents, similar, snapshots
+
+AnyStatus = Status | Literal["any"]
+LabelStatus = Literal["unlabeled", "labeled", "validated"]
+Source = Literal["headwater", "pagerduty", "file", "hand"]
+Names = Annotated[list[str], Field(max_length=200)]
+Sheet = Annotated[str, Field(min_length=1, max_length=50_000_000, description="The file's text")]
 
 
 class Incidents(Operation):
-    """Incidents, worst first."""
+    """Incidents, worst first, a page at a time."""
 
     path, tag = "/api/incidents", "incidents"
     domain: str = "ads"
-    status: Status | None = None
+    status: AnyStatus | None = Field(None, description="Active ones when absent")
+    severity: Severity | None = None
+    source: Source | None = None
+    label: LabelStatus | None = None
+    service: str | None = Field(None, description="Among those affected, as it was told")
+    start: datetime | None = Field(None, description="Began at or after")
+    end: datetime | None = Field(None, description="Began before")
+    text: str = Field("", description="Part of title, description, root or key")
+    after: str | None = Field(None, description="`next` of the page before")
     limit: int = Field(50, ge=1, le=1000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        asked = self.model_dump(exclude={"start", "end"})
         return incidents.page(
-            context, caller.tenant, domain=self.domain, status=self.status, limit=self.limit
+            context, caller.tenant, span=incidents.between(self.start, self.end), **asked
+        )
+
+
+class UnlabeledIncidents(Operation):
+    """Incidents that nobody labelled yet, with the counts of those that are labelled and of all."""
+
+    path, tag = "/api/incidents/unlabeled", "incidents"
+    domain: str = Field("", description="Every domain when absent")
+    after: str | None = Field(None, description="`next` of the page before")
+    limit: int = Field(100, ge=1, le=1000)
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return incidents.unlabeled(context, caller.tenant, **self.model_dump())
+
+
+class RecordIncident(Operation):
+    """Note an incident by hand; the same `key`, or the same title, onset and services, is the same incident."""
+
+    method, path, tag = "POST", "/api/incidents", "incidents"
+    title: str = Field(min_length=1, max_length=500)
+    severity: Severity
+    onset: Instant
+    ended_at: Instant | None = Field(None, description="Still going on when absent")
+    description: str = Field("", max_length=20_000)
+    services: Names = []
+    regions: Names = []
+    key: str = Field("", max_length=120, description="What you call it")
+    domain: str = "services"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return incidents.record(context, caller.tenant, **self.model_dump(), actor=caller.actor)
+
+
+class ImportIncidents(Operation):
+    """Take in a CSV of incidents: title, severity, started_at; id, description, ended_at, services, regions."""
+
+    method, path, tag = "POST", "/api/incidents/import", "incidents"
+    csv: Sheet
+    file: str = Field("incidents.csv", max_length=200)
+    domain: str = "services"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return incidents.import_csv(
+            context,
+            caller.tenant,
+            self.domain,
+            self.csv.encode(),
+            actor=caller.actor,
+            file=self.file,
         )
 
 
 class ShowIncident(Operation):
-    """One incident with its alerts and candidates."""
+    """One incident with its alerts, candidates, snapshots, the changes around it and what people did."""
 
     path, tag = "/api/incidents/{id}", "incidents"
     id: int
@@ -64,3 +129,134 @@ class ReopenIncident(_IncidentVerb):
     """Reopen an incident and all its alerts."""
 
     path, verb = "/api/incidents/{id}/reopen", "reopen"
+
+
+class EditIncident(Operation):
+    """Correct what is said of an incident; what is not named stays."""
+
+    method, path, tag = "PATCH", "/api/incidents/{id}", "incidents"
+    id: int
+    title: str | None = Field(None, min_length=1, max_length=500)
+    description: str | None = Field(None, max_length=20_000)
+    severity: Severity | None = None
+    services: Names | None = None
+    regions: Names | None = None
+    onset: Instant | None = None
+    ended_at: Instant | None = None
+    version: int | None = Field(None, description="The version seen; another one is a conflict")
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return incidents.edit(
+            context,
+            caller.tenant,
+            self.id,
+            values=self.model_dump(exclude={"id", "version"}, exclude_none=True),
+            actor=caller.actor,
+            expected_version=self.version,
+        )
+
+
+class CommentIncident(Operation):
+    """Leave a comment on an incident."""
+
+    method, path, tag = "POST", "/api/incidents/{id}/comments", "incidents"
+    id: int
+    text: str = Field(min_length=1, max_length=4000)
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return incidents.comment(
+            context, caller.tenant, self.id, actor=caller.actor, text=self.text
+        )
+
+
+class RaiseIncident(Operation):
+    """Make an incident of an alert that stands alone."""
+
+    method, path, tag = "POST", "/api/anomaly/alerts/{id}/incident", "incidents"
+    id: int
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return incidents.raise_from(context, caller.tenant, self.id, actor=caller.actor)
+
+
+class SimilarIncidents(Operation):
+    """Past incidents like this one, the most alike first, with what people said of them and why they are alike."""
+
+    path, tag = "/api/incidents/{id}/similar", "incidents"
+    id: int
+    limit: int = Field(5, ge=1, le=50)
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return {"similar": similar.similar(context, caller.tenant, self.id, self.limit)}
+
+
+class IncidentSnapshots(Operation):
+    """What the metrics of an incident were before, during and after it, the strongest shifts first."""
+
+    path, tag = "/api/incidents/{id}/snapshots", "incidents"
+    id: int
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        detail = incidents.get(context, caller.tenant, self.id)
+        seen = incidents.look(context, caller.tenant, detail)
+        return {"snapshots": None if seen is None else snapshots.told(seen, context.clock())}
+
+
+class Changes(Operation):
+    """What was done to the system, earliest first: deploys, configuration and the like."""
+
+    path, tag = "/api/changes", "changes"
+    domain: str = "services"
+    start: datetime | None = Field(None, description="Under way at or after")
+    end: datetime | None = Field(None, description="Begun at or before")
+    entity: str | None = Field(None, description="Only to this, or to nothing in particular")
+    limit: int = Field(200, ge=1, le=1000)
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        first, last = incidents.between(self.start, self.end) or incidents.ALWAYS
+        found = changes.between(
+            context,
+            caller.tenant,
+            domain=self.domain,
+            start=first,
+            end=last,
+            entities=None if self.entity is None else (self.entity,),
+            limit=self.limit,
+        )
+        return {"changes": found}
+
+
+class RecordChange(Operation):
+    """Note that something was done to the system."""
+
+    method, path, tag = "POST", "/api/changes", "changes"
+    kind: str = Field(description=", ".join(changes.KINDS))
+    at: Instant
+    title: str = Field(min_length=1, max_length=500)
+    entity: str = Field("", max_length=500)
+    detail: str = Field("", max_length=20_000)
+    ended_at: Instant | None = None
+    key: str = Field("", max_length=120, description="What you call it")
+    domain: str = "services"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return changes.record(context, caller.tenant, **self.model_dump(), actor=caller.actor)
+
+
+class ImportChanges(Operation):
+    """Take in a CSV of change events: at, kind, title; entity, detail, ended_at, id."""
+
+    method, path, tag = "POST", "/api/changes/import", "changes"
+    csv: Sheet
+    file: str = Field("events.csv", max_length=200)
+    domain: str = "services"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return changes.import_csv(
+            context,
+            caller.tenant,
+            self.domain,
+            self.csv.encode(),
+            actor=caller.actor,
+            file=self.file,
+        )

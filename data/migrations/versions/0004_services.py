@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("source", sa.String(32), nullable=False),
         sa.Column("external_key", sa.String(160), nullable=False),
         sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("withdrawn", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "id"),
         sa.UniqueConstraint("tenant", "source", "external_key", name="uq_change_event_key"),
     )

@@ -1,0 +1,64 @@
+"""Receipts: what was taken in from outside, by its key, so that the same once more changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from data.incident_store import IDS_AT_A_TIME
+from data.records import Receipt
+
+
+def get(session: Session, *, tenant: str, source: str, key: str) -> Receipt | None:
+    """The receipt of a delivery, None where it never came."""
+    return session.get(Receipt, (tenant, source, key))
+
+
+def under(session: Session, *, tenant: str, source: str, prefix: str) -> list[Receipt]:
+    """Every receipt of the source whose key begins so, by key."""
+    query = select(Receipt).where(
+        Receipt.tenant == tenant,
+        Receipt.source == source,
+        Receipt.key.startswith(prefix, autoescape=True),
+    )
+    return list(session.scalars(query.order_by(Receipt.key)))
+
+
+def outcomes(
+    session: Session, *, tenant: str, source: str, keys: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """What was kept under each of these keys; those that never came are left out."""
+    return {row.key: row.outcome for row in _rows(session, tenant, source, keys)}
+
+
+def keep(
+    session: Session,
+    *,
+    tenant: str,
+    source: str,
+    outcomes: Mapping[str, Mapping[str, Any]],
+    now: datetime,
+) -> None:
+    """Keep an outcome under each key; one that is there already is rewritten."""
+    known = {row.key: row for row in _rows(session, tenant, source, list(outcomes))}
+    for key, outcome in outcomes.items():
+        row = known.get(key)
+        if row is None:
+            row = Receipt(tenant=tenant, source=source, key=key, at=now)
+            session.add(row)
+        row.at, row.outcome = now, dict(outcome)
+    session.flush()
+
+
+def _rows(session: Session, tenant: str, source: str, keys: Sequence[str]) -> Iterator[Receipt]:
+    """Receipts by key, a bounded count of bound values at a time."""
+    for start in range(0, len(keys), IDS_AT_A_TIME):
+        some = keys[start : start + IDS_AT_A_TIME]
+        query = select(Receipt).where(
+            Receipt.tenant == tenant, Receipt.source == source, Receipt.key.in_(some)
+        )
+        yield from session.scalars(query)
