@@ -1,7 +1,8 @@
 """Simulated running systems: what their monitoring recorded, what people did and said, and the truth beside it.
 
 Regions hold nodes, nodes run pods, pods make services, services call each other; people come by day and week, and
-eight kinds of fault strike, spread along the calls and go. Times are UTC, a minute apart. A folder holds
+eight kinds of fault strike, spread along the calls and go. Slow minutes of single pods, copies that stores write
+away every night, and most deploys only look like trouble. Times are UTC, a minute apart. A folder holds
 
     metrics/<metric>.parquet     time, node, metric, value: as a query returns them (counters as rates)
     prometheus.txt               the last minutes as OpenMetrics text with timestamps, counters raw

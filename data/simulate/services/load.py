@@ -31,6 +31,10 @@ WAIT = 0.55
 TAIL = 2.2
 """The 95th percentile of a request's time over its mean."""
 BASE_ERROR = 0.002
+BLIPS, BLIP = 0.0006, 3.0
+"""Share of a pod's minutes in which it stands still for a moment, and how much slower that minute is."""
+NIGHTLY = slice(130, 155)
+"""Minutes of the day in which stores write their copies away: planned, harmless, every night."""
 SIGNUPS, ORDER_VALUE = 0.015, 42.0
 MEMORY, LIMIT = 420e6, 1600e6
 """Bytes a pod usually takes, and those at which it is killed."""
@@ -112,6 +116,19 @@ class Load:
         summed: Floats = _sums(self.topology.pod_service, len(self.topology.services)) @ pods
         return summed
 
+    def _blips(self) -> Floats:
+        """(n_pod, n_minute) factors: single slow minutes that mean nothing."""
+        keys = derive(self.topology.pod_keys, Channel.BLIP)
+        drawn = uniform(derive(keys[:, None], np.arange(self.minutes)[None, :]))
+        return np.where(drawn < BLIPS, BLIP, 1.0)
+
+    @cached_property
+    def _copying(self) -> Floats:
+        """(n_minute,) 1 while the stores write their copies away."""
+        copying = np.zeros((-(-self.minutes // 1440), 1440))
+        copying[:, NIGHTLY] = 1.0
+        return copying.reshape(-1)[: self.minutes]
+
     # ── Requests: from people down the calls ──
 
     @cached_property
@@ -184,9 +201,8 @@ class Load:
         topology = self.topology
         busy = self._pod_requests / (topology.weight * self._usual[topology.pod_service])[:, None]
         own = topology.seconds[topology.pod_service][:, None] * (1.0 + 0.12 * busy**2)
-        seconds: Floats = (
-            own * self._pods("latency") * self._noise(topology.pod_keys, Channel.LATENCY, 0.06)
-        )
+        noise = self._noise(topology.pod_keys, Channel.LATENCY, 0.06) * self._blips()
+        seconds: Floats = own * self._pods("latency") * noise
         return seconds
 
     @cached_property
@@ -251,6 +267,8 @@ class Load:
         topology = self.topology
         busy = self._pod_requests / (topology.weight * self._usual[topology.pod_service])[:, None]
         noise = self._noise(topology.pod_keys, Channel.CPU, 0.05)
+        stores = topology.kind[topology.pod_service] == DATABASE
+        noise *= 1.0 + 0.4 * stores[:, None] * self._copying
         cores: Floats = (0.06 + 0.44 * busy) * self._pods("cpu") * noise
         return np.minimum(cores, 4.0) * np.maximum(1.0 - self._down, 0.02)
 
@@ -292,6 +310,8 @@ class Load:
         writes = on @ (self._pod_requests * np.where(keeps, 1.0, 0.05)[:, None])
         disk = (20.0 + 1.5 * writes) * self._changed("disk", "node", len(topology.nodes))
         disk *= self._noise(topology.node_keys, Channel.DISK, 0.1)
+        holds = (on @ keeps.astype(np.float64) > 0)[:, None]
+        disk *= 1.0 + 1.5 * holds * self._copying
         yield Reading("disk_io_time_ms", nodes, np.minimum(disk, 1000.0 * 60.0))
         pods = _ids("pod", topology.pods)
         yield Reading(

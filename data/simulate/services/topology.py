@@ -74,6 +74,7 @@ class Channel(IntEnum):
     EVENT = 13
     LABEL = 14
     EDGE = 15
+    BLIP = 16
 
 
 ENTRY, APPLICATION, DATABASE, EXTERNAL = range(4)
