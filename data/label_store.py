@@ -193,6 +193,11 @@ def get(session: Session, *, tenant: str, label_id: int) -> Label:
     return label
 
 
+def newest(session: Session, *, tenant: str) -> int:
+    """The highest number that a label ever had, 0 before the first."""
+    return session.scalar(select(func.max(Label.id)).where(Label.tenant == tenant)) or 0
+
+
 def current(
     session: Session,
     *,

@@ -22,6 +22,7 @@ from workbench.cli import (
     evaluate,
     experiments,
     jobs,
+    labels,
     machine,
     models,
     simulate,
@@ -44,6 +45,7 @@ for name, group in (
     ("models", models.models_app),
     ("drift", drift.drift_app),
     ("experiments", experiments.experiments_app),
+    ("labels", labels.labels_app),
     ("tokens", machine.tokens_app),
     ("evaluate", evaluate.evaluate_app),
 ):

@@ -15,6 +15,7 @@ from workbench.operations import (
     health,
     incidents,
     jobs,
+    labels,
     models,
 )
 from workbench.operations.operation import (
@@ -39,5 +40,6 @@ __all__ = [
     "health",
     "incidents",
     "jobs",
+    "labels",
     "models",
 ]

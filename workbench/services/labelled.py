@@ -19,7 +19,7 @@ from workbench.services.alerts import local_day
 
 REAL = ("real", "true positive", "duplicate")
 NORMAL = ("expected", "false alarm", "false positive", "normal")
-FAULTY = ("data error",)
+FAULTY = ("data error", "data_error")
 """Dispositions, in small letters: a true anomaly; a day like others after all; figures that are wrong themselves."""
 
 

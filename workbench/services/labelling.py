@@ -160,27 +160,34 @@ def label_subject(
     verdict: Verdict,
     seen: int | None = None,
     seconds: float | None = None,
+    at: datetime | None = None,
     graph: Graph | None = None,
 ) -> Label:
     """Keep a verdict on an alert or incident whoever asked; the queue's open item on it is answered by it too.
 
     seen : the newest label of anybody else that was seen; None does not ask
+    at   : when it was said, where not now
     """
+    about = {"subject_kind": subject_kind, "subject_id": subject_id}
     domain = ctx.records.read(
-        tenant,
-        lambda session: verdicts.subject_of(session, tenant, subject_kind, subject_id).domain,
+        tenant, lambda session: verdicts.subject_of(session, tenant, **about).domain
     )
     words = taxonomy.of(ctx, tenant, domain)
     checked = verdicts.checked(ctx, tenant, words, verdict, graph)
-    now = ctx.clock()
+    now = at or ctx.clock()
 
     def write(session: Session) -> Label:
-        subject = verdicts.subject_of(session, tenant, subject_kind, subject_id)
-        item = queue_store.of_subject(
-            session, tenant=tenant, subject_kind=subject_kind, subject_id=subject_id
-        )
         return verdicts.keep(
-            session, tenant, subject, item, checked, words, actor, now, seen=seen, seconds=seconds
+            session,
+            tenant,
+            verdicts.subject_of(session, tenant, **about),
+            queue_store.of_subject(session, tenant=tenant, **about),
+            checked,
+            words,
+            actor,
+            now,
+            seen=seen,
+            seconds=seconds,
         )
 
     return ctx.records.write(tenant, write)
@@ -252,6 +259,24 @@ def previous(ctx: Context, tenant: str, *, actor: str, domain: str, before: int 
         return replace(item, mine=verdicts.verdict_of(label), label=label.id)
 
     return ctx.records.read(tenant, read)
+
+
+def listing(
+    ctx: Context, tenant: str, *, domain: str, by: str = "", limit: int = 50
+) -> list[Label]:
+    """The labels of a domain that stand, newest first; those of one person where one is named."""
+    _known_domain(domain)
+
+    def read(session: Session) -> list[Label]:
+        told = queue_store.judged(session, tenant=tenant, domain=domain, by=by)[-limit:]
+        return [label_store.get(session, tenant=tenant, label_id=row.id) for row in reversed(told)]
+
+    return ctx.records.read(tenant, read)
+
+
+def newest(ctx: Context, tenant: str) -> int:
+    """The number of the last label that was ever given, 0 before the first."""
+    return ctx.records.read(tenant, lambda session: label_store.newest(session, tenant=tenant))
 
 
 def progress(

@@ -59,7 +59,7 @@ def keep(
     if mine and verdict_of(mine[0]).same(verdict):
         return mine[0]
     if not mine:
-        check_unseen(item, standing, verdict, actor, now, seen)
+        _check_unseen(item, standing, verdict, actor, now, seen)
     guess = guess_of(subject)
     label = NewLabel(
         alert_id=subject.id if kind == "alert" else None,
@@ -104,7 +104,7 @@ def keep(
     )
 
 
-def check_unseen(
+def _check_unseen(
     item: LabelItem | None,
     standing: Sequence[Label],
     verdict: Verdict,
@@ -249,9 +249,15 @@ def graph_of(ctx: Context, tenant: str, domain: str) -> Graph:
 
 
 def verdict_of(label: Label) -> Verdict:
-    confidence = min(CONFIDENCE, key=lambda name: abs(CONFIDENCE[name] - label.confidence))
+    """What a label says."""
     causes = tuple(label.causes) or ((label.cause,) if label.cause else ())
-    return Verdict(label.disposition, causes, label.component, confidence, label.note)
+    word = confidence_word(label.confidence)
+    return Verdict(label.disposition, causes, label.component, word, label.note)
+
+
+def confidence_word(number: float) -> str:
+    """The word nearest to a confidence 0 … 1."""
+    return min(CONFIDENCE, key=lambda word: abs(CONFIDENCE[word] - number))
 
 
 def _told(verdict: Verdict) -> tuple[Any, ...]:

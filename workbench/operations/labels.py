@@ -1,0 +1,237 @@
+"""Labels: what people say of alerts and incidents, the queue that asks them, and the words they may use."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from core.contracts import OnStep
+from workbench.context import Context
+from workbench.operations.operation import Caller, Operation
+from workbench.services import label_files, labelling, proposals, taxonomy
+from workbench.services.taxonomy import Change
+from workbench.services.verdicts import Verdict
+
+Confidence = Literal["high", "medium", "low"]
+SEEN = Field(
+    None, description="Newest label of anybody else that was seen; a later one is a conflict"
+)
+Seconds = Annotated[float | None, Field(ge=0, description="How long it took")]
+
+
+class _Verdict(Operation):
+    """What is said of a subject, in the words of the domain's taxonomy."""
+
+    method: ClassVar[str] = "POST"
+    disposition: str = Field("real", description="real, expected, data_error, duplicate or unsure")
+    root_cause: str = Field("", description="A cause of the taxonomy")
+    causes: list[str] = Field([], description="Several, where the taxonomy allows it")
+    component: str = Field("", description="A node of the dependency graph")
+    missing: str = Field("", max_length=160, description="A component that the graph lacks")
+    confidence: Confidence = "high"
+    note: str = Field("", max_length=4000)
+    seconds: Seconds = None
+
+    def verdict(self) -> Verdict:
+        """The same as the service takes it."""
+        causes = [self.root_cause] if self.root_cause else []
+        return Verdict(
+            disposition=self.disposition,
+            causes=tuple(dict.fromkeys(causes + self.causes)),
+            component=self.component,
+            confidence=self.confidence,
+            note=self.note,
+            missing=self.missing,
+        )
+
+
+class LabelIncident(_Verdict):
+    """Say what an incident was and where it started; it goes from unlabeled to labeled."""
+
+    path, tag = "/api/incidents/{id}/label", "incidents"
+    id: int
+    seen: int | None = SEEN
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return labelling.label_incident(
+            context,
+            caller.tenant,
+            self.id,
+            actor=caller.actor,
+            verdict=self.verdict(),
+            seen=self.seen,
+            seconds=self.seconds,
+        )
+
+
+class LabelAlert(_Verdict):
+    """Say what an alert was and where it started."""
+
+    path, tag = "/api/anomaly/alerts/{id}/label", "anomaly"
+    id: int
+    seen: int | None = SEEN
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return labelling.label_alert(
+            context,
+            caller.tenant,
+            self.id,
+            actor=caller.actor,
+            verdict=self.verdict(),
+            seen=self.seen,
+            seconds=self.seconds,
+        )
+
+
+class Labels(Operation):
+    """Labels that stand, newest first."""
+
+    path, tag = "/api/labels", "labels"
+    domain: str = "ads"
+    by: str = Field("", description="Only those of this person")
+    limit: int = Field(50, ge=1, le=1000)
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        found = labelling.listing(
+            context, caller.tenant, domain=self.domain, by=self.by, limit=self.limit
+        )
+        return {"labels": found}
+
+
+class NextItem(Operation):
+    """The next thing to judge, the caller's for ten minutes; null when none waits."""
+
+    method, path, tag = "POST", "/api/labels/next", "labels"
+    domain: str = "ads"
+    after: list[int] = Field([], description="Items to leave out")
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        item = labelling.next_item(
+            context, caller.tenant, domain=self.domain, actor=caller.actor, after=self.after
+        )
+        return {"item": item}
+
+
+class SubmitLabel(_Verdict):
+    """Say what an item was; the answer holds the next one."""
+
+    path, tag = "/api/labels/items/{id}", "labels"
+    id: int
+    seen: int = Field(0, description="`seen` of the item as it was drawn")
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return labelling.submit(
+            context,
+            caller.tenant,
+            self.id,
+            actor=caller.actor,
+            verdict=self.verdict(),
+            seen=self.seen,
+            seconds=self.seconds,
+        )
+
+
+class SkipItem(Operation):
+    """Put an item aside for half an hour; the answer is the next one."""
+
+    method, path, tag = "POST", "/api/labels/items/{id}/skip", "labels"
+    id: int
+    reason: str = Field(min_length=1, max_length=200)
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        item = labelling.skip(
+            context, caller.tenant, self.id, actor=caller.actor, reason=self.reason
+        )
+        return {"item": item}
+
+
+class UndoLabel(Operation):
+    """Take back the caller's last label or skip; the answer is the item, theirs again."""
+
+    method, path, tag = "POST", "/api/labels/undo", "labels"
+    domain: str = "ads"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        item = labelling.undo(context, caller.tenant, actor=caller.actor, domain=self.domain)
+        return {"item": item}
+
+
+class LabelProgress(Operation):
+    """How far the caller is today, how fast, and whether the causes are out of balance."""
+
+    path, tag = "/api/labels/progress", "labels"
+    domain: str = "ads"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return labelling.progress(context, caller.tenant, domain=self.domain, actor=caller.actor)
+
+
+class ImportLabels(Operation):
+    """Take in a CSV of labels: incident_id, annotator, root_cause; component, confidence, at, disposition, note."""
+
+    method, path, tag = "POST", "/api/labels/import", "labels"
+    csv: str = Field(min_length=1, max_length=50_000_000, description="The file's text")
+    file: str = Field("labels.csv", max_length=200)
+    domain: str = "services"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return label_files.import_csv(
+            context, caller.tenant, self.domain, self.csv.encode(), self.file
+        )
+
+
+class ShowTaxonomy(Operation):
+    """What a label may say in a domain, and every version before."""
+
+    path, tag = "/api/labels/taxonomy", "labels"
+    domain: str = "ads"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        newest, *before = taxonomy.history(context, caller.tenant, self.domain)
+        return {"taxonomy": newest, "before": before}
+
+
+class EditTaxonomy(Operation):
+    """Make the next version of a taxonomy: add, rename, retire, restore or merge causes."""
+
+    method, path, tag = "POST", "/api/labels/taxonomy", "labels"
+    changes: list[Change] = Field(min_length=1, max_length=100)
+    domain: str = "ads"
+    seen: int | None = Field(
+        None, description="Number of the version edited; another is a conflict"
+    )
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return taxonomy.edit(
+            context,
+            caller.tenant,
+            self.domain,
+            changes=self.changes,
+            actor=caller.actor,
+            seen=self.seen,
+        )
+
+
+class NodeProposals(Operation):
+    """Components that people missed in the graph."""
+
+    path, tag = "/api/graph/proposals", "labels"
+    domain: str = ""
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        found = proposals.waiting(context, caller.tenant, domain=self.domain)
+        return {"proposals": found}
+
+
+class DecideNode(Operation):
+    """Accept or dismiss a component that somebody missed."""
+
+    method, path, tag = "POST", "/api/graph/proposals/{id}", "labels"
+    id: int
+    state: Literal["accepted", "dismissed"]
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return proposals.decide(
+            context, caller.tenant, self.id, state=self.state, actor=caller.actor
+        )
