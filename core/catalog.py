@@ -78,6 +78,7 @@ ENTRIES = (
     Entry("failure-40-40-20", "core.ensembles.presets:Failure404020"),
     Entry("bfs-temporal", "core.rootcause.bfs_temporal:BfsTemporal"),
     Entry("tree-scan", "core.rootcause.tree_scan:TreeScan"),
+    Entry("dimension-drilldown", "core.rootcause.drilldown:DimensionDrilldown"),
 )
 
 

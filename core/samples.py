@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 from scipy.stats import norm
 
-from core.cases import Alarm, Case, Graph
+from core.cases import WHOLE, Alarm, Case, Cube, Graph, combination
 from core.contracts import Labels, Panel, Periods
 
 
@@ -75,4 +75,29 @@ def planted_case(effect: float = 0.3, alarm: str = "keyword:1.0.0") -> Case:
     panel = Panel(observed, nodes, metrics, Periods(labels, np.timedelta64(1, "D")))
     return Case(
         Graph(net), Alarm(alarm, labels[-1]), panel, panel.with_values(reference), spread, p_values
+    )
+
+
+CUBE_ROOT = combination({"region": "eu", "device": "tv"})
+"""The planted root of the cube."""
+
+
+def planted_cube_case(effect: float = 0.3, seed: int = 0) -> Case:
+    """Failures of 3 regions × 4 devices × 2 protocols over 12 minutes; of `CUBE_ROOT` a share `effect` more at the last."""
+    rng = np.random.default_rng(seed)
+    attributes = ("region", "device", "protocol")
+    vocabularies = (("eu", "us", "in"), ("tv", "web", "ios", "bot"), ("h2", "h3"))
+    sizes = [len(values) for values in vocabularies]
+    leaves = np.indices(sizes).reshape(3, -1).T
+    count = rng.poisson(400, (len(leaves), 12)).astype(float)
+    share = np.full(count.shape, 0.02)
+    share[(leaves[:, :2] == 0).all(axis=1), -1] += 0.98 * effect
+    times = np.datetime64("2026-03-02", "s") + np.arange(12) * np.timedelta64(60, "s")
+    value = rng.binomial(count.astype(int), share).astype(float)
+    net: nx.DiGraph[str] = nx.DiGraph()
+    net.add_node(WHOLE)
+    return Case(
+        Graph(net),
+        Alarm(WHOLE, times[-1]),
+        cube=Cube(attributes, vocabularies, leaves, value, count, times),
     )

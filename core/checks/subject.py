@@ -5,13 +5,22 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from core.contracts import Algorithm, Labels, OnStep, Panel
+from core.cases import Case
+from core.contracts import Algorithm, Floats, Labels, OnStep, Panel
 from core.errors import HeadwaterError
-from core.samples import planted_case, planted_classes, sample, spiked
+from core.samples import (
+    CUBE_ROOT,
+    planted_case,
+    planted_classes,
+    planted_cube_case,
+    sample,
+    spiked,
+)
 
 Subject = type[Algorithm]
 Check = Callable[[Any], None]
@@ -50,6 +59,54 @@ ANSWER: dict[str, Callable[[Any, Any], Any]] = {
 """What an algorithm of each kind is asked for."""
 
 
+@dataclass(frozen=True)
+class World:
+    """Cases of one kind with a planted root.
+
+    planted  : the case in which it happened       quiet : the same without it
+    question : a case for every number             root  : the node that is right
+    """
+
+    planted: Callable[[], Case]
+    quiet: Callable[[], Case]
+    question: Callable[[int], Case]
+    root: str
+
+
+WORLDS = {
+    "expected": World(
+        planted_case,
+        lambda: planted_case(effect=1.0),
+        lambda number: planted_case(alarm=f"keyword:1.{number % 2}.{number // 2 % 2}"),
+        "campaign:1",
+    ),
+    "dimensions": World(
+        planted_cube_case,
+        lambda: planted_cube_case(effect=0.0),
+        lambda number: planted_cube_case(seed=number),
+        CUBE_ROOT,
+    ),
+}
+"""What localizers are asked about, by the kind of case that they look at."""
+
+
+def world(subject: Any) -> World:
+    """Cases of the first kind that a localizer works on."""
+    return WORLDS[subject.works_on[0]]
+
+
+def numbers(asked: Panel | Case) -> Floats:
+    """The numbers that a question holds."""
+    if isinstance(asked, Panel):
+        return asked.values
+    if asked.cube is not None:
+        return asked.cube.value
+    if asked.events is not None:
+        return asked.events.numbers["value"]
+    panel: Panel = asked.panel  # type: ignore[assignment]
+    return panel.values
+
+
 def answer(algorithm: Any, subject: Any) -> Any:
     return ANSWER[algorithm.kind](algorithm, subject)
 
@@ -57,7 +114,7 @@ def answer(algorithm: Any, subject: Any) -> Any:
 def question(subject: Subject, number: int = 0) -> Any:
     """What an algorithm of this kind answers to; every number another one."""
     if subject.kind == "localizer":
-        return planted_case(alarm=f"keyword:1.{number % 2}.{number // 2 % 2}")
+        return world(subject).question(number)
     return spiked(seed=number)
 
 
