@@ -15,22 +15,19 @@ import numpy as np
 from core import active
 from core.active import Draw, Pick, Share
 from core.contracts import Floats
-from core.evaluate import suspects
+from core.evaluate.suspects import self_confidence, worth_asking
 from data import label_pool
 from data.records import LabelItem
 from workbench.context import Context
-from workbench.services import subjects
+from workbench.services import subjects, suspects
 from workbench.services.subjects import Subject
 
 SIZE = 100
 TWICE = 0.20
 """Share of the items asked for the first time that two people judge, neither seeing the model's guess."""
-TAUGHT = 20
-"""Judged subjects, of two kinds at least, from which on a committee learns from them."""
 OPINIONS = 3
 """People who judge one subject at most before it is left to adjudication."""
 OPEN = "open"
-DECIDED = ("expected", "data error", "duplicate")
 
 
 @dataclass(frozen=True)
@@ -167,21 +164,15 @@ def precision(ctx: Context, tenant: str, *, domain: str) -> Share:
 
 def think(found: Sequence[Subject], seed: int = 0) -> Thought:
     """The committee's beliefs: learned from labels where there are enough, else the detectors'."""
-    features, _ = subjects.table(found)
     said = [subjects.verdict(subject.labels) if subject.labels else None for subject in found]
-    words = [subjects.word(label) if label else "" for label in said]
-    told = np.array([bool(text) and text != "unsure" for text in words])
-    classes, codes = np.unique([words[row] for row in np.flatnonzero(told)], return_inverse=True)
     quality = np.array([label.confidence if label else math.nan for label in said])
-    if told.sum() < TAUGHT or len(classes) < 2 or not features.shape[1]:
+    held = suspects.held_out(found, seed)
+    if held is None:
         return Thought(_detectors(found), ("normal", "anomalous"), False, quality)
-    taught = np.flatnonzero(told)
-    beliefs = active.committee(features, taught, codes, len(classes), seed)
-    groups = np.unique([found[row].group for row in taught], return_inverse=True)[1]
-    if groups.max() > 0:
-        chances = suspects.held_out(features[taught], codes, groups, len(classes), seed)
-        quality[taught] = suspects.self_confidence(codes, chances)
-    return Thought(beliefs, tuple(map(str, classes)), True, quality)
+    features, _ = subjects.table(found)
+    beliefs = active.committee(features, held.rows, held.codes, len(held.classes), seed)
+    quality[held.rows] = self_confidence(held.codes, held.chances)
+    return Thought(beliefs, held.classes, True, quality)
 
 
 # ── Choosing ─────────────────────────────────────────────────────────────────────────────────────
@@ -200,7 +191,7 @@ def _pool(
     thought = think(found)
     # a second opinion that nobody else is there to give must not fill the queue
     may_repeat = free & judged & (people < OPINIONS) & (again["relabel"] < quotas["relabel"])
-    doubt = 1.0 - suspects.worth_asking(thought.quality, people, len(thought.classes))
+    doubt = 1.0 - worth_asking(thought.quality, people, len(thought.classes))
     features, _ = subjects.table(found)
     pool = active.Pool(
         fresh=free & ~judged,
@@ -232,7 +223,7 @@ def _known(subject: Subject) -> dict[str, Any]:
     """The answer of a subject that was adjudicated, or on which all of several people agree; {} where it is open."""
     several = subjects.own(subject.labels)
     settled = any(label.settles for label in subject.labels)
-    if not settled and (len(several) < 2 or len({subjects.word(label) for label in several}) > 1):
+    if not settled and (len(several) < 2 or len({subject.says(label) for label in several}) > 1):
         return {}
     label = subjects.verdict(subject.labels)
     if subjects.normal(label.disposition) == "unsure":

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from core.contracts import Floats
-from core.domains import DOMAINS
 from core.errors import UnknownNameError
 from data import label_pool
 from data.label_pool import ALERT, INCIDENT
 from data.records import Alert, Incident, Label
 from workbench.context import Context
-from workbench.services import labelled
+from workbench.services import labelled, taxonomy
+from workbench.services.taxonomy import SHIPPED, Taxonomy
 
 MOST = 5000
 """Subjects that are looked at, the latest first."""
@@ -33,6 +33,7 @@ class Subject:
     facts  : numbers that liken it to others; no names
     guess  : what the model says: disposition, cause, component, confidence; keys are absent where it says nothing
     labels : the labels that stand, in the order given
+    words  : what labels may say
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Subject:
     facts: Mapping[str, float]
     guess: Mapping[str, Any]
     labels: tuple[Label, ...]
+    words: Taxonomy
 
     @property
     def key(self) -> tuple[str, int]:
@@ -56,27 +58,26 @@ class Subject:
         """Subjects of one entity are no independent examples."""
         return self.entity or f"{self.kind}/{self.id}"
 
+    def says(self, label: Label) -> str:
+        """What a label says in one word: the causes of what is real, as they count today, else the disposition."""
+        disposition = normal(label.disposition)
+        if disposition not in labelled.REAL:
+            return disposition
+        return " + ".join(sorted(set(map(self.words.now, causes(label))))) or disposition
+
 
 def subjects(ctx: Context, tenant: str, domain: str, *, most: int = MOST) -> list[Subject]:
     """The latest incidents and lone alerts of a domain, the latest first."""
-    checked(domain)
-    return ctx.records.read(tenant, lambda session: _read(session, tenant, domain, most))
+    words = taxonomy.of(ctx, tenant, checked(domain))
+    return ctx.records.read(tenant, lambda session: _read(session, tenant, words, most))
 
 
 def checked(domain: str) -> str:
     """The domain, if there is one of that name."""
-    if domain not in DOMAINS:
-        rule = f"one of {', '.join(DOMAINS)}"
+    if domain not in SHIPPED:
+        rule = f"one of {', '.join(SHIPPED)}"
         raise UnknownNameError.of("labels", "the domain", rule, domain)
     return domain
-
-
-def word(label: Label) -> str:
-    """What a label says in one word: the causes of what is real, else the disposition."""
-    disposition = normal(label.disposition)
-    if disposition not in labelled.REAL:
-        return disposition
-    return " + ".join(sorted(causes(label))) or disposition
 
 
 def causes(label: Label) -> tuple[str, ...]:
@@ -121,8 +122,8 @@ def table(found: Sequence[Subject]) -> tuple[Floats, tuple[str, ...]]:
 # ── From records ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _read(session: Any, tenant: str, domain: str, most: int) -> list[Subject]:
-    about: dict[str, Any] = {"tenant": tenant, "domain": domain}
+def _read(session: Any, tenant: str, words: Taxonomy, most: int) -> list[Subject]:
+    about: dict[str, Any] = {"tenant": tenant, "domain": words.domain}
     said = label_pool.verdicts(session, **about)
     incidents = label_pool.incidents(session, **about, most=most)
     alerts = label_pool.lone_alerts(session, **about, most=most)
@@ -133,15 +134,15 @@ def _read(session: Any, tenant: str, domain: str, most: int) -> list[Subject]:
             leading.setdefault(int(alert.incident_id or 0), alert)
     found = [
         *(
-            _incident(row, leading.get(row.id), said.get((INCIDENT, row.id), []))
+            _incident(row, leading.get(row.id), said.get((INCIDENT, row.id), []), words)
             for row in incidents
         ),
-        *(_alert(row, said.get((ALERT, row.id), [])) for row in alerts),
+        *(_alert(row, said.get((ALERT, row.id), []), words) for row in alerts),
     ]
     return sorted(found, key=lambda subject: subject.onset, reverse=True)[:most]
 
 
-def _alert(row: Alert, said: list[Label]) -> Subject:
+def _alert(row: Alert, said: list[Label], words: Taxonomy) -> Subject:
     best = row.root_causes[0] if row.root_causes else {}
     guess: dict[str, Any] = {"disposition": "real"}
     if best:
@@ -162,10 +163,11 @@ def _alert(row: Alert, said: list[Label]) -> Subject:
         _facts_of_alert(row),
         guess,
         tuple(said),
+        words,
     )
 
 
-def _incident(row: Incident, lead: Alert | None, said: list[Label]) -> Subject:
+def _incident(row: Incident, lead: Alert | None, said: list[Label], words: Taxonomy) -> Subject:
     guess: dict[str, Any] = {"disposition": "real"}
     if row.root_entity:
         guess |= {
@@ -199,6 +201,7 @@ def _incident(row: Incident, lead: Alert | None, said: list[Label]) -> Subject:
         {name: value for name, value in facts.items() if math.isfinite(value)},
         guess,
         tuple(said),
+        words,
     )
 
 
