@@ -501,7 +501,7 @@ class BlamesTheAlarm(SoundLocalizer):
 @breaks("quiet_case")
 class AlwaysFinds(SoundLocalizer):
     def _find(self, scorer, case):
-        return super()._find(scorer, case) or [self._cause(case, [case.alarm.node], 0.1)]
+        return super()._find(scorer, case) or [self._cause(case, [case.alarm.node], 0.7)]
 
 
 @breaks("unknown_alarm_refused")
