@@ -89,8 +89,8 @@ def _words(story: Story, others: Sequence[Story]) -> tuple[Floats, list[tuple[st
     shared = []
     for row in range(len(others)):
         part = slice(products.indptr[row], products.indptr[row + 1])
-        order = np.argsort(-products.data[part], kind="stable")[:3]
-        shared.append(tuple(str(names[index]) for index in products.indices[part][order]))
+        told = zip(-products.data[part], names[products.indices[part]], strict=True)
+        shared.append(tuple(str(name) for _, name in sorted(told)[:3]))
     return cosines, shared
 
 

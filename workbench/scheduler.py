@@ -12,7 +12,7 @@ from datetime import timedelta
 from core.contracts import OnStep
 from core.errors import CancelledError, HeadwaterError, NotEnoughDataError, StoreError
 from workbench.context import Context
-from workbench.services import alerts, detect, drift, jobs, retraining, schedule
+from workbench.services import alerts, detect, drift, incidents, jobs, retraining, schedule
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,13 @@ def _retrain_all(context: Context, _: OnStep) -> None:
     _for_each(context, ask, "asked to retrain")
 
 
+def _picture_all(context: Context, on_step: OnStep) -> None:
+    """What the metrics of incidents were around them, while they still come in."""
+    holdings = {*context.metrics.holdings(), *context.metrics.samples.holdings()}
+    for tenant in sorted({tenant for tenant, _ in holdings}):
+        incidents.picture_due(context, tenant, on_step)
+
+
 def _clean_up(context: Context, _: OnStep) -> None:
     days = context.settings.retention_days
     log.info("Removed %d folders of old jobs", jobs.tidy(context, days=days))
@@ -87,6 +94,7 @@ CHORES = (
     Chore("detection", timedelta(hours=1), _detect_all),
     Chore("drift", timedelta(days=1), _drift_all),
     Chore("retraining", timedelta(days=7), _retrain_all),
+    Chore("snapshots", timedelta(minutes=10), _picture_all),
     Chore("clean-up", timedelta(days=1), _clean_up),
 )
 

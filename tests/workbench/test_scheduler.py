@@ -40,6 +40,7 @@ def test_detection_is_due_hourly_and_clean_up_daily(ctx: Context, clock: Clock) 
         ("detection", timedelta(hours=1)),
         ("drift", timedelta(days=1)),
         ("retraining", timedelta(days=7)),
+        ("snapshots", timedelta(minutes=10)),
         ("clean-up", timedelta(days=1)),
     ]
     log = Log()
@@ -163,7 +164,7 @@ def test_the_end_of_the_server_stops_a_chore_that_then_stays_due(
 def test_the_chores_run_for_real(detected: Path, open_home: Callable[..., Context]) -> None:
     monday = datetime(2026, 3, 16, 6, tzinfo=UTC)
     ctx = open_home(detected, now=monday)
-    assert scheduler.run_due(ctx, CHORES) == ["detection", "drift", "retraining", "clean-up"]
+    assert scheduler.run_due(ctx, CHORES) == ["detection", "drift", "retraining", "snapshots", "clean-up"]
     run = ctx.records.read(
         "local", lambda session: run_store.latest(session, tenant="local", domain="ads")
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import catalog
-from core.cases import Alarm, Cause
+from core.cases import Alarm, Cause, Graph
 from core.contracts import Attribution, Bools, Floats
 from core.errors import UnknownNameError
 from core.explainers.ensemble_attribution import EnsembleAttribution
@@ -237,7 +237,21 @@ def new_incident(
         spend_at_risk=item.spend_at_risk,
         money_impact=_lost(scene, sightings[item.entities[0]]) or 0.0,
         currency=leading.currency,
+        services=affected(scene.graph, item.entities, "service"),
+        regions=affected(scene.graph, item.entities, "region"),
     )
+
+
+def affected(graph: Graph, entities: Iterable[str], level: str) -> list[str]:
+    """Names at a level of what was hit: of the entities themselves and of what they belong to, each once."""
+    names: dict[str, None] = {}
+    for entity in entities:
+        above: list[str] = []
+        while entity in graph.net and entity not in above:
+            above.append(entity)
+            entity = str(graph.net.nodes[entity].get("parent", ""))
+        names |= {graph.name(node): None for node in above if graph.level(node) == level}
+    return list(names)
 
 
 def _votes(judged: Judged, seen: Sighting, ensemble: Any) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""A small running system in a metrics store: two services, a pod and a day of minutes with one planted fault."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from core.domains.services import SERVICES
+from data.ingest.batch import COMPONENTS, DEPENDENCIES, SAMPLES, Samples
+from tests.findings import NOW
+from workbench.context import Context
+
+START = NOW - timedelta(hours=12)
+FAULT = (NOW - timedelta(hours=3), NOW - timedelta(hours=2))
+"""When the cart's latency rises tenfold and its pod's memory doubles."""
+SERIES = {
+    ("service:cart", "http_request_duration_seconds"): 0.1,
+    ("service:pay", "http_request_duration_seconds"): 0.2,
+    ("pod:cart-1", "container_memory_usage_bytes"): 4e8,
+}
+FAULTY = {
+    ("service:cart", "http_request_duration_seconds"): 10.0,
+    ("pod:cart-1", "container_memory_usage_bytes"): 2.0,
+}
+
+
+def load(ctx: Context, tenant: str = "acme") -> None:
+    """Put it into the tenant's store: every minute of the last twelve hours."""
+    random = np.random.default_rng(1)
+    rows = []
+    for (entity, metric), level in SERIES.items():
+        for minute in range(12 * 60):
+            moment = START + timedelta(minutes=minute)
+            factor = FAULTY.get((entity, metric), 1.0) if FAULT[0] <= moment < FAULT[1] else 1.0
+            value = level * factor * (1 + 0.05 * random.standard_normal())
+            rows.append((entity, metric, moment.replace(tzinfo=None), value, len(rows)))
+    names = ("entity", "metric", "moment", "value", "row")
+    components = [
+        {"id": "service:cart", "level": "service", "name": "Cart", "parent": "region:eu"},
+        {"id": "service:pay", "level": "service", "name": "pay", "parent": "region:eu"},
+        {"id": "pod:cart-1", "level": "pod", "name": "cart-1", "parent": "service:cart"},
+        {"id": "region:eu", "level": "region", "name": "eu", "parent": ""},
+    ]
+    calls = [{"source": "service:cart", "target": "service:pay", "kind": "calls"}]
+    batch = Samples(
+        "day.csv",
+        "day",
+        100,
+        "samples",
+        START.replace(tzinfo=None),
+        rows=len(rows),
+        samples=pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], SAMPLES),
+        components=pa.Table.from_pylist(components, COMPONENTS),
+        dependencies=pa.Table.from_pylist(calls, DEPENDENCIES),
+    )
+    ctx.metrics.samples.load(tenant, SERVICES, batch)
