@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from core.errors import HeadwaterError
 from workbench.cli import (
+    agreement,
     alerts,
     compare,
     data,
@@ -51,6 +52,8 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 models.models_app.command("compare")(compare.models_compare)
+for name, command in agreement.COMMANDS.items():
+    labels.labels_app.command(name)(command)
 
 
 def main() -> None:

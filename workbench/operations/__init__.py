@@ -7,6 +7,7 @@ so the two doors cannot differ. Adding a question = one class in the file of its
 from __future__ import annotations
 
 from workbench.operations import (
+    agreement,
     anomaly,
     compare,
     data,
@@ -31,6 +32,7 @@ __all__ = [
     "USER_HEADER",
     "Caller",
     "Operation",
+    "agreement",
     "anomaly",
     "compare",
     "concrete",
