@@ -448,14 +448,14 @@ def _load(cursor: Cursor, tenant: str, domain: Domain, batch: Samples) -> Loaded
         if table.num_rows:
             cursor.register(f"incoming_{name}", table)
             cursor.execute(sql[f"{name}s_told"], mark)
-    something = new or any(table.num_rows for table in stated.values())
+    declared = sum(table.num_rows for table in stated.values())
     return batches.enter(
         cursor,
         tenant,
         domain,
         batch,
         number,
-        new,
+        new + declared,
         batch.samples.num_rows - new,
-        something=bool(something),
+        something=bool(new + declared),
     )

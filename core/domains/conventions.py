@@ -72,7 +72,13 @@ DIRECTIONS = (
     (1, ("cpu", "usage", "used", "utilization", "utilisation", "resident", "heap", "swap")),
 )
 _WORD_BAD = {word: bad for bad, words in DIRECTIONS for word in words}
+_SERVER_ERROR = re.compile(r"5(\d\d|xx)$", re.IGNORECASE)
 _ORDER = {word: place for place, (_, words) in enumerate(DIRECTIONS) for word in words}
+_COUNTED = {word: place for word, place in _ORDER.items() if place < len(DIRECTIONS) - 3}
+
+IN_BRACKETS = {"%": "percent", "s": "s", "ms": "ms", "b": "bytes", "bytes": "bytes", "mi": "MiB"}
+_BRACKETS = re.compile(r"\(([^()]*)\)$")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _QUANTILE = re.compile(r":p([0-9_]+)$")
 _SUFFIX = re.compile(r"_(total|count|sum|bucket)$")
 
@@ -92,12 +98,14 @@ def part(name: str) -> str:
 
 def words(name: str) -> tuple[str, ...]:
     """The words of a name in lower case, labels and quantile left out."""
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.partition("{")[0])
+    apart = _CAMEL.sub("_", name.partition("{")[0])
     return tuple(word for word in re.split(r"[^a-z0-9]+", apart.lower()) if word)
 
 
 def unit(name: str, nature: str = GAUGE) -> str:
     """The unit of a metric's values as stored, "" where its name does not tell."""
+    if bracketed := _BRACKETS.search(name):
+        return IN_BRACKETS.get(bracketed[1].lower(), bracketed[1])
     said = words(_SUFFIX.sub("", family(name)))
     # of `_count` it is how many were measured, not what
     counted = family(name).endswith("_count")
@@ -107,18 +115,23 @@ def unit(name: str, nature: str = GAUGE) -> str:
 
 def bad(name: str, help: str = "") -> int:
     """The direction that hurts: 1 rise, −1 fall, 0 where neither the name nor the help tells."""
-    for text in (name, help):
-        known = [word for word in words(text) if word in _WORD_BAD]
-        if known:
-            return _WORD_BAD[min(known, key=_ORDER.__getitem__)]
+    which = part(name)
+    if _SERVER_ERROR.match(which):
+        return 1
+    # how often something was measured does not hurt as what was measured does
+    known = _COUNTED if family(name).endswith("_count") else _ORDER
+    for text in (which, name, help):
+        said = [word for word in words(text) if word in known]
+        if said:
+            return _WORD_BAD[min(said, key=known.__getitem__)]
     return 0
 
 
 def label(name: str) -> str:
-    """The name as a person would say it, with its part in brackets."""
-    return labelled(
-        family(name).removesuffix("_total").replace("_", " ").strip().capitalize(), name
-    )
+    """The name as a person would say it, with its part in brackets and its unit left out."""
+    told = _BRACKETS.sub("", family(name).removesuffix("_total"))
+    said = re.sub(r"[_:\s]+", " ", _CAMEL.sub(" ", told)).strip()
+    return labelled(said.capitalize(), name)
 
 
 def labelled(told: str, name: str) -> str:

@@ -56,6 +56,9 @@ SERVICES = Domain(
         )
     ),
     step=np.timedelta64(60, "s"),
+    window=720,
+    pause=np.timedelta64(30, "m"),
+    every_episode=True,
     defaults={"detector": "headwater", "localizer": "headwater", "unit": "service"},
 )
 """The expected metrics are those that the specification lists; any other that is imported stands beside them."""

@@ -40,7 +40,7 @@ def headers(source: Source) -> list[str]:
         return list(pq.read_schema(source.path).names)
     if source.head[:4] == b"PK\x03\x04":
         return [str(cell or "") for cell in next(_rows(source.path), [])]
-    return _csv_header(source)[0]
+    return header(source)[0]
 
 
 def load(cursor: Cursor, source: Source) -> None:
@@ -70,7 +70,7 @@ def load(cursor: Cursor, source: Source) -> None:
             cells=_cells(names),
             spare=", ".join(spare),
         )
-        values = {"file": str(source.path), "delimiter": _csv_header(source)[1]}
+        values = {"file": str(source.path), "delimiter": header(source)[1]}
         try:
             cursor.execute(statement, values)
         except duckdb.InvalidInputException as error:
@@ -87,7 +87,8 @@ def _create(cursor: Cursor, table: str, names: list[str], header_rows: int) -> N
     cursor.execute(sql.format(table=table, cells=_cells(names), header=header_rows))
 
 
-def _csv_header(source: Source) -> tuple[list[str], str]:
+def header(source: Source) -> tuple[list[str], str]:
+    """The header row of a CSV, and what parts its cells."""
     line = source.head.decode("utf-8-sig", errors="replace").splitlines()[:1] or [""]
     delimiter = max(DELIMITERS, key=line[0].count)
     return next(csv.reader(line, delimiter=delimiter), []), delimiter

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidInputError
-from data.ingest.batch import Batch
+from data.ingest.batch import Batch, Samples
 
 # A folder or file named by a date was downloaded that morning; noon UTC is that date in every market.
 MORNING = time(12)
@@ -42,6 +42,10 @@ class Source:
             as_of=self.as_of,
             **parts,
         )
+
+    def samples(self, format: str) -> Samples:
+        """An empty batch of measurements of this file."""
+        return Samples(self.name, self.sha256, self.size, format, self.as_of)
 
 
 def open_source(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -17,10 +17,11 @@ from core.errors import CancelledError, InvalidInputError, UnknownNameError
 from data import audit_store
 from data.batches import BatchInfo, Loaded
 from data.coverage import Coverage
-from data.ingest import plan, read_many
-from data.ingest.batch import Batch, Difference, Known, Refusal
+from data.ingest import Plan, incident_files, measurements, plan, read_many
+from data.ingest.batch import Batch, Difference, Known, Refusal, Samples
 from data.metrics import MetricStore
 from workbench.context import Context
+from workbench.services import changes, incidents
 
 UNREAD = ("unknown", "empty")
 """Formats of files that nothing could be made of; they leave no batch, so a better-told import can load them."""
@@ -28,7 +29,7 @@ UNREAD = ("unknown", "empty")
 
 @dataclass(frozen=True)
 class FileReport:
-    """What came of one file; `batch` is None where it left none. `as_of` is UTC."""
+    """What came of one file; `batch` is None where it left none, as records do. `as_of` is UTC."""
 
     file: str
     format: str
@@ -141,6 +142,48 @@ def read_mapping(mapping: Path | Mapping[str, Any] | None) -> Mapping[str, Any] 
     return found
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """Files on their way into a store: in reading order, as batches, and what was left aside."""
+
+    ctx: Context
+    store: MetricStore
+    tenant: str
+    domain: Domain
+    paths: Sequence[Path]
+    told: Mapping[str, Any]
+    loaded: Mapping[str, int]
+
+    def reports(self) -> tuple[Plan, Iterable[Batch | Samples]]:
+        """Reports of figures by day."""
+        asked, tenant, domain = self.told, self.tenant, self.domain
+
+        def known() -> Known:
+            own = self.ctx.metrics.known(tenant, domain)
+            tried = self.store is not self.ctx.metrics
+            return _both(own, self.store.known(tenant, domain)) if tried else own
+
+        read = read_many(self.paths, domain=domain, known=known, loaded=self.loaded, **asked)
+        return plan(self.paths, as_of=asked["as_of"]), read
+
+    def measurements(self) -> tuple[Plan, Iterable[Batch | Samples]]:
+        """Measurements at moments, and what was measured."""
+        samples = self.ctx.metrics.samples
+        known = {found.name: found.id for found in samples.components(self.tenant, self.domain)}
+        asked = {name: self.told[name] for name in ("as_of", "mapping")}
+        read = measurements.read_many(
+            self.paths, domain=self.domain, known=known, loaded=self.loaded, **asked
+        )
+        return measurements.arranged(self.paths, as_of=asked["as_of"]), read
+
+
+READ: Mapping[str, Callable[[_Reading], tuple[Plan, Iterable[Batch | Samples]]]] = {
+    "ads": _Reading.reports,
+    "services": _Reading.measurements,
+}
+"""How a domain's files become batches."""
+
+
 def _import(
     ctx: Context,
     store: MetricStore,
@@ -157,13 +200,8 @@ def _import(
     files: list[FileReport] = []
     refusals: list[Refusal] = []
     differences: list[tuple[str, Difference]] = []
-    planned = plan(paths, as_of=told["as_of"])
-
-    def known() -> Known:
-        own = ctx.metrics.known(tenant, domain)
-        return _both(own, store.known(tenant, domain)) if dry_run else own
-
-    for batch in read_many(paths, domain=domain, known=known, loaded=before, **told):
+    planned, read = READ[domain.name](_Reading(ctx, store, tenant, domain, paths, told, before))
+    for batch in read:
         report = _load(store, tenant, domain, batch, before, dry_run=dry_run)
         files.append(report)
         refusals += batch.refused
@@ -174,10 +212,15 @@ def _import(
             raise CancelledError.of(
                 "import", "the import", "allowed to go on", f"a stop after {len(files)} files"
             )
+    for path, name in _records(domain, paths, told["as_of"]):
+        report, refused = _record(ctx, tenant, domain, path, name, dry_run=dry_run, actor=actor)
+        files.append(report)
+        refusals += refused
     loaded = [file.batch for file in files if file.batch is not None and file.new]
     if loaded and not dry_run:
         span = f"{min(loaded)}-{max(loaded)}"
-        _tell(ctx, tenant, actor, "import", span, {"rows": sum(file.new for file in files)})
+        rows = sum(file.new for file in files if file.batch is not None)
+        _tell(ctx, tenant, actor, "import", span, {"rows": rows})
     return ImportReport(
         files=tuple(files),
         quarantine=tuple(refusals),
@@ -191,11 +234,54 @@ def _import(
     )
 
 
+Look = Callable[[bytes, str, str], incident_files.Told[Any]]
+RECORDS: Mapping[str, tuple[Look, Callable[..., changes.Imported]]] = {
+    "events.csv": (incident_files.changes, changes.import_csv),
+    "incidents.csv": (incident_files.incidents, incidents.import_csv),
+}
+"""Files of services that become records: who reads them, and who takes them in."""
+
+
+def _records(
+    domain: Domain, paths: Sequence[Path], as_of: datetime | date | None
+) -> list[tuple[Path, str]]:
+    if READ[domain.name] is not _Reading.measurements:
+        return []
+    return [
+        (path, str(path.relative_to(root)))
+        for path, root in plan(paths, as_of=as_of).files
+        if path.name in RECORDS
+    ]
+
+
+def _record(
+    ctx: Context, tenant: str, domain: Domain, path: Path, name: str, *, dry_run: bool, actor: str
+) -> tuple[FileReport, tuple[Refusal, ...]]:
+    """Incidents or changes of a file; a dry run only reads it."""
+    look, take = RECORDS[path.name]
+    now, kind = ctx.clock(), path.stem
+    try:
+        if dry_run:
+            seen = look(path.read_bytes(), name, domain.name)
+            new, known, refused = len(seen.rows), 0, seen.refused
+            message = f"{_count(new, 'row')} would be looked at"
+        else:
+            came = take(ctx, tenant, domain.name, path.read_bytes(), actor=actor, file=name)
+            new, known, refused = came.new + came.updated, came.unchanged, came.refused
+            message = "; ".join([str(came), *came.notes])
+    except InvalidInputError as error:
+        refusal = Refusal(name, 0, str(error.context.get("thing", "")), "", error.message)
+        return FileReport(name, "unknown", now, None, 0, 0, 0, 0, error.message), (refusal,)
+    many = len({refusal.line for refusal in refused})
+    rows = new + known + many
+    return FileReport(name, kind, now, None, rows, new, known, many, message), refused
+
+
 def _load(
     store: MetricStore,
     tenant: str,
     domain: Domain,
-    batch: Batch,
+    batch: Batch | Samples,
     before: Mapping[str, int],
     *,
     dry_run: bool,
@@ -207,13 +293,17 @@ def _load(
         number = before[batch.sha256]
         loaded = Loaded(number, batch.rows, 0, 0, 0, already=True)
         return _report(batch, loaded, number, loaded.sentence)
-    loaded = store.load(tenant, domain, batch)
+    loaded = (
+        store.samples.load(tenant, domain, batch)
+        if isinstance(batch, Samples)
+        else store.load(tenant, domain, batch)
+    )
     # a dry run leaves no batch, so none is named
     number, told = (None, loaded.counts) if dry_run else (loaded.batch, loaded.sentence)
     return _report(batch, loaded, number, "; ".join([told, *batch.notes]))
 
 
-def _report(batch: Batch, loaded: Loaded, number: int | None, message: str) -> FileReport:
+def _report(batch: Batch | Samples, loaded: Loaded, number: int | None, message: str) -> FileReport:
     return FileReport(
         file=batch.file,
         format=batch.report or batch.format,

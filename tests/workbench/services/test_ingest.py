@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from core.domains import DOMAINS
 from core.errors import CancelledError, ConflictError, InvalidInputError, UnknownNameError
 from workbench.context import Context
 from workbench.plain import plain
@@ -192,3 +193,59 @@ def test_what_cannot_be_imported(ctx: Context, tmp_path: Path) -> None:
         ingest.import_paths(ctx, "acme", [tmp_path], domain="radio")
     with pytest.raises(InvalidInputError, match="existing file or folder"):
         ingest.import_paths(ctx, "acme", [tmp_path / "absent"])
+
+
+@pytest.fixture
+def systems(tmp_path: Path) -> Path:
+    """Two minutes of a service and its pod, with nodes, edges, a deploy and an incident."""
+    world = tmp_path / "systems"
+    world.mkdir()
+    lines = [
+        f"2026-03-04T12:0{minute}:00Z,cart-1,container_memory_usage_bytes,{1e8 + minute}"
+        for minute in range(2)
+    ]
+    (world / "minutes.csv").write_text("time,node,metric,value\n" + "\n".join(lines) + "\n")
+    (world / "nodes.csv").write_text("node,level,parent\ncart-1,pod,cart\ncart,service,\n")
+    (world / "edges.csv").write_text("source,target\nservice:db,service:cart\n")
+    (world / "events.csv").write_text(
+        "at,kind,entity,title\n2026-03-04T12:00:00Z,deploy,service:cart,Cart 2\n"
+    )
+    (world / "incidents.csv").write_text(
+        "id,title,severity,started_at,services\ni1,Cart is slow,high,2026-03-04T12:01:00Z,cart\n"
+        "i2,,high,2026-03-04T12:01:00Z,cart\n"
+    )
+    return world
+
+
+def test_a_folder_of_running_systems_comes_in_whole_and_only_once(
+    ctx: Context, systems: Path
+) -> None:
+    tried = ingest.import_paths(ctx, "acme", [systems], domain="services", dry_run=True)
+    assert (tried.new, tried.refused, tried.failed) == (7, 1, 0)
+    assert ingest.batches(ctx, "acme") == []
+    report = ingest.import_paths(ctx, "acme", [systems], domain="services")
+    assert {file.file: (file.format, file.new, file.refused) for file in report.files} == {
+        "nodes.csv": ("nodes", 2, 0),
+        "edges.csv": ("edges", 1, 0),
+        "minutes.csv": ("long", 2, 0),
+        "events.csv": ("events", 1, 0),
+        "incidents.csv": ("incidents", 1, 1),
+    }
+    domain = DOMAINS["services"]
+    span = ctx.metrics.samples.span("acme", domain)
+    assert span == tuple(datetime(2026, 3, 4, 12, minute, tzinfo=UTC) for minute in range(2))
+    assert set(ctx.metrics.samples.graph("acme", domain).net.edges) == {
+        ("pod:cart-1", "service:cart"),
+        ("service:db", "service:cart"),
+    }
+    again = ingest.import_paths(ctx, "acme", [systems], domain="services")
+    assert again.new == 0
+    assert ingest.undo_batch(ctx, "acme", 3) == {"batch": 3, "removed": 2}
+    assert ctx.metrics.samples.span("acme", domain) is None
+
+
+def test_a_file_of_records_that_cannot_be_read_stops_no_other(ctx: Context, systems: Path) -> None:
+    (systems / "incidents.csv").write_text("who,what\na,b\n")
+    report = ingest.import_paths(ctx, "acme", [systems], domain="services")
+    assert (report.failed, report.new) == (1, 6)
+    assert "incidents.csv" in report.quarantine[0].file

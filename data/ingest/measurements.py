@@ -1,0 +1,372 @@
+"""Files of measurements: long or wide CSV and Parquet, what runs, what reaches what, what metrics are.
+
+    nodes.csv      node, level, parent, name, …        what runs; further columns are kept as attributes
+    edges.csv      source, target, kind                from cause to effect: callee → caller, node → pod
+    metrics.csv    metric, label, unit, bad, nature    nature `counter` makes rates of what only counts up
+    long           time, node, metric, value           or time, caller, callee, metric, value
+    wide           time, node, <metric>, …
+
+A file is known by its columns. A folder with `suite.json` is a labelled suite: its observations and its reference
+are read, its answers are not. Times are ISO 8601 (UTC where no zone is told) or counted from 1970.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.domain import Domain
+from core.errors import HeadwaterError, InvalidInputError
+from data.duck import Cursor, rows, statements
+from data.ingest import sheet
+from data.ingest.batch import Refusal, Samples
+from data.ingest.declared import DECLARED, GIVEN, Naming, Reader
+from data.ingest.facts import workspace
+from data.ingest.quarantine import Check, refuse
+from data.ingest.reading import Plan, plan
+from data.ingest.source import Source, open_source
+
+log = logging.getLogger(__name__)
+
+TIME = ("time", "timestamp", "at", "ts", "datetime", "date")
+# The more special name first, with the level that it implies, "" where the names tell it themselves.
+WHO = {
+    "entity": "",
+    "component": "",
+    "pod": "pod",
+    "service": "service",
+    "node": "",
+    "instance": "node",
+    "host": "node",
+    "region": "region",
+}
+NOT_MEASURED = ("case_id", "label", "level")
+SUITE = "suite.json"
+DECLARING = ("metrics.csv", "nodes.csv", "edges.csv")
+OTHERS = {
+    "cases.csv": "it holds the answers: `headwater evaluate cause` reads it",
+    "labels.csv": "labels are people's, given on the Label page",
+    "prometheus.txt": "the same measurements stand in the tables; fetch a Prometheus with `headwater sources`",
+}
+"""Files of the layouts that hold no measurements to store, and why."""
+ELSEWHERE = ("events.csv", "incidents.csv")
+"""Files that other readers take in."""
+CALL = "→"
+UTC_MOMENT = pa.timestamp("us")
+CHECKS = (
+    Check("time::VARCHAR", "a time: ISO 8601, or counted from 1970", "moment IS NULL"),
+    Check(
+        "time::VARCHAR",
+        "after 1990: what is counted from a run's start is scored by `evaluate cause`, not stored",
+        "coalesce(moment < TIMESTAMP '1990-01-01', false)",
+    ),
+    Check(
+        "time::VARCHAR",
+        "no later than a day from now",
+        "coalesce(moment > now()::TIMESTAMP + INTERVAL 1 DAY, false)",
+    ),
+    Check("who", GIVEN, "who IS NULL"),
+    Check("metric", GIVEN, "metric IS NULL"),
+    Check(
+        "cell::VARCHAR",
+        "a finite number",
+        "nullif(cell::VARCHAR, '') IS NOT NULL AND coalesce(isinf(value), true)",
+    ),
+)
+
+
+def arranged(paths: Sequence[Path], *, as_of: datetime | date | None = None) -> Plan:
+    """The files of measurements under `paths`, what declares first; and what was left aside, in words."""
+    found = plan(paths, as_of=as_of)
+    files, notes, suites = [], [*found.notes], {}
+    for path, root in found.files:
+        if path.parent != root and (path.parent / SUITE).exists():
+            suites[path.parent] = root
+        elif path.name in OTHERS:
+            notes.append(f"{path.name} was left aside: {OTHERS[path.name]}")
+        elif path.name not in ELSEWHERE and path.name != SUITE:
+            files.append((path, root))
+    notes += [
+        f"{folder.relative_to(root)}/ was left aside: a labelled suite is for `headwater evaluate cause`"
+        for folder, root in sorted(suites.items())
+    ]
+    place = {name: number for number, name in enumerate(DECLARING)}
+    files.sort(key=lambda file: place.get(file[0].name, len(place)))
+    return Plan(tuple(files), tuple(notes))
+
+
+def read_many(
+    paths: Sequence[Path],
+    *,
+    domain: Domain,
+    mapping: Mapping[str, Any] | None = None,
+    as_of: datetime | date | None = None,
+    known: Mapping[str, str] | None = None,
+    loaded: Collection[str] = (),
+) -> Iterator[Samples]:
+    """Every file of `arranged` as a batch. `known`: name → id of what is stored already.
+
+    A file whose SHA-256 is among `loaded` brings nothing again: its batch is empty, of format "loaded". One that
+    cannot be read becomes a batch of one refusal; the others still come.
+    """
+    naming = Naming(domain, dict(known or {}))
+    with workspace() as cursor:
+        cursor.execute("SET TimeZone = 'UTC'")
+        cursor.execute(statements("measurements")["macros"])
+        for path, root in arranged(paths, as_of=as_of).files:
+            source = open_source(path, as_of=as_of, mapping=mapping, root=root)
+            again = source.sha256 in loaded
+            declares = _declares(source)
+            if again and declares is None:
+                yield source.samples("loaded")
+                continue
+            # what declares is read again: the files that come need its names and counters
+            batch = _read_or_refuse(declares or partial(_measured, cursor), source, naming)
+            yield source.samples("loaded") if again else batch
+
+
+def _read_or_refuse(reader: Reader, source: Source, naming: Naming) -> Samples:
+    if not source.size:
+        return replace(source.samples("empty"), notes=("the file is empty",))
+    try:
+        _check_suite(source.path.parent / SUITE)
+        return reader(source, naming)
+    except HeadwaterError as error:
+        log.info("%s was refused: %s", source.name, error)
+        facts = error.context
+        cure = f" ({error.hint.rstrip('.')})" if error.hint else ""
+        refusal = Refusal(
+            source.name,
+            0,
+            str(facts.get("thing", "")),
+            str(facts.get("got", ""))[:200],
+            f"{facts.get('needed', error.message)}{cure}",
+        )
+        return replace(source.samples("unknown"), refused=(refusal,))
+
+
+def _check_suite(suite: Path) -> None:
+    kind = json.loads(suite.read_text(encoding="utf-8")).get("kind") if suite.exists() else ""
+    if kind and kind != "metrics":
+        rule = "metrics: events and dimensions are scored, not stored"
+        hint = f"headwater evaluate cause {suite.parent.name}"
+        raise InvalidInputError.of(suite.name, "the suite's kind", rule, kind, hint)
+
+
+def _declares(source: Source) -> Reader | None:
+    """Who reads a file that declares: such hold no times."""
+    if not source.size or source.head[:4] == b"PAR1" or "entity" in source.mapping:
+        return None
+    columns = {name.strip().lower() for name in sheet.headers(source)}
+    return next(
+        (reader for needed, reader in DECLARED if needed <= columns and not columns & {*TIME}),
+        None,
+    )
+
+
+# ── Measurements ─────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which column of a table says what, by header.
+
+    who     : the measured, or caller and callee; level : of all of them, "" where their names tell it
+    tells   : the column of levels, "" without one; metrics : column → metric of a wide table
+    """
+
+    time: str
+    who: tuple[str, ...]
+    level: str = ""
+    tells: str = ""
+    metric: str = ""
+    value: str = ""
+    metrics: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def report(self) -> str:
+        return "calls" if len(self.who) > 1 else "long" if self.metric else "wide"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a refused cell's column is called."""
+        return {
+            "time::VARCHAR": self.time,
+            "who": CALL.join(self.who),
+            "metric": self.metric or "metric",
+            "cell::VARCHAR": self.value or "value",
+        }
+
+
+def _measured(cursor: Cursor, source: Source, naming: Naming) -> Samples:
+    """One table of measurements; a cell that is no number is refused, an empty one is missing."""
+    if not sheet.recognise(source):
+        rule = "a CSV, a workbook or a Parquet of measurements"
+        raise InvalidInputError.of(source.name, "the file", rule, source.path.suffix)
+    sql, heading = statements("measurements"), sheet.headers(source)
+    layout = _layout(source, heading)
+    column = {name: f"c{index}" for index, name in enumerate(heading)}
+    types = _open(cursor, source, heading)
+    notes = _narrow(cursor, source, layout, column, types)
+    cursor.execute(sql["raw"].format(moment=_moment(types[column[layout.time]])))
+    refused, failed, cells = refuse(cursor, source.name, list(CHECKS), layout.headers)
+    bad = " OR ".join(f"({check.bad})" for check in failed) or "false"
+    counted = rows(cursor, sql["counts"].format(bad=bad))[0]
+    if counted["missing"]:
+        notes.append(f"{counted['missing']:,} cells are empty: missing")
+    names = {kind: _names(cursor, kind) for kind in ("who", "metric")}
+    cursor.execute(sql["measured"].format(bad=bad))
+    rated = [at for at, name in enumerate(names["metric"]) if name in naming.counters]
+    if rated:
+        told = ", ".join(names["metric"][at] for at in rated)
+        notes.append(f"counters became rates per second: {told}")
+        found = cursor.sql(sql["rates"], params={"counters": rated}).to_arrow_table()
+    else:
+        found = cursor.sql(sql["samples"]).to_arrow_table()
+    ids = [_id(naming, name, layout.level) for name in names["who"]]
+    return replace(
+        source.samples("measurements"),
+        report=layout.report,
+        rows=cells - counted["missing"],
+        refused=tuple(refused),
+        refused_rows=counted["refused"],
+        notes=tuple(notes),
+        samples=_samples(found, ids, names["metric"]),
+    )
+
+
+def _layout(source: Source, heading: Sequence[str]) -> _Layout:
+    """What the mapping says, else what the headers say."""
+    mapping = source.mapping
+    by_name = {name.strip().lower(): name for name in reversed(heading)}
+
+    def column(key: str, usual: Sequence[str]) -> str:
+        if key in mapping and mapping[key] not in heading:
+            rule = f"one of the file's: {', '.join(heading)}"
+            raise InvalidInputError.of(source.name, f"the mapped {key}", rule, mapping[key])
+        found = (by_name[name] for name in usual if name in by_name)
+        return str(mapping.get(key) or next(found, ""))
+
+    time, entity = column("time", TIME), column("entity", tuple(WHO))
+    metric, value = column("metric", ("metric",)), column("value", ("value",))
+    called = {"caller", "callee"} <= by_name.keys()
+    who = (by_name["caller"], by_name["callee"]) if called else (entity,)
+    if not time or not all(who) or bool(metric) != bool(value):
+        rule = "time, node, metric, value; or time, node and one per metric; or those of nodes.csv, edges.csv, metrics.csv"
+        hint = "Give --mapping with entity, time and metrics (or metric and value) for other names."
+        raise InvalidInputError.of(source.name, "the columns", rule, list(heading), hint)
+    level = mapping.get("level", "" if called else WHO.get(who[0].strip().lower(), ""))
+    by_row = isinstance(level, Mapping)
+    tells = str(level["column"]) if by_row else by_name.get("level", "")
+    used = {time, *who, tells, *(by_name.get(name) for name in NOT_MEASURED)}
+    wide = mapping.get("metrics") or {name: name for name in heading if name not in used}
+    return _Layout(
+        time, who, "" if by_row else str(level), tells, metric, value, {} if metric else wide
+    )
+
+
+def _open(cursor: Cursor, source: Source, heading: Sequence[str]) -> dict[str, str]:
+    """Make `sheet` of the file, typed where it is a Parquet, else text; returns c0… → type."""
+    if source.head[:4] == b"PAR1":
+        # DuckDB's own reader has had a hole in a compression of Parquet; pyarrow reads it first.
+        table = pq.read_table(source.path)
+        columns = [
+            column.cast(UTC_MOMENT, safe=False) if pa.types.is_timestamp(column.type) else column
+            for column in table.columns
+        ]
+        names = [f"c{index}" for index in range(len(heading))]
+        cursor.register("table_read", pa.Table.from_arrays(columns, names))
+        cursor.execute(statements("measurements")["typed"])
+    else:
+        sheet.load(cursor, source)
+    return {row["column_name"]: row["column_type"] for row in rows(cursor, "DESCRIBE sheet")}
+
+
+def _narrow(
+    cursor: Cursor,
+    source: Source,
+    layout: _Layout,
+    column: Mapping[str, str],
+    types: Mapping[str, str],
+) -> list[str]:
+    """Make `narrow` (row, time, who, metric, cell) of `sheet`, whatever its layout; returns what was left aside."""
+    sql = statements("measurements")
+    who = f" || '{CALL}' || ".join(f"nullif({column[name]}::VARCHAR, '')" for name in layout.who)
+    if layout.tells and layout.tells in column:
+        who = f"coalesce({column[layout.tells]} || ':', '') || {who}"
+    kept = f"row, {column[layout.time]} AS time, {who} AS who"
+    if layout.metric:
+        metric, cell = column[layout.metric], column[layout.value]
+        cells = f"nullif({metric}::VARCHAR, '') AS metric, {cell} AS cell"
+        cursor.execute(sql["long"].format(kept=kept, cells=cells))
+        return []
+    places = {name: column[name] for name in layout.metrics if name in column}
+    counted = "".join(f", count(TRY_CAST({at} AS DOUBLE)) AS {at}" for at in places.values())
+    many = rows(cursor, sql["numbers"].format(counted=counted))[0]
+    figures = {name: at for name, at in places.items() if many[at]}
+    if not figures:
+        rule = "with a column of numbers for each metric"
+        raise InvalidInputError.of(source.name, "a wide table", rule, list(column))
+    text = all(types[at] == "VARCHAR" for at in figures.values())
+    cells = ", ".join(
+        f"{at if text else f'TRY_CAST({at} AS DOUBLE)'} AS {_quoted(layout.metrics[name])}"
+        for name, at in figures.items()
+    )
+    cursor.execute(sql["wide"].format(kept=kept, cells=cells))
+    left = sorted(layout.metrics.keys() - figures.keys())
+    return [f"columns without any number were left aside: {', '.join(left)}"] if left else []
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _moment(type: str) -> str:
+    """SQL that reads `time`, a column of that type, as a naive UTC moment; NULL where it is none."""
+    if type == "VARCHAR":
+        return "told_moment(time)"
+    if type.startswith(("TIMESTAMP", "DATE")):
+        return "time::TIMESTAMP"
+    return "counted_moment(time::DOUBLE)"
+
+
+def _names(cursor: Cursor, kind: str) -> list[str]:
+    """The distinct names of `raw`, kept as the table `{kind}_name` with their numbers."""
+    found = rows(cursor, statements("measurements")["names"].format(column=kind))
+    names = [str(row["name"]) for row in found]
+    numbers = pa.array(range(len(names)), pa.int32())
+    cursor.register(
+        f"{kind}_name", pa.table({"number": numbers, "name": pa.array(names, pa.string())})
+    )
+    return names
+
+
+def _id(naming: Naming, name: str, level: str) -> str:
+    return CALL.join(naming.id(end, level) for end in name.split(CALL))
+
+
+def _samples(found: pa.Table, ids: Sequence[str], metrics: Sequence[str]) -> pa.Table:
+    """SAMPLES with names once each, not once a row."""
+    named = {"entity": ids, "metric": metrics}
+    columns = {
+        name: pa.chunked_array(
+            [
+                pa.DictionaryArray.from_arrays(chunk, pa.array(named[name], pa.string()))
+                for chunk in found[name].chunks
+            ],
+            pa.dictionary(pa.int32(), pa.string()),
+        )
+        if name in named
+        else found[name]
+        for name in ("entity", "metric", "moment", "value", "row")
+    }
+    return pa.table(columns)

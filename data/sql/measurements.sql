@@ -1,0 +1,54 @@
+-- name: macros -- a moment as UTC: ISO text, or seconds, milliseconds, microseconds or nanoseconds since 1970
+CREATE OR REPLACE TEMP MACRO counted_moment(n) AS make_timestamp(
+    (n * CASE WHEN abs(n) < 1e11 THEN 1e6 WHEN abs(n) < 1e14 THEN 1e3 WHEN abs(n) < 1e17 THEN 1 ELSE 1e-3 END)
+    ::BIGINT
+);
+CREATE OR REPLACE TEMP MACRO told_moment(x) AS coalesce(
+    counted_moment(TRY_CAST(x AS DOUBLE)), TRY_CAST(x AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
+);
+
+-- name: typed
+CREATE OR REPLACE TEMP TABLE sheet AS SELECT row_number() OVER () AS row, * FROM table_read;
+
+-- name: numbers
+SELECT count(*) AS rows{counted} FROM sheet;
+
+-- name: long
+CREATE OR REPLACE TEMP VIEW narrow AS SELECT {kept}, {cells} FROM sheet;
+
+-- name: wide
+CREATE OR REPLACE TEMP VIEW narrow AS
+FROM (SELECT {kept}, {cells} FROM sheet)
+UNPIVOT INCLUDE NULLS (cell FOR metric IN (* EXCLUDE (row, time, who)));
+
+-- name: raw
+CREATE OR REPLACE TEMP VIEW raw AS
+SELECT *, {moment} AS moment, TRY_CAST(cell AS DOUBLE) AS value FROM narrow;
+
+-- name: names
+SELECT DISTINCT {column} AS name FROM raw WHERE {column} IS NOT NULL ORDER BY name;
+
+-- name: counts
+SELECT count(*) FILTER ({bad}) AS refused,
+       count(*) FILTER (NOT ({bad}) AND (value IS NULL OR isnan(value))) AS missing FROM raw;
+
+-- name: measured
+CREATE OR REPLACE TEMP VIEW measured AS
+SELECT e.number AS entity, m.number AS metric, r.moment, r.value, r.row
+FROM raw r JOIN who_name e ON e.name = r.who JOIN metric_name m ON m.name = r.metric
+WHERE NOT ({bad}) AND value IS NOT NULL AND NOT isnan(value);
+
+-- name: samples
+SELECT * FROM measured;
+
+-- name: rates -- of counters: the rise per second; one that fell began again at zero
+WITH stepped AS (
+    SELECT *, lag(value) OVER series AS before, epoch(moment - lag(moment) OVER series) AS seconds
+    FROM measured WHERE metric IN (SELECT unnest($counters))
+    WINDOW series AS (PARTITION BY entity, metric ORDER BY moment, row)
+)
+SELECT * FROM measured WHERE metric NOT IN (SELECT unnest($counters))
+UNION ALL
+SELECT entity, metric, moment,
+       CASE WHEN value < before THEN value ELSE value - before END / seconds AS value, row
+FROM stepped WHERE seconds > 0;
