@@ -12,7 +12,7 @@ from workbench.operations import Operation, anomaly, incidents
 from workbench.terminal import Json, answer, facts, out, table
 
 alerts_app = typer.Typer(help="Alerts and what people did with them.", no_args_is_help=True)
-incidents_app = typer.Typer(help="Incidents: alerts that share a root.", no_args_is_help=True)
+incidents_app = typer.Typer(help="Incidents, whoever told them.", no_args_is_help=True)
 
 
 @alerts_app.command("list")
@@ -54,32 +54,6 @@ def alerts_list(
         "sentence": "What",
     }
     answer(found, as_json, lambda value: table(value["alerts"], columns, "No active alerts."))
-
-
-@incidents_app.command("list")
-def incidents_list(
-    status: Annotated[str | None, typer.Option(help="open, acknowledged or resolved")] = None,
-    limit: Annotated[int, typer.Option(help="How many at most")] = 50,
-    domain: DomainName = "ads",
-    tenant: Tenant = None,
-    as_json: Json = False,
-) -> None:
-    """Incidents, worst first."""
-    found = ask(
-        incidents.Incidents.model_validate({"domain": domain, "status": status, "limit": limit}),
-        tenant,
-    )
-    columns = {
-        "id": "Incident",
-        "severity": "Severity",
-        "title": "Title",
-        "root_name": "Root",
-        "root_level": "Level",
-        "onset": "Onset",
-        "alerts": "Alerts",
-        "status": "Status",
-    }
-    answer(found, as_json, lambda value: table(value["incidents"], columns, "No incidents."))
 
 
 def _on_one(operation: type[Operation], with_note: bool) -> Callable[..., None]:
