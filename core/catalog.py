@@ -129,6 +129,14 @@ def localizers() -> Iterator[tuple[str, type[Localizer]]]:
         yield name.removesuffix("-cause"), cast(type[Localizer], algorithm)
 
 
+def localizer(name: str, **params: Any) -> Localizer:
+    """A localizer by the name that commands call it; raises as `make` does."""
+    apart = f"{name}-cause"
+    known = any(entry.name == apart for entry in ENTRIES)
+    found: Localizer = make(apart if known else name, **params)
+    return found
+
+
 def installed(algorithm: type[Algorithm]) -> bool:
     """Whether every module that the algorithm needs can be found."""
     return not absent(algorithm)

@@ -62,7 +62,13 @@ class CauseType:
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain as data; `ads`, `epc` and `services` are values of it, not code paths."""
+    """A domain as data; `ads`, `epc` and `services` are values of it, not code paths.
+
+    step          : length of a period
+    window        : periods that a detection run judges
+    pause         : calm time within one episode; findings of one thing at most this far apart are the same finding
+    every_episode : whether a run tells of every episode in its window, or of the latest of each entity
+    """
 
     name: str
     label: str
@@ -76,6 +82,8 @@ class Domain:
     revenue: str = ""
     step: np.timedelta64 = DAY
     window: int = 14
+    pause: np.timedelta64 = 3 * DAY
+    every_episode: bool = False
     defaults: Mapping[str, str] = field(default_factory=dict)
 
     def metric(self, name: str) -> Metric:

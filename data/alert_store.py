@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core.errors import ConflictError, InvalidInputError, NotFoundError, StoreError
 from data import audit_store
 from data.audit_store import Edit
-from data.finding_store import SAME_EPISODE, Kind, Upserted, fingerprint, store
+from data.finding_store import Kind, Upserted, fingerprint, pause, store
 from data.records import (
     ACTIVE,
     SEVERITIES,
@@ -50,8 +50,8 @@ def upsert(
 ) -> Upserted:
     """Store what a run found, one alert per entity and episode, however often it runs.
 
-    An alert of the same entity whose [onset, last_seen] overlaps or lies within 3 days is the same alert: an
-    active one takes the new facts and keeps its number and status, a resolved one stays as it is.
+    An alert of the same entity whose [onset, last_seen] overlaps or lies within its domain's pause is the same
+    alert: an active one takes the new facts and keeps its number and status, a resolved one stays as it is.
 
     keep : facts that an active alert keeps, because the run was not asked for them or looked at the past
     """
@@ -252,7 +252,7 @@ def _episodes(
     """The alerts that anything found could belong to, by domain and entity: one query for all."""
     if not found:
         return {}
-    earliest = min(item.onset for item in found) - SAME_EPISODE
+    earliest = min(item.onset - pause(item.domain) for item in found)
     query = select(Alert).where(
         Alert.tenant == tenant,
         Alert.domain.in_({item.domain for item in found}),
@@ -266,11 +266,11 @@ def _episodes(
 
 def _same_episode(alerts: Sequence[Alert], item: NewAlert) -> Alert | None:
     """The active one of those near in time, else the latest resolved one."""
+    apart = pause(item.domain)
     near = [
         alert
         for alert in alerts
-        if alert.onset - SAME_EPISODE <= item.last_seen
-        and item.onset <= alert.last_seen + SAME_EPISODE
+        if alert.onset - apart <= item.last_seen and item.onset <= alert.last_seen + apart
     ]
     return max(near, key=lambda alert: (alert.status in ACTIVE, alert.last_seen), default=None)
 

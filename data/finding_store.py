@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 from sqlalchemy.orm import Session
 
+from core.domains import DOMAINS
 from core.errors import InvalidInputError
 from data import audit_store
 from data.columns import canonical, plain
 from data.records import ACTIVE, SEVERITIES, Alert, Incident
 
 SAME_EPISODE = timedelta(days=3)
-"""Findings of one thing at most this far apart are the same finding."""
+"""Findings of one thing at most this far apart are the same finding, where their domain says nothing else."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,13 @@ class Kind:
     same: Callable[[Sequence[Any], Any], Any]
     make: Callable[[Any], Any]
     newer: Callable[[Any, Any], dict[str, Any]]
+
+
+def pause(domain: str) -> timedelta:
+    """How far apart findings of one thing may lie to be the same finding."""
+    if domain not in DOMAINS:
+        return SAME_EPISODE
+    return timedelta(seconds=float(DOMAINS[domain].pause / np.timedelta64(1, "s")))
 
 
 def store(

@@ -16,7 +16,7 @@ from data import audit_store
 from data.alert_feed import Cursor, Page, keyset_page
 from data.alert_store import TRANSITIONS, add_comment, transition
 from data.audit_store import Edit
-from data.finding_store import SAME_EPISODE, Kind, Upserted, fingerprint, store
+from data.finding_store import Kind, Upserted, fingerprint, pause, store
 from data.records import (
     ACTIVE,
     SEVERITIES,
@@ -47,7 +47,7 @@ def upsert(
 ) -> Upserted:
     """Store what root-cause analysis found, one incident per root, cause and episode.
 
-    An incident of the same root and cause whose onset lies within 3 days is the same one: an active one takes
+    An incident of the same root and cause whose onset lies within its domain's pause is the same one: an active one takes
     the new facts (its first onset stays), a resolved one stays as it is; without `refresh`, both do.
     """
     kind = Kind(
@@ -72,7 +72,7 @@ def upsert(
             Incident.source == OWN,
             Incident.status.in_(STATUSES),
             Incident.domain.in_({item.domain for item in found}),
-            Incident.onset >= min(item.onset for item in found) - SAME_EPISODE,
+            Incident.onset >= min(item.onset - pause(item.domain) for item in found),
         )
         for incident in session.scalars(query.with_for_update()):
             known.setdefault(_root(incident), []).append(incident)
@@ -260,7 +260,8 @@ def comment(
 
 def _same_onset(incidents: Sequence[Incident], item: NewIncident) -> Incident | None:
     """The active one of those near in time, else the latest resolved one."""
-    near = [other for other in incidents if abs(other.onset - item.onset) <= SAME_EPISODE]
+    apart = pause(item.domain)
+    near = [other for other in incidents if abs(other.onset - item.onset) <= apart]
     return max(near, key=lambda other: (other.status in ACTIVE, other.onset), default=None)
 
 

@@ -59,6 +59,6 @@ SERVICES = Domain(
     window=720,
     pause=np.timedelta64(30, "m"),
     every_episode=True,
-    defaults={"detector": "headwater", "localizer": "headwater", "unit": "service"},
+    defaults={"detector": "robust-z", "localizer": "headwater", "unit": "service"},
 )
 """The expected metrics are those that the specification lists; any other that is imported stands beside them."""

@@ -10,8 +10,8 @@ import numpy as np
 from core.cases import Cause, Graph
 from core.domain import Domain
 
-APART = np.timedelta64(3, "D")
-"""Onsets of one root further apart than this are two incidents."""
+SLACK = np.timedelta64(1, "D")
+"""By how much the onset of what is left over may seem earlier, at most."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Found:
 
     candidates    : possible roots, best first; the first is `root`
     entities      : those alerted, the leading one first: the root itself, or else the surest
+    places        : where each of them stood among the alerts that were grouped
     muted         : all but the leading one
     severity      : the worst of the alerts'
     spend_at_risk : money over the episodes, of the alerts at the level that shows most (levels repeat each other's money)
@@ -53,6 +54,7 @@ class Found:
     severity: int
     spend_at_risk: float
     title: str
+    places: tuple[int, ...] = ()
 
 
 def group(noticed: Sequence[Noticed], graph: Graph, domain: Domain) -> list[Found]:
@@ -62,33 +64,42 @@ def group(noticed: Sequence[Noticed], graph: Graph, domain: Domain) -> list[Foun
     the node of a stronger one, not earlier than it, is what the stronger one left over, and joins it.
     """
     ranked = sorted(
-        (alert for alert in noticed if alert.causes), key=lambda alert: -alert.causes[0].score
+        (place for place, alert in enumerate(noticed) if alert.causes),
+        key=lambda place: -noticed[place].causes[0].score,
     )
-    groups: list[list[Noticed]] = []
-    for alert in ranked:
-        cause = alert.causes[0]
+    groups: list[list[int]] = []
+    for place in ranked:
+        cause = noticed[place].causes[0]
         above = graph.ancestors(cause.node, len(domain.levels))
-        home = next((g for g in groups if _belongs(cause, g[0].causes[0], above)), None)
+        home = next(
+            (g for g in groups if _belongs(cause, noticed[g[0]].causes[0], above, domain.pause)),
+            None,
+        )
         if home is None:
-            groups.append([alert])
+            groups.append([place])
         else:
-            home.append(alert)
-    return [_incident(members, graph, domain) for members in groups]
+            home.append(place)
+    return [_incident(noticed, members, graph, domain) for members in groups]
 
 
-def _belongs(cause: Cause, stronger: Cause, above: Container[str]) -> bool:
+def _belongs(cause: Cause, stronger: Cause, above: Container[str], pause: np.timedelta64) -> bool:
     if cause.node == stronger.node:
-        return bool(abs(cause.onset - stronger.onset) <= APART)
-    later = cause.onset >= stronger.onset - np.timedelta64(1, "D")
+        return bool(abs(cause.onset - stronger.onset) <= pause)
+    later = cause.onset >= stronger.onset - min(SLACK, pause)
     return bool(later) and stronger.node in above
 
 
-def _incident(members: Sequence[Noticed], graph: Graph, domain: Domain) -> Found:
+def _incident(
+    noticed: Sequence[Noticed], places: Sequence[int], graph: Graph, domain: Domain
+) -> Found:
+    members = [noticed[place] for place in places]
     root = members[0].causes[0]
     # an alert names only the candidates that touch its entity; the widest one has them all
     best = max((m.causes for m in members if m.causes[0].node == root.node), key=len)
-    ordered = sorted(members, key=lambda alert: (alert.entity != root.node, alert.p_value))
-    entities = tuple(alert.entity for alert in ordered)
+    ordered = sorted(
+        places, key=lambda place: (noticed[place].entity != root.node, noticed[place].p_value)
+    )
+    entities = tuple(noticed[place].entity for place in ordered)
     money: dict[str, float] = {}
     for alert in members:
         level = graph.level(alert.entity)
@@ -105,6 +116,7 @@ def _incident(members: Sequence[Noticed], graph: Graph, domain: Domain) -> Found
         severity=max(alert.severity for alert in members),
         spend_at_risk=max(money.values()),
         title=_title(root, graph, domain),
+        places=tuple(ordered),
     )
 
 

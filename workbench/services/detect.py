@@ -65,7 +65,7 @@ def detect(
     domain: str = "ads",
     level: str | None = None,
     profile: str | None = None,
-    detector: str = "ensemble",
+    detector: str = "",
     at: datetime | None = None,
     explain: bool = True,
     cause: bool = True,
@@ -73,7 +73,7 @@ def detect(
 ) -> DetectionReport:
     """Run detection as known at `at` (now when absent) and save alerts and incidents in one transaction.
 
-    A first run fits the model. A re-run doubles nothing. One run of a tenant at a time; a second one waits.
+    detector : the domain's own when absent. A first run fits the model. A re-run doubles nothing. One run of a tenant at a time; a second one waits.
     Raises UnknownNameError for a domain, level, profile or detector that does not exist, NotEnoughDataError
     when there is too little to learn from, CancelledError when `on_step` answers False: no alert is kept then.
     """
@@ -82,6 +82,7 @@ def detect(
     known = DOMAINS[domain].levels
     if level is not None and level not in known:
         raise UnknownNameError.of("detect", "the level", f"one of {', '.join(known)}", level)
+    detector = detector or DOMAINS[domain].defaults["detector"]
     name = scorer.SPOKEN.get(detector, detector)
     if name not in {entry.name for entry in catalog.ENTRIES} or not issubclass(
         catalog.get(name), Detector
@@ -168,7 +169,7 @@ class _Run:
                 None,
                 (
                     served.notice,
-                    scorer.shortness(scene.residual, scene.domain.window),
+                    scorer.shortness(scene.lessons, scene.domain.window),
                     judged.silence,
                 ),
             )
@@ -215,7 +216,7 @@ class _Run:
     @cached_property
     def _in_the_past(self) -> bool:
         """Whether newer figures are known than those the run may see; what they say then stands."""
-        newest = self.context.metrics.newest(self.tenant, DOMAINS[self.domain])
+        newest = scenes.newest(self.context, self.tenant, domain=self.domain)
         return self.at is not None and newest is not None and self.at < newest
 
     def _kept(self, explain: bool, cause: bool) -> Collection[str]:
@@ -238,7 +239,6 @@ class _Run:
     ) -> tuple[list[Alert], list[Incident], int]:
         now = self.context.clock()
         who = {"tenant": self.tenant, "now": now, "actor": self.actor}
-        position = {seen.entity: index for index, seen in enumerate(sightings)}
         # as known in the past, the streaming parts would learn days they must not know yet
         streams = (
             []
@@ -251,9 +251,7 @@ class _Run:
                 )
             ]
         )
-        by_entity = {seen.entity: seen for seen in sightings}
-        facts = {alert.entity: alert for alert in found}
-        new_incidents = [new_incident(scene, item, by_entity, facts) for item in groups]
+        new_incidents = [new_incident(scene, item, sightings, found) for item in groups]
 
         def write(session: Any) -> tuple[list[Alert], list[Incident], int]:
             stored = alert_store.upsert(session, found=found, keep=keep, **who)
@@ -261,7 +259,7 @@ class _Run:
                 session, found=new_incidents, refresh=not self._in_the_past, **who
             )
             for number, item in zip(kept.ids, groups, strict=True):
-                members = [stored.rows[position[entity]] for entity in item.entities]
+                members = [stored.rows[place] for place in item.places]
                 ids = [row.id for row in members if not (self._in_the_past and row.incident_id)]
                 incident_store.attach(session, incident_id=number, alert_ids=ids, **who)
             for stream in streams:

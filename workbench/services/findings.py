@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,19 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import catalog
-from core.cases import Alarm, Cause, Graph
+from core.cases import Cause, Graph
 from core.contracts import Attribution, Bools, Floats
 from core.errors import UnknownNameError
 from core.explainers.ensemble_attribution import EnsembleAttribution
 from core.explainers.sentence import sentence
 from core.rootcause.grouping import Found, Noticed, group
-from core.severity import SEVERITIES, severity, spend_at_risk
+from core.severity import SEVERITIES, severity
 from data.records import NewAlert, NewIncident
-from workbench.services import scene as scenes
 from workbench.services.scene import Judged, Scene
 
-PAUSE = 3
-"""Calm days within one episode: as many as the records allow between sightings of the same alert."""
 CANDIDATES = 5
 
 
@@ -33,7 +30,7 @@ CANDIDATES = 5
 
 @dataclass(frozen=True)
 class Sighting:
-    """One entity's episode: its first and last anomalous day and its worst, as columns of the panel."""
+    """One entity's episode: its first and last anomalous period and its worst, as columns of the panel."""
 
     entity: str
     row: int
@@ -57,31 +54,33 @@ def chosen_entities(scene: Scene, level: str | None, profile: str | None) -> Boo
 
 
 def sightings_of(scene: Scene, judged: Judged, chosen: Bools) -> list[Sighting]:
-    """The latest episode of every chosen entity that has one in the window, in order of the panel."""
+    """The episodes of every chosen entity in the window, in order of the panel; the latest where that is enough."""
     window = scene.domain.window
     start = max(judged.p_values.shape[1] - window, 0)
     odd = (judged.p_values[:, start:] <= judged.alpha) & chosen[:, None]
+    # calm periods within one episode: as many as the records allow between sightings of the same alert
+    pause = int(scene.domain.pause / scene.domain.step)
     found = []
     for row in np.flatnonzero(odd.any(axis=1)):
-        days = np.flatnonzero(odd[row])
-        breaks = np.flatnonzero(np.diff(days) > PAUSE + 1)
-        episode = days[breaks[-1] + 1 :] if len(breaks) else days
-        worst = episode[np.argmin(judged.p_values[row, start + episode])]
-        found.append(
-            Sighting(
-                scene.panel.entities[row],
-                int(row),
-                start + int(episode[0]),
-                start + int(episode[-1]),
-                start + int(worst),
+        periods = np.flatnonzero(odd[row])
+        episodes = np.split(periods, np.flatnonzero(np.diff(periods) > pause + 1) + 1)
+        for episode in episodes if scene.domain.every_episode else episodes[-1:]:
+            worst = episode[np.argmin(judged.p_values[row, start + episode])]
+            found.append(
+                Sighting(
+                    scene.panel.entities[row],
+                    int(row),
+                    start + int(episode[0]),
+                    start + int(episode[-1]),
+                    start + int(worst),
+                )
             )
-        )
     return found
 
 
 @dataclass(frozen=True, eq=False)
 class Stakes:
-    """What each sighting puts at risk: money per day over its episode, and how severe that is (an index)."""
+    """What each sighting puts at risk: money per period over its episode, and how severe that is (an index)."""
 
     money: Floats
     severity: NDArray[np.int64]
@@ -92,31 +91,10 @@ class Stakes:
 
 
 def stakes_of(scene: Scene, judged: Judged, sightings: Sequence[Sighting]) -> Stakes:
-    risk = spend_at_risk(scene.observed, scene.reference, scene.domain)
-    money = np.array([risk[seen.row, seen.first : seen.last + 1].mean() for seen in sightings])
+    places = np.array([(seen.row, seen.first, seen.last) for seen in sightings], dtype=np.intp)
+    money, exposed = scene.at_stake(*places.reshape(-1, 3).T)
     worst = np.array([judged.p_values[seen.row, seen.worst] for seen in sightings])
-    daily = _daily_spend(scene)
-    exposed = np.array(
-        [
-            risked / daily.get(_currency(scene, seen.entity), np.nan)
-            for seen, risked in zip(sightings, money, strict=True)
-        ]
-    )
     return Stakes(money, severity(worst, exposed))
-
-
-def _daily_spend(scene: Scene) -> dict[str, float]:
-    """Usual spend a day of the whole account, by currency."""
-    top = scene.domain.levels[0]
-    usual = np.nanmean(
-        scene.reference.metric(scene.domain.spend)[:, -scene.domain.window :], axis=1
-    )
-    spend: dict[str, float] = {}
-    for row, entity in enumerate(scene.panel.entities):
-        if scene.graph.level(entity) == top and usual[row] > 0:
-            currency = _currency(scene, entity)
-            spend[currency] = spend.get(currency, 0.0) + float(usual[row])
-    return spend
 
 
 def _currency(scene: Scene, entity: str) -> str:
@@ -134,10 +112,10 @@ def located(
 
     method : localizer of the catalogue; the domain's own when absent
     """
-    localizer: Any = catalog.make(method or scene.domain.defaults["localizer"])
+    localizer = catalog.localizer(method or scene.domain.defaults["localizer"])
     labels = scene.panel.periods.labels
     causes = [
-        localizer.find(scenes.case(scene, judged, Alarm(seen.entity, labels[seen.last])))
+        localizer.find(scene.case(judged, scene.alarm(seen.row, seen.first, seen.last)))
         for seen in sightings
     ]
     noticed = [
@@ -179,7 +157,6 @@ def new_alerts(
     model_version: str,
 ) -> list[NewAlert]:
     labels = scene.panel.periods.labels
-    market = _market(scene)
     return [
         NewAlert(
             domain=scene.domain.name,
@@ -195,15 +172,15 @@ def new_alerts(
             severity=SEVERITIES[stakes.severity[index]],
             detector=_name(ensemble),
             parts=_votes(judged, seen, ensemble),
-            explanation=_shares(told[index]) if told else {},
+            explanation=_shares(told[index], scene.unit) if told else {},
             sentence=_said(scene, told[index]) if told else "",
             root_causes=[_cause(scene, cause) for cause in causes[index][:CANDIDATES]]
             if causes
             else [],
             spend_at_risk=float(stakes.money[index]) * (seen.last - seen.first + 1),
-            revenue_impact=_lost(scene, seen),
+            revenue_impact=scene.lost(seen.row, seen.first, seen.last),
             currency=_currency(scene, seen.entity),
-            market_conditions=market.get(_account(scene, seen.entity), {}),
+            market_conditions=dict(scene.conditions(seen.entity)),
             settings=_settings(scene, seen),
             model_version=model_version,
         )
@@ -212,14 +189,15 @@ def new_alerts(
 
 
 def new_incident(
-    scene: Scene, item: Found, sightings: Mapping[str, Sighting], found: Mapping[str, NewAlert]
+    scene: Scene, item: Found, sightings: Sequence[Sighting], found: Sequence[NewAlert]
 ) -> NewIncident:
+    """An incident as it is saved; `sightings` and `found` are those that were grouped."""
     best = item.candidates[0]
     row = scene.panel.row_of[item.root]
     worst_path = max(
         (cause.path for cause in item.candidates if cause.node == item.root), key=len, default=()
     )
-    leading = found[item.entities[0]]
+    seen, leading = sightings[item.places[0]], found[item.places[0]]
     return NewIncident(
         title=item.title,
         domain=scene.domain.name,
@@ -235,7 +213,7 @@ def new_incident(
         candidates=[_cause(scene, cause) for cause in item.candidates],
         method=scene.domain.defaults["localizer"],
         spend_at_risk=item.spend_at_risk,
-        money_impact=_lost(scene, sightings[item.entities[0]]) or 0.0,
+        money_impact=scene.lost(seen.row, seen.first, seen.last) or 0.0,
         currency=leading.currency,
         services=affected(scene.graph, item.entities, "service"),
         regions=affected(scene.graph, item.entities, "region"),
@@ -268,16 +246,16 @@ def _votes(judged: Judged, seen: Sighting, ensemble: Any) -> dict[str, Any]:
     return votes | {name: {"left_out": why} for name, why in ensemble.left_out.items()}
 
 
-def _shares(told: Attribution) -> dict[str, Any]:
-    """An attribution as it is kept: shares (n_day, n_metric), the rest by name."""
+def _shares(told: Attribution, unit: str) -> dict[str, Any]:
+    """An attribution as it is kept: shares (n_period, n_metric), the rest by name; `unit` tells periods apart."""
     return {
         "metrics": list(told.metrics),
-        "days": [str(day.astype("datetime64[D]")) for day in told.days],
+        "days": [str(day.astype(f"datetime64[{unit}]")) for day in told.days],
         "shares": np.round(told.shares, 6).tolist(),
         "score": told.score,
         "base": told.base,
         "gap": told.gap,
-        "parts": {name: _shares(part) for name, part in told.parts.items()},
+        "parts": {name: _shares(part, unit) for name, part in told.parts.items()},
     }
 
 
@@ -300,7 +278,7 @@ def _cause(scene: Scene, cause: Cause) -> dict[str, Any]:
         "level": scene.graph.level(cause.node),
         "type": cause.type,
         "onset": _utc(scene, row, cause.onset).isoformat(),
-        "onset_day": str(cause.onset.astype("datetime64[D]")),
+        "onset_day": str(cause.onset.astype(f"datetime64[{scene.unit}]")),
         "path": list(cause.path),
         "hops": cause.hops,
         "terms": dict(cause.terms),
@@ -308,54 +286,6 @@ def _cause(scene: Scene, cause: Cause) -> dict[str, Any]:
         "confidence": cause.confidence,
         "evidence": list(cause.evidence),
     }
-
-
-def _lost(scene: Scene, seen: Sighting) -> float | None:
-    """Revenue missing against the expectation over the episode, as known by now; None where nothing is known."""
-    days = slice(seen.first, seen.last + 1)
-    revenue = scene.domain.revenue
-    missing = (
-        scene.reference.metric(revenue)[seen.row, days]
-        - scene.observed.metric(revenue)[seen.row, days]
-    )
-    return float(np.nansum(missing)) if np.isfinite(missing).any() else None
-
-
-def _market(scene: Scene) -> dict[str, dict[str, float]]:
-    """The whole account over the newest week against the one before, by account: relative changes."""
-    top = scene.domain.levels[0]
-    conditions: dict[str, dict[str, float]] = {}
-    for row, entity in enumerate(scene.panel.entities):
-        if scene.graph.level(entity) != top:
-            continue
-        sums = {
-            name: (
-                np.nansum(scene.panel.metric(name)[row, -7:]),
-                np.nansum(scene.panel.metric(name)[row, -14:-7]),
-            )
-            for name in scene.observed.metrics
-        }
-        shown = {
-            f"{name}_change": now / before - 1.0
-            for name, (now, before) in sums.items()
-            if before > 0
-        }
-        for ratio in scene.domain.ratios:
-            if (
-                ratio.numerator in sums
-                and ratio.denominator in sums
-                and sums[ratio.denominator][0] > 0
-            ):
-                shown[ratio.name] = sums[ratio.numerator][0] / sums[ratio.denominator][0]
-        conditions[entity] = {name: round(float(value), 6) for name, value in shown.items()}
-    return conditions
-
-
-def _account(scene: Scene, entity: str) -> str:
-    """The top of an entity's first line of parents."""
-    while parents := scene.graph.parents(entity):
-        entity = parents[0]
-    return entity
 
 
 def _settings(scene: Scene, seen: Sighting) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 
-from core.contracts import Bools, Panel
+from core.contracts import DAY, Bools, Panel
 from data import label_store
 from data.label_store import Episode
 from workbench.context import Context
@@ -86,14 +86,23 @@ def judged(episode: Episode) -> tuple[str, ...]:
 
 
 def cells(panel: Panel, found: Iterable[Episode]) -> Bools:
-    """(n_entity, n_time) the days of each episode in its entity's row; what the panel lacks is left out."""
-    days = panel.periods.labels.astype("datetime64[D]")
+    """(n_entity, n_time) the periods of each episode in its entity's row; what the panel lacks is left out."""
+    daily = panel.periods.step >= DAY
+    labels = panel.periods.labels.astype("datetime64[D]" if daily else "datetime64[s]")
     held = np.zeros(panel.values.shape[:2], dtype=bool)
     for episode in found:
         row = panel.row_of.get(episode.entity)
         if row is not None:
             first, last = (
-                np.datetime64(local_day(moment)) for moment in (episode.onset, episode.last_seen)
+                np.datetime64(local_day(moment) if daily else naive(moment))
+                for moment in (episode.onset, episode.last_seen)
             )
-            held[row, np.searchsorted(days, first) : np.searchsorted(days, last, "right")] = True
+            held[row, np.searchsorted(labels, first) : np.searchsorted(labels, last, "right")] = (
+                True
+            )
     return held
+
+
+def naive(moment: datetime) -> datetime:
+    """A moment in UTC without its zone, as period labels are."""
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

@@ -1,10 +1,13 @@
 """One look at a whole domain: what every entity did, what was to be expected of it, and how odd that is.
 
-Detection and the pages both start here, so an alert and its chart never disagree.
+Detection and the pages both start here, so an alert and its chart never disagree. What a domain reads and expects
+is its builder's business (`BUILDERS`); from the scene on, all domains go one way.
 """
 
 from __future__ import annotations
 
+import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,32 +15,34 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.cases import Alarm, Case, Graph
-from core.contracts import Floats, Panel
+from core.contracts import DAY, Floats, Panel, Times
 from core.domain import Domain
-from core.domains import DOMAINS
-from core.errors import NotEnoughDataError
-from core.features.calendar import announced_days
-from core.features.consistency import inconsistent_days
-from core.features.funnel import FUNNEL, Baseline, expected, fit_baseline, residuals
-from core.features.maturity import fit_maturity
+from core.errors import UnknownNameError
 from workbench.context import Context
-from workbench.services import labelled
 
 DAYS = 120
 ALPHA = 0.01
 FALSE_RATE = 0.05
+BUILDERS = {
+    "ads": "workbench.services.funnel_scene",
+    "services": "workbench.services.service_scene",
+}
+"""Domain → module with `build(context, tenant, as_of=, days=) -> Scene` and `newest(context, tenant)`."""
+Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class Scene(ABC):
     """Everything read and derived before any model has its say; arrays are (n_entity, n_time, …).
 
+    domain    : the domain, with its periods and metrics as they were read
     panel     : raw metrics of every level
     settings  : what was set, by entity and day; NaN = not reported
     residual  : standardised deviations by channel
-    reference : expected `FUNNEL` metrics as they should stand by now
+    reference : expected metrics as they should stand by now
     spread    : standard deviation of observed − expected
     """
 
@@ -45,15 +50,32 @@ class Scene:
     panel: Panel
     graph: Graph
     settings: Panel
-    baseline: Baseline
     residual: Panel
     reference: Panel
     spread: Floats
 
     @cached_property
     def observed(self) -> Panel:
-        """The `FUNNEL` metrics of the panel."""
-        return self.panel.select(metrics=FUNNEL)
+        """The metrics of the panel that something is expected of."""
+        if self.panel.metrics == self.reference.metrics:
+            return self.panel
+        return self.panel.select(metrics=self.reference.metrics)
+
+    @property
+    def lessons(self) -> Panel:
+        """The residual that models learn from."""
+        return self.residual
+
+    @cached_property
+    def times(self) -> Times:
+        """(n_time,) period labels as people say them: days, or minutes where a period is shorter than a day."""
+        labels = self.panel.periods.labels
+        return labels.astype(f"datetime64[{self.unit}]")
+
+    @property
+    def unit(self) -> str:
+        """ "D" or "m": what periods are told apart by."""
+        return "D" if self.domain.step >= DAY else "m"
 
     @cached_property
     def changes(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
@@ -62,8 +84,37 @@ class Scene:
 
     def settled(self, metric: str) -> Floats:
         """(n_entity, n_time) share of a metric's final number that has arrived."""
-        whole = np.ones(self.panel.values.shape[:2])
-        return self.baseline.settled.get(metric, whole)
+        return np.ones(self.panel.values.shape[:2])
+
+    def alarm(self, row: int, first: int, last: int) -> Alarm:
+        """What an episode from column `first` to `last` is, asked for its cause."""
+        return Alarm(self.panel.entities[row], self.panel.periods.labels[last])
+
+    def case(self, judged: Judged, alarm: Alarm) -> Case:
+        """What the localizers look at."""
+        # the localizers scan once per set of arrays, so these must stay the very same objects
+        return Case(
+            graph=self.graph,
+            alarm=alarm,
+            panel=self.observed,
+            reference=self.reference,
+            spread=self.spread,
+            p_values=judged.p_values,
+            alpha=judged.alpha,
+            settings=self.changes,
+        )
+
+    @abstractmethod
+    def at_stake(self, rows: Rows, first: Rows, last: Rows) -> tuple[Floats, Floats]:
+        """Of episodes (n,): money at risk per period, and that over what all turn over in one (0 = no money)."""
+
+    @abstractmethod
+    def lost(self, row: int, first: int, last: int) -> float | None:
+        """Revenue missing against the expectation over an episode, as known by now; None where nothing is known."""
+
+    @abstractmethod
+    def conditions(self, entity: str) -> Mapping[str, float]:
+        """How things stand around an entity, by name."""
 
 
 def look(
@@ -75,55 +126,20 @@ def look(
     days: int = DAYS,
 ) -> Scene:
     """Read a domain as known at `as_of` (now when absent); NotEnoughDataError when nothing was imported."""
-    which = DOMAINS[domain]
-    panel = context.metrics.panel(tenant, which, days=days, as_of=as_of)
-    if not len(panel.entities):
-        raise NotEnoughDataError.of(
-            "scene", "data", "imported first", 0, "Run: headwater import PATH"
-        )
-    # an account younger than the days asked for begins with days that never were
-    known = np.isfinite(panel.values).any(axis=(0, 2))
-    lived = slice(int(np.argmax(known)), None)
-    panel = panel.select(times=lived)
-    settings = context.metrics.settings(tenant, which, days=days, as_of=as_of).select(times=lived)
-    graph = context.metrics.graph(tenant, which, at=None if as_of is None else as_of.date())
-    # a report cut short is a fault of the data, neither an anomaly nor a lesson
-    short = inconsistent_days(panel, graph)
-    panel = panel.with_values(np.where(short[:, :, None], np.nan, panel.values))
-    # a calendar is announced ahead of its days, whenever somebody got round to importing it
-    events = [
-        (event.scope, np.datetime64(event.first), np.datetime64(event.last))
-        for event in context.metrics.calendar(tenant, which)
-    ]
-    maturity = fit_maturity(context.metrics.maturity(tenant, which, as_of=as_of))
-    baseline = fit_baseline(
-        panel,
-        graph=graph,
-        maturity=maturity,
-        as_of=_downloaded(context, tenant, which, as_of),
-        expected_days=announced_days(panel, graph, events),
-        excluded=labelled.known_odd(context, tenant, domain, panel, until=as_of),
-    )
-    reference, spread = expected(panel, baseline)
-    return Scene(
-        domain=which,
-        panel=panel,
-        graph=graph,
-        settings=settings,
-        baseline=baseline,
-        residual=residuals(panel, baseline),
-        reference=reference,
-        spread=spread,
-    )
+    built: Scene = _builder(domain).build(context, tenant, as_of=as_of, days=days)
+    return built
 
 
-def _downloaded(
-    context: Context, tenant: str, domain: Domain, as_of: datetime | None
-) -> np.datetime64 | None:
-    """Day of the newest download that was known: from it on nothing more has settled."""
-    newest = context.metrics.newest(tenant, domain)
-    moments = [moment for moment in (newest, as_of) if moment is not None]
-    return np.datetime64(min(moments).date()) if moments else None
+def newest(context: Context, tenant: str, *, domain: str) -> datetime | None:
+    """How far the data of a domain is known; None where there is none."""
+    found: datetime | None = _builder(domain).newest(context, tenant)
+    return found
+
+
+def _builder(domain: str) -> Any:
+    if domain not in BUILDERS:
+        raise UnknownNameError.of("scene", "the domain", f"one of {', '.join(BUILDERS)}", domain)
+    return importlib.import_module(BUILDERS[domain])
 
 
 def changes(settings: Panel, window: int) -> dict[str, dict[str, tuple[float, float]]]:
@@ -155,6 +171,7 @@ class Judged:
 
     alpha : the p-value up to which a day is anomalous, at most `ALPHA`; 0 = no day is
     lowest, days : the lowest p-value, and how many entity-days were judged
+    unit         : what a period is called
     """
 
     p_values: Floats
@@ -162,6 +179,7 @@ class Judged:
     alpha: float
     lowest: float = 1.0
     days: int = 0
+    unit: str = "day"
 
     @property
     def silence(self) -> str:
@@ -169,7 +187,7 @@ class Judged:
         if self.alpha > 0 or self.lowest > ALPHA:
             return ""
         return (
-            f"The oddest of {self.days:,} entity-days has a p-value of {self.lowest:.2g}. Among so many that is "
+            f"The oddest of {self.days:,} entity-{self.unit}s has a p-value of {self.lowest:.2g}. Among so many that is "
             f"chance: one alone would have to reach {FALSE_RATE / self.days:.1g}. A detector whose scores are "
             "bounded seldom does; several voting together, as in the default, do."
         )
@@ -186,7 +204,9 @@ def judge(scene: Scene, ensemble: Any, *, rate: float = FALSE_RATE, last: int = 
     seen = np.isfinite(scene.residual.values[:, -window:]).any(axis=2)
     judged = p_values[:, -window:][seen]
     lowest = float(judged.min(initial=1.0))
-    return Judged(p_values, parts, min(_cut(judged, rate), ALPHA), lowest, len(judged))
+    alpha = min(_cut(judged, rate), ALPHA)
+    unit = "day" if scene.unit == "D" else "period"
+    return Judged(p_values, parts, alpha, lowest, len(judged), unit)
 
 
 def _cut(p_values: Floats, rate: float) -> float:
@@ -198,14 +218,4 @@ def _cut(p_values: Floats, rate: float) -> float:
 
 def case(scene: Scene, judged: Judged, alarm: Alarm) -> Case:
     """What the localizers look at."""
-    # the localizers scan once per set of arrays, so these must stay the very same objects
-    return Case(
-        graph=scene.graph,
-        alarm=alarm,
-        panel=scene.observed,
-        reference=scene.reference,
-        spread=scene.spread,
-        p_values=judged.p_values,
-        alpha=judged.alpha,
-        settings=scene.changes,
-    )
+    return scene.case(judged, alarm)

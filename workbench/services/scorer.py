@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from core import artifact, catalog
-from core.contracts import Detector, OnStep, Panel, State, StreamingDetector
+from core.contracts import DAY, Detector, OnStep, Panel, State, StreamingDetector
 from core.ensembles.calibrated import CalibratedEnsemble
 from core.errors import NotFoundError, PersistenceError
 from data import run_store
@@ -53,7 +53,7 @@ def serve(
     kind = catalog.get(name)
     ensemble = name if issubclass(kind, CalibratedEnsemble) else CalibratedEnsemble.name
     params = {} if name == ensemble else {"parts": f"{name}=1"}
-    history = training_part(scene.residual, scene.domain.window)
+    history = training_part(scene.lessons, scene.domain.window)
     if is_champions(scene, detector):
         try:
             return context.serve.champion(tenant, domain)
@@ -108,9 +108,16 @@ def shortness(residual: Panel, window: int) -> str:
     history = training_part(residual, window)
     if history.periods.labels[-1] < residual.periods.labels[-1]:
         return ""
+    step, many = history.periods.step, len(history.periods)
+    if step >= DAY:
+        told, needed, newest = f"{many} days", str(window + LEAST_TRAINING), "two weeks"
+    else:
+        hours = float(step / np.timedelta64(1, "h"))
+        told, needed = f"{many * hours:.1f} hours", f"{(window + LEAST_TRAINING) * hours:.1f}"
+        newest = f"{window * hours:.0f} hours"
     return (
-        f"Only {len(history.periods)} days could be judged against days before them, {window + LEAST_TRAINING} "
-        "are needed to keep the newest two weeks out of what is learned as normal: import more history."
+        f"Only {told} could be judged against what came before them, {needed} are needed to keep the newest "
+        f"{newest} out of what is learned as normal: import more history."
     )
 
 

@@ -20,7 +20,6 @@ from core.evaluate.experiment import Arm, Difference
 from data.label_store import Episode
 from workbench.services import labelled
 from workbench.services.alerts import local_day
-from workbench.services.findings import PAUSE
 from workbench.services.scene import Judged, Scene
 
 ENTITY = "entity"
@@ -29,6 +28,8 @@ LEAST_UNITS = 20
 """Units that an experiment takes at least: with fewer the normal theory of its test means little."""
 LONGEST = 365
 """Days of the longest experiment that is looked for when a shorter one cannot find its effect."""
+PAUSE = 3
+"""Calm days within one episode of an alarm."""
 Design = Literal["paired", "arms"]
 
 

@@ -39,7 +39,7 @@ Learnable = tuple[Panel, Bools]
 
 def everything(ctx: Context, tenant: str, domain: str) -> Learnable:
     """All that a model of a domain can learn from, from the first day on that has an expectation."""
-    residual = scenes.look(ctx, tenant, domain=domain).residual
+    residual = scenes.look(ctx, tenant, domain=domain).lessons
     known = np.flatnonzero(np.isfinite(residual.values).any(axis=(0, 2)))
     panel = residual.select(times=slice(int(known[0]) if len(known) else 0, None))
     return panel, labelled.mask(ctx, tenant, domain, panel)

@@ -1,0 +1,198 @@
+"""The scene of running systems: minutes, metrics that differ by node, and calls that carry trouble to others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+import networkx as nx
+import numpy as np
+
+from core.cases import Alarm, Case
+from core.contracts import Floats, Panel
+from core.domain import Metric
+from core.domains.services import SERVICES
+from core.errors import NotEnoughDataError
+from core.features.course import course
+from workbench.context import Context
+from workbench.services import labelled
+from workbench.services.scene import Judged, Rows, Scene
+
+STEPS = (60, 120, 300, 600, 900, 1800)
+"""Seconds of a period, the finest first that fits."""
+CELLS = 24_000_000
+"""Numbers that are held at once; what is more is told apart less finely."""
+HISTORY, LEAST = timedelta(days=14), timedelta(days=2)
+"""The most that is looked back on, and what must be before the periods grow longer for it."""
+WINDOW = np.timedelta64(12, "h")
+DOUBTFUL = 8.0
+"""Robust standard deviations from which a period teaches no model what is normal, whoever said nothing of it."""
+BEFORE, AFTER = np.timedelta64(40, "m"), np.timedelta64(6, "m")
+"""What a localizer sees before an alarm, and from it on."""
+NORMAL, QUIET = 480, 0.02
+"""Periods that it may compare with, and the share of entities that may be off in them."""
+INFRASTRUCTURE = 0.25
+"""What trouble of a pod or a node counts for beside that of a service, which people feel."""
+GRAVE = 0.05
+"""What twice the usual is worth, on the scale on which money's share of all turnover is judged."""
+
+
+@dataclass(frozen=True, eq=False)
+class ServiceScene(Scene):
+    """A scene without money: what is bad is what hurts those who call."""
+
+    calls: Panel | None
+
+    @cached_property
+    def lessons(self) -> Panel:
+        """The residual without what is far off: nobody has said yet that it was wrong."""
+        far = self._farthest > DOUBTFUL
+        return self.residual.with_values(np.where(far[:, :, None], np.nan, self.residual.values))
+
+    @cached_property
+    def _farthest(self) -> Floats:
+        """(n_entity, n_time) deviation of the metric that is furthest off, 0 where nothing was measured."""
+        return np.asarray(np.nan_to_num(np.abs(self.residual.values)).max(axis=2, initial=0.0))
+
+    def alarm(self, row: int, first: int, last: int) -> Alarm:
+        """The moment at which it began, and the metric that was furthest off until soon after."""
+        soon = min(last, first + self._periods(AFTER) - 1)
+        worst = np.nan_to_num(np.abs(self.residual.values[row, first : soon + 1])).max(axis=0)
+        metric = self.residual.metrics[int(np.argmax(worst))]
+        return Alarm(self.panel.entities[row], self.panel.periods.labels[first], metric)
+
+    def case(self, judged: Judged, alarm: Alarm) -> Case:
+        """The minutes around the alarm beside quiet ones."""
+        labels = self.panel.periods.labels
+        at = int(np.searchsorted(labels, alarm.at))
+        window = slice(max(0, at - self._periods(BEFORE)), at + self._periods(AFTER))
+        return Case(
+            graph=self.graph,
+            alarm=alarm,
+            panel=self.panel.select(times=window),
+            normal=self._normal,
+            edges=None if self.calls is None else self.calls.select(times=window),
+            normal_edges=self._normal_calls,
+        )
+
+    def _periods(self, length: np.timedelta64) -> int:
+        return max(1, round(float(length / self.domain.step)))
+
+    @cached_property
+    def _quiet(self) -> Rows:
+        """Columns in which next to nothing was off; all where there never was such a time."""
+        calm = np.flatnonzero((self._farthest > DOUBTFUL).mean(axis=0) <= QUIET)
+        calm = calm if len(calm) >= 2 else np.arange(len(self.times))
+        picked = np.linspace(0, len(calm) - 1, min(NORMAL, len(calm))).astype(np.intp)
+        return np.asarray(calm[picked])
+
+    # localizers learn once from each of these, so they must stay the very same objects
+    @cached_property
+    def _normal(self) -> Panel:
+        return self._picked(self.panel)
+
+    @cached_property
+    def _normal_calls(self) -> Panel | None:
+        return None if self.calls is None else self._picked(self.calls)
+
+    def _picked(self, panel: Panel) -> Panel:
+        """The quiet periods of a panel."""
+        periods = dataclasses.replace(panel.periods, labels=panel.periods.labels[self._quiet])
+        return dataclasses.replace(panel, values=panel.values[:, self._quiet], periods=periods)
+
+    def at_stake(self, rows: Rows, first: Rows, last: Rows) -> tuple[Floats, Floats]:
+        """No money; in its place how far off the worst metric is, by how many of those whom people use depend on it."""
+        exposed = [
+            self._harm(row, start, end) * self._reach[self.panel.entities[row]]
+            for row, start, end in zip(rows, first, last, strict=True)
+        ]
+        return np.zeros(len(exposed)), np.array(exposed, dtype=np.float64)
+
+    def _harm(self, row: int, first: int, last: int) -> float:
+        """How far the worst harmful metric is off, as a share of what is usual, at most all of it; `GRAVE` = all."""
+        span = slice(first, last + 1)
+        off = self.panel.values[row, span] / np.where(
+            self.reference.values[row, span] > 0, self.reference.values[row, span], np.nan
+        )
+        far = np.abs(self.residual.values[row, span]) > DOUBTFUL / 2
+        change = np.where(far, np.abs(off - 1.0), np.nan)
+        return GRAVE * float(np.minimum(np.nan_to_num(change, nan=0.0), 1.0).max(initial=0.0))
+
+    @cached_property
+    def _reach(self) -> Mapping[str, float]:
+        """Share of the services that nobody calls, i.e. people use, that trouble of each entity can reach."""
+        net = self.graph.net
+        services = [node for node in net if self.graph.level(node) == "service"]
+        front = {
+            node
+            for node in services
+            if not any(self.graph.level(child) == "service" for child in net.successors(node))
+        }
+        reach = {}
+        for entity in self.panel.entities:
+            reached = (nx.descendants(net, entity) | {entity}) & front if entity in net else set()
+            weight = 1.0 if self.graph.level(entity) == "service" else INFRASTRUCTURE
+            reach[entity] = weight * max(len(reached) / max(len(front), 1), 0.2)
+        return reach
+
+    def lost(self, row: int, first: int, last: int) -> float | None:
+        """Nothing is known of revenue here."""
+        return None
+
+    def conditions(self, entity: str) -> Mapping[str, float]:
+        """Nothing stands around a service but the services beside it, and those are in the graph."""
+        return {}
+
+
+def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -> ServiceScene:
+    """Read what was measured until `as_of`, and fit every series its course over day and week."""
+    samples = context.metrics.samples
+    span = samples.span(tenant, SERVICES)
+    end = span and min(span[1] + timedelta(seconds=1), as_of or span[1] + timedelta(seconds=1))
+    if span is None or end is None or end <= span[0]:
+        raise NotEnoughDataError.of(
+            "scene", "measurements", "imported first", 0, "Run: headwater import PATH"
+        )
+    measured = samples.metrics(tenant, SERVICES)
+    graph = samples.graph(tenant, SERVICES)
+    width = max(1, len(measured) * graph.net.number_of_nodes())
+    first = max(span[0], end - min(HISTORY, timedelta(days=days)))
+    step, first = _fitting(first, end, width)
+    domain = dataclasses.replace(
+        SERVICES,
+        metrics=tuple(Metric(info.name, info.label, info.unit, bad=info.bad) for info in measured),
+        step=step,
+        window=max(1, int(WINDOW / step)),
+    )
+    panel = samples.panel(tenant, SERVICES, start=first, end=end, step=step)
+    calls = samples.calls(tenant, SERVICES, start=first, end=end, step=step)
+    excluded = labelled.known_odd(context, tenant, SERVICES.name, panel, until=as_of)
+    found = course(panel, {metric.name: metric.bad for metric in domain.metrics}, excluded)
+    return ServiceScene(
+        domain=domain,
+        panel=panel,
+        graph=graph,
+        settings=Panel(np.empty((0, len(panel.periods), 0)), (), (), panel.periods),
+        residual=found.residual,
+        reference=found.expected,
+        spread=found.spread,
+        calls=calls if len(calls.entities) else None,
+    )
+
+
+def newest(context: Context, tenant: str) -> datetime | None:
+    """The newest moment measured."""
+    span = context.metrics.samples.span(tenant, SERVICES)
+    return None if span is None else span[1]
+
+
+def _fitting(first: datetime, end: datetime, width: int) -> tuple[np.timedelta64, datetime]:
+    """The finest step at which the history fits, cut at its far end if need be, but never below `LEAST`."""
+    most = CELLS // width
+    needed = min(end - first, LEAST)
+    fitting = (seconds for seconds in STEPS if timedelta(seconds=seconds * most) >= needed)
+    seconds = next(fitting, STEPS[-1])
+    return np.timedelta64(seconds, "s"), max(first, end - timedelta(seconds=seconds * most))
