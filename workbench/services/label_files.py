@@ -13,7 +13,7 @@ from data import incident_reports
 from data.ingest import incident_files
 from data.ingest.batch import Refusal
 from workbench.context import Context
-from workbench.services import labelling, verdicts
+from workbench.services import labelling, snapshots, verdicts
 from workbench.services.changes import Imported
 from workbench.services.verdicts import CONFIDENCE, Verdict
 
@@ -29,7 +29,7 @@ def import_csv(ctx: Context, tenant: str, domain: str, content: bytes, file: str
     by its line and stops no other.
     """
     rows = _rows(content, file)
-    graph = verdicts.graph_of(ctx, tenant, domain)
+    graph = snapshots.graph(ctx, tenant, domain)
     before = labelling.newest(ctx, tenant)
     kept: set[int] = set()
     refused = []

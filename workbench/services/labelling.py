@@ -261,6 +261,19 @@ def previous(ctx: Context, tenant: str, *, actor: str, domain: str, before: int 
     return ctx.records.read(tenant, read)
 
 
+def waiting(ctx: Context, tenant: str, *, actor: str) -> dict[str, int]:
+    """How many items of each domain's queue the actor can still judge."""
+    now = ctx.clock()
+    about = {"tenant": tenant, "actor": actor, "now": now}
+    return ctx.records.read(
+        tenant,
+        lambda session: {
+            domain: queue_store.waiting(session, domain=domain, **about)
+            for domain in taxonomy.SHIPPED
+        },
+    )
+
+
 def listing(
     ctx: Context, tenant: str, *, domain: str, by: str = "", limit: int = 50
 ) -> list[Label]:

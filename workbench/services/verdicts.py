@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from core.cases import Graph
 from core.domains import DOMAINS
-from core.domains.services import SERVICES
 from core.errors import ConflictError, InvalidInputError, UnknownNameError
 from data import alert_store, incident_store, label_store, proposal_store, queue_store
 from data.records import AlertRow, Incident, Label, LabelItem, NewLabel, NodeProposal
 from workbench.context import Context
+from workbench.services import snapshots
 from workbench.services.taxonomy import REAL, Taxonomy
 
 CONFIDENCE = {"high": 0.9, "medium": 0.6, "low": 0.3}
@@ -226,7 +226,10 @@ def _component(
     missing = " ".join(verdict.missing.split())[:160]
     if not verdict.component and not missing:
         return "", ""
-    known = (graph or graph_of(ctx, tenant, domain)).net
+    if domain not in DOMAINS:
+        rule = f"left out where the domain has no graph ({', '.join(DOMAINS)} have one)"
+        raise InvalidInputError.of("label", "the component", rule, verdict.component or missing)
+    known = (graph or snapshots.graph(ctx, tenant, domain)).net
     if verdict.component:
         if verdict.component not in known:
             hint = "Where the graph lacks it, say so: `missing` proposes it as a new node."
@@ -237,15 +240,6 @@ def _component(
         return missing, ""
     named = [node for node, told in known.nodes(data=True) if told.get("name") == missing]
     return (named[0], "") if len(named) == 1 else ("", missing)
-
-
-def graph_of(ctx: Context, tenant: str, domain: str) -> Graph:
-    """The graph whose nodes are the components of a domain."""
-    if domain not in DOMAINS:
-        rule = f"one with a graph: {', '.join(DOMAINS)}"
-        raise UnknownNameError.of("label", "the domain of a component", rule, domain)
-    store = ctx.metrics.samples if domain == SERVICES.name else ctx.metrics
-    return store.graph(tenant, DOMAINS[domain])
 
 
 def verdict_of(label: Label) -> Verdict:

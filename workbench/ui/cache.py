@@ -9,16 +9,36 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from core.cases import Graph
 from core.devices import Device
 from core.domains import DOMAINS
-from core.errors import NotFoundError, PersistenceError
+from core.errors import NotEnoughDataError, NotFoundError, PersistenceError
 from data.records import AlertRow
 from models.serve import Served
-from workbench.services import brief, compare, experiments, investigate, preflight, scorer, training
+from workbench.services import agreement as agreements
+from workbench.services import (
+    brief,
+    compare,
+    experiments,
+    investigate,
+    preflight,
+    scorer,
+    snapshots,
+    training,
+)
+from workbench.services import evidence as evidences
 from workbench.services import scene as scenes
+from workbench.services import surroundings as surrounding
+from workbench.services import suspects as doubts
+from workbench.services.agreement import Agreement, ToDate
 from workbench.services.comparison import ComparisonView
+from workbench.services.evidence import Evidence
+from workbench.services.incidents import IncidentDetail
+from workbench.services.labelling import Item
 from workbench.services.preflight import Check, Estimate
 from workbench.services.scene import Judged, Scene
+from workbench.services.surroundings import Surroundings
+from workbench.services.suspects import Suspects
 from workbench.services.targets import Tally
 from workbench.services.training import Form, Learnable
 from workbench.services.views import AlertView, CauseView, Curve, Freshness
@@ -75,6 +95,57 @@ def cause_view(alert: AlertRow, method: str | None) -> CauseView:
                 context, tenant, *_seen(alert.domain, served), alert, method=method
             ),
         )
+
+
+def evidence(item: Item) -> Evidence:
+    """What one sees of an item; a skeleton stands in while it is read. Labels given meanwhile do not move it."""
+    context, tenant, _ = state.who()
+    subject = (item.domain, item.subject_kind, item.subject_id, item.blind)
+    key = ("evidence", tenant, context.metrics.version(tenant), *subject)
+
+    def look() -> Evidence:
+        about = evidences.subject_of(context, tenant, item)
+        if item.subject_kind == "incident":
+            return evidences.of_incident(context, tenant, item, about, graph(item.domain))
+        view = _still_view(about)
+        return evidences.of_alert(context, tenant, item, about, view, graph(item.domain))
+
+    with st.skeleton(PAGE_HEIGHT):
+        return _small(key, look)
+
+
+def _still_view(alert: AlertRow) -> AlertView | None:
+    """The Alert page's view from a scene that stays as it is while labels come in; None without data."""
+    context, tenant, _ = state.who()
+    served = _served(alert.domain)
+    version = context.metrics.version(tenant)
+    key = ("still", tenant, alert.domain, version, *_judge(alert.domain, served))
+
+    def look() -> tuple[Scene, Judged | None]:
+        scene = scenes.look(context, tenant, domain=alert.domain)
+        if served is None:
+            return scene, None
+        return scene, scenes.judge(scene, scorer.resumed(context, tenant, served))
+
+    try:
+        return investigate.alert_view(*_large(key, look), alert)
+    except NotEnoughDataError as error:
+        log.info("Nothing to see of alert %d: %s", alert.id, error)
+        return None
+
+
+def graph(domain: str) -> Graph:
+    """What reaches what in a domain."""
+    context, tenant, _ = state.who()
+    key = ("graph", tenant, domain, context.metrics.version(tenant))
+    return _large(key, lambda: snapshots.graph(context, tenant, domain))
+
+
+def agreement_to_date(domain: str, after: int) -> ToDate:
+    """How far people agree, looked at anew after every ten labels of this person."""
+    context, tenant, actor = state.who()
+    key = ("agreement", tenant, actor, domain, after, state.now().date())
+    return _small(key, lambda: agreements.to_date(context, tenant, domain=domain))
 
 
 def glance(alert: AlertRow) -> Curve | None:
@@ -176,6 +247,41 @@ def learnable(domain: str) -> Learnable:
     key = ("learnable", tenant, domain, compare.data_version(context, tenant))
     with st.skeleton(PAGE_HEIGHT):
         return _large(key, lambda: training.everything(context, tenant, domain))
+
+
+def agreement_of(domain: str, aspect: str, which: str) -> Agreement:
+    """How far people agree, as the labels stand now; a skeleton stands in while intervals are drawn."""
+    context, tenant, _ = state.who()
+    version = compare.data_version(context, tenant)
+    with st.skeleton(PAGE_HEIGHT):
+        return _small(
+            ("agreement", tenant, version, domain, aspect, which),
+            lambda: agreements.of(
+                context, tenant, domain=domain, aspect=aspect, which=which or None
+            ),
+        )
+
+
+def suspects(domain: str) -> Suspects:
+    """The labels that models doubt, as they stand now; a skeleton stands in while models learn."""
+    context, tenant, _ = state.who()
+    key = ("suspects", tenant, compare.data_version(context, tenant), domain)
+    with st.skeleton(CHECKS_HEIGHT):
+        return _small(key, lambda: doubts.listing(context, tenant, domain=domain))
+
+
+def surroundings(detail: IncidentDetail) -> Surroundings:
+    """What happened around an incident; looked at anew each minute while it goes on. A skeleton stands in meanwhile."""
+    context, tenant, _ = state.who()
+    incident = detail.incident
+    minute = (
+        None if incident.snapshots.get("final") else state.now().replace(second=0, microsecond=0)
+    )
+    changes = tuple((event.id, event.at, event.title) for event in detail.changes)
+    version = compare.data_version(context, tenant)
+    key = ("around", tenant, incident.id, incident.version, version, changes, minute)
+    with st.skeleton(PAGE_HEIGHT):
+        return _small(key, lambda: surrounding.around(context, tenant, detail))
 
 
 def _key(alert: AlertRow) -> Key:

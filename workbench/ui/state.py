@@ -22,6 +22,14 @@ TRIAGE, ALERT, CAUSE, DATA, TRAIN, MODELS, EXPERIMENTS, DRIFT = (
 )
 
 
+LABEL, ADJUDICATE, AGREEMENT = (
+    str(PAGES / f"{name}.py") for name in ("label", "adjudicate", "agreement")
+)
+
+
+INCIDENTS = str(PAGES / "incidents.py")
+
+
 class Key(StrEnum):
     """Session-state keys; those of filters are URL parameters too."""
 
@@ -79,6 +87,27 @@ class Key(StrEnum):
     RUN_DAYS = "experiment_days"
     UNIT = "experiment_unit"
     STOPPING = "experiment_stop"
+    ASPECT = "aspect"
+    WHICH = "which"
+    DISPUTE = "dispute"
+    DECIDING = "adjudication_form"
+    LABEL_ITEM = "label_item"
+    LABEL_LINK = "label_link"
+    LABEL_SHOWN = "label_shown"
+    LABEL_TURN = "label_turn"
+    LABEL_TOLD = "label_told"
+    LABEL_REFUSED = "label_refused"
+    INCIDENT_DOMAIN = "of"
+    SOURCE = "source"
+    LABELLED = "labelled"
+    SPAN = "span"
+    INCIDENT_ROWS = "incident_rows"
+    INCIDENT_CURSORS = "incident_cursors"
+    SHOWN_INCIDENTS = "shown_incidents"
+    SELECTED_INCIDENT = "selected_incident"
+    SNAPSHOTS = "snapshot_rows"
+    INCIDENT_FORM = "incident_form"
+    INCIDENT_FILE = "incident_file"
     NOTICE = "notice"
 
 
@@ -216,6 +245,18 @@ def _publish(key: Key, value: str) -> None:
     first_page()
 
 
+# ── the Adjudicate and Agreement pages: what is compared, and which disagreement is looked at ──────
+
+
+def publish_one(key: Key) -> None:
+    """A widget's choice becomes the link's."""
+    value = st.session_state.get(key) or ""
+    if value:
+        st.query_params[key] = value
+    else:
+        st.query_params.pop(key, None)
+
+
 # ── the Train page: what is watched, and what its form begins with ───────────────────────────────
 
 TRAINING = (Key.ALGORITHM, Key.DOMAIN, Key.FROM, Key.TO)
@@ -253,6 +294,15 @@ def clone(job: str) -> None:
     st.query_params[Key.CLONE] = job
 
 
+# ── the Label page: whose words, and what is judged ──────────────────────────────────────────────
+
+
+def publish_domain() -> None:
+    """The chosen domain becomes the link's, and what a link named before is let go."""
+    st.query_params.clear()
+    st.query_params[Key.DOMAIN] = st.session_state[Key.DOMAIN]
+
+
 # ── the alert table: one chosen alert, a stack of page cursors ───────────────────────────────────
 
 
@@ -263,12 +313,16 @@ def first_page() -> None:
 
 def show(numbers: Sequence[int]) -> int:
     """Take over the page's alerts; returns the row of the chosen one, the first when it is elsewhere."""
+    return _show(numbers, Key.SHOWN, Key.SELECTED, Key.ROWS)
+
+
+def _show(numbers: Sequence[int], shown_key: Key, selected: Key, rows: Key) -> int:
     shown = list(numbers)
-    st.session_state[Key.SHOWN] = shown
-    chosen = st.session_state.get(Key.SELECTED)
+    st.session_state[shown_key] = shown
+    chosen = st.session_state.get(selected)
     row = shown.index(chosen) if chosen in shown else 0
-    st.session_state[Key.SELECTED] = shown[row]
-    st.session_state[Key.ROWS] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    st.session_state[selected] = shown[row]
+    st.session_state[rows] = {"selection": {"rows": [row], "columns": [], "cells": []}}
     return row
 
 
@@ -289,10 +343,14 @@ def keep_row(key: str) -> list[int]:
 
 def step(by: int) -> None:
     """Choose the next or previous alert of the page."""
-    shown = st.session_state.get(Key.SHOWN) or [None]
-    chosen = st.session_state.get(Key.SELECTED)
+    _step(by, Key.SHOWN, Key.SELECTED)
+
+
+def _step(by: int, shown_key: Key, selected: Key) -> None:
+    shown = st.session_state.get(shown_key) or [None]
+    chosen = st.session_state.get(selected)
     row = shown.index(chosen) + by if chosen in shown else 0
-    st.session_state[Key.SELECTED] = shown[min(max(row, 0), len(shown) - 1)]
+    st.session_state[selected] = shown[min(max(row, 0), len(shown) - 1)]
 
 
 # ── the two versions that are compared ───────────────────────────────────────────────────────────
@@ -304,3 +362,48 @@ def forget_pair() -> None:
         if key in st.query_params:
             del st.query_params[key]
     st.session_state.pop(Key.REASON, None)
+
+
+# ── the incidents: filters in the URL, one chosen of the page, one opened ────────────────────────
+
+INCIDENT_FILTERS = (
+    Key.INCIDENT_DOMAIN,
+    Key.SPAN,
+    Key.SEVERITY,
+    Key.STATUS,
+    Key.LABELLED,
+    Key.SOURCE,
+    Key.TEXT,
+)
+
+
+def publish_incidents() -> None:
+    """The filters' choices become the link's; the list starts at its first page."""
+    for key in INCIDENT_FILTERS:
+        publish_one(key)
+    st.session_state[Key.INCIDENT_CURSORS] = [None]
+
+
+def show_incidents(numbers: Sequence[int]) -> int:
+    """Take over the page's incidents; returns the row of the chosen one, the first when it is elsewhere."""
+    return _show(numbers, Key.SHOWN_INCIDENTS, Key.SELECTED_INCIDENT, Key.INCIDENT_ROWS)
+
+
+def take_incident() -> None:
+    """The row that was clicked becomes the chosen incident."""
+    rows = keep_row(Key.INCIDENT_ROWS)
+    if rows:
+        st.session_state[Key.SELECTED_INCIDENT] = st.session_state[Key.SHOWN_INCIDENTS][rows[0]]
+
+
+def step_incident(by: int) -> None:
+    """Choose the next or previous incident of the page."""
+    _step(by, Key.SHOWN_INCIDENTS, Key.SELECTED_INCIDENT)
+
+
+def open_incident(number: int | None) -> None:
+    """The link opens this incident; None leads back to the list."""
+    if number is None:
+        st.query_params.pop("id", None)
+    else:
+        st.query_params["id"] = str(number)

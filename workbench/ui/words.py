@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from core.domains import DOMAINS
 from core.domains.ads import ADS
 
 MISSING = "–"
@@ -58,7 +59,31 @@ def quantity(value: float | None, unit: str, currency: str = "", empty: str = ""
         return money(value, currency)
     if unit == "share":
         return percent(value, 2 if abs(value) < 0.1 else 1)
-    return number(value, 2 if unit == "ratio" else 0 if abs(value) >= 10 else 1)
+    if unit in ("", "count", "ratio"):
+        return number(value, 2 if unit == "ratio" else 0 if abs(value) >= 10 else 1)
+    return measure(value, unit)
+
+
+SCALES = {
+    "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
+    "ms": ((1e3, "s"), (1.0, "ms"), (1e-3, "µs")),
+    "bytes": ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
+    "bytes/s": ((1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s"), (1.0, "B/s")),
+    "percent": ((1.0, "%"),),
+}
+
+
+def measure(value: float, unit: str) -> str:
+    """A measurement to three digits in the size of unit that suits it: `120 ms`, `1.25 GB`, `0.52 cores`."""
+    if not math.isfinite(value):
+        return number(value)
+    scales = SCALES.get(unit, ((1.0, unit),))
+    size, name = next((scale for scale in scales if abs(value) >= scale[0]), scales[-1])
+    if value == 0:
+        size, name = 1.0, unit if unit not in ("percent", "bytes") else scales[-1][1]
+    scaled = abs(value) / size
+    digits = 0 if scaled >= 100 or scaled == 0 else max(0, 2 - math.floor(math.log10(scaled)))
+    return f"{number(value / size, min(digits, 4))} {name}"
 
 
 def change(observed: float, expected: float) -> str:
@@ -129,6 +154,11 @@ def count(many: float, one: str, more: str = "") -> str:
     return f"{number(many)} {one if many == 1 else more or one + 's'}"
 
 
+def domain(name: str) -> str:
+    """A domain's display word."""
+    return DOMAINS[name].label if name in DOMAINS else name.upper()
+
+
 LEVELS = ADS.levels
 
 
@@ -165,7 +195,7 @@ def condition(name: str, value: float | str | None, currency: str = "") -> tuple
 
 def cause(name: str) -> str:
     """A cause type's display word."""
-    known = {cause.name: cause.label for cause in ADS.causes}
+    known = {cause.name: cause.label for spec in DOMAINS.values() for cause in spec.causes}
     return known.get(name, name.replace("_", " ").capitalize())
 
 

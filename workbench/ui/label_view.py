@@ -1,0 +1,372 @@
+"""The Label page's pieces: what is judged now, what one sees of it, the form, and what each key does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core.domains import DOMAINS
+from core.errors import ConflictError, HeadwaterError
+from workbench.services import adjudication, labelling, queue, taxonomy
+from workbench.services.evidence import Evidence
+from workbench.services.labelling import REASONS, Item, Progress
+from workbench.services.taxonomy import Taxonomy
+from workbench.services.verdicts import Verdict
+from workbench.ui import cache, charts, frame, state, tables, taxonomy_editor, theme, words
+from workbench.ui.state import Key
+
+HERE = Path(__file__).parent
+FORM = "verdict_form"
+CHART, HEAT = 178, 30
+DISPOSITION_KEYS = {
+    "real": "y",
+    "expected": "e",
+    "data_error": "d",
+    "duplicate": "x",
+    "unsure": "h",
+}
+_form = st.components.v2.component(
+    "headwater_verdict",
+    html='<div class="form" tabindex="-1"></div>',
+    css=(HERE / "verdict_form.css").read_text(),
+    js=(HERE / "verdict_form.js").read_text(),
+)
+
+
+# ── what is judged now ───────────────────────────────────────────────────────────────────────────
+
+
+def current(domain: str) -> Item | None:
+    """The item on the screen: the one that a link names, the one at hand, else the next of the queue."""
+    context, tenant, actor = state.who()
+    linked = _linked()
+    if linked is not None and st.session_state.get(Key.LABEL_LINK) != linked:
+        st.session_state[Key.LABEL_LINK] = linked
+        _show(labelling.item_on(context, tenant, *linked, actor=actor))
+    item: Item | None = st.session_state.get(Key.LABEL_ITEM)
+    if item is None or item.domain != domain:
+        item = labelling.next_item(context, tenant, domain=domain, actor=actor)
+        _show(item)
+    return item
+
+
+def ahead(item: Item) -> None:
+    """Hold the item after this one and look at it, so that it is there when it is asked for."""
+    context, tenant, actor = state.who()
+    following = labelling.next_item(
+        context, tenant, domain=item.domain, actor=actor, after=[item.id]
+    )
+    if following is not None:
+        cache.evidence(following)
+
+
+def _linked() -> tuple[str, int] | None:
+    for kind in ("incident", "alert"):
+        number = state.number(st.query_params.get(kind, ""))
+        if number is not None:
+            return kind, number
+    return None
+
+
+def _show(item: Item | None) -> None:
+    """Put an item on the screen; the form starts anew."""
+    st.session_state[Key.LABEL_ITEM] = item
+    st.session_state[Key.LABEL_SHOWN] = st.session_state.get(Key.LABEL_SHOWN, 0) + 1
+
+
+# ── what each key does ───────────────────────────────────────────────────────────────────────────
+
+
+def take() -> None:
+    """Do what the form said, for the item that it was said of; what is refused stays as it was written."""
+    said: Mapping[str, Any] | None = st.session_state[FORM].get("said")
+    item: Item | None = st.session_state.get(Key.LABEL_ITEM)
+    st.session_state[Key.LABEL_TURN] = st.session_state.get(Key.LABEL_TURN, 0) + 1
+    if said is None or item is None or said["shown"] != str(st.session_state[Key.LABEL_SHOWN]):
+        return
+    st.session_state[Key.LABEL_TOLD] = st.session_state[Key.LABEL_REFUSED] = ""
+    try:
+        following, told = VERBS[said["verb"]](item, said)
+    except HeadwaterError as error:
+        st.session_state[Key.LABEL_REFUSED] = f"{error.message}\n{error.hint}".strip()
+        if isinstance(error, ConflictError):
+            newest = error.context.get("seen", item.seen)
+            st.session_state[Key.LABEL_ITEM] = replace(item, seen=newest)
+        return
+    st.session_state[Key.LABEL_TOLD] = told
+    _show(following)
+
+
+def _submit(item: Item, said: Mapping[str, Any]) -> tuple[Item | None, str]:
+    context, tenant, actor = state.who()
+    given = said["verdict"]
+    verdict = Verdict(**{**given, "causes": tuple(given["causes"])})
+    about: dict[str, Any] = {
+        "actor": actor,
+        "verdict": verdict,
+        "seen": item.seen,
+        "seconds": float(said["seconds"]),
+        "graph": cache.graph(item.domain),
+    }
+    if item.id:
+        done = labelling.submit(context, tenant, item.id, **about)
+        label, following = done.label, done.next
+    else:
+        label = labelling.label_subject(
+            context, tenant, item.subject_id, subject_kind=item.subject_kind, **about
+        )
+        following = labelling.next_item(context, tenant, domain=item.domain, actor=actor)
+    what = f"{item.subject_kind} {item.subject_id}"
+    return following, f"Label {label.id} kept on {what}. Undo (U) takes it back."
+
+
+def _skip(item: Item, said: Mapping[str, Any]) -> tuple[Item | None, str]:
+    context, tenant, actor = state.who()
+    if not item.id:
+        return _onward(item, said)
+    reason = said["reason"]
+    following = labelling.skip(context, tenant, item.id, actor=actor, reason=reason)
+    return (
+        following,
+        f"Put aside for half an hour: {words.inline(reason)}. Undo (U) brings it back.",
+    )
+
+
+def _undo(item: Item, _: Mapping[str, Any]) -> tuple[Item | None, str]:
+    context, tenant, actor = state.who()
+    back = labelling.undo(context, tenant, actor=actor, domain=item.domain)
+    return back, f"Taken back: {back.subject_kind} {back.subject_id} is yours to judge again."
+
+
+def _previous(item: Item, _: Mapping[str, Any]) -> tuple[Item | None, str]:
+    context, tenant, actor = state.who()
+    earlier = labelling.previous(
+        context, tenant, actor=actor, domain=item.domain, before=item.label
+    )
+    if earlier is None:
+        return item, "There is nothing earlier of yours."
+    return (
+        earlier,
+        f"What you said of {earlier.subject_kind} {earlier.subject_id}. Submit changes it.",
+    )
+
+
+def _onward(item: Item, _: Mapping[str, Any]) -> tuple[Item | None, str]:
+    context, tenant, actor = state.who()
+    return labelling.next_item(
+        context, tenant, domain=item.domain, actor=actor, after=[item.id]
+    ), ""
+
+
+VERBS: dict[str, Callable[[Item, Mapping[str, Any]], tuple[Item | None, str]]] = {
+    "submit": _submit,
+    "skip": _skip,
+    "undo": _undo,
+    "previous": _previous,
+    "onward": _onward,
+}
+
+
+# ── drawing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def domain() -> str:
+    """Whose queue: the link's domain, else the one in which most waits for this person."""
+    context, tenant, actor = state.who()
+    found = labelling.waiting(context, tenant, actor=actor)
+    state.adopt(Key.DOMAIN, tuple(DOMAINS), max(DOMAINS, key=lambda name: found[name]))
+    return str(st.session_state[Key.DOMAIN])
+
+
+def progress(domain: str, item: Item | None) -> None:
+    """The domain, how far, how hard, how fast, how much in agreement, until when, and what is out of balance."""
+    context, tenant, actor = state.who()
+    told = labelling.progress(context, tenant, domain=domain, actor=actor)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.segmented_control(
+            "Domain",
+            list(DOMAINS),
+            format_func=words.domain,
+            key=Key.DOMAIN,
+            on_change=state.publish_domain,
+            label_visibility="collapsed",
+            required=True,
+            width="content",
+        )
+        st.caption("  ·  ".join(_standing(told, domain, item)), width="stretch")
+        if told.uneven:
+            st.caption(f":orange[▲ Out of balance: {told.uneven}]", width="content")
+
+
+def _standing(told: Progress, domain: str, item: Item | None) -> list[str]:
+    facts = [f"**{told.done} of {told.target}** today", f"{words.number(told.waiting)} waiting"]
+    if told.hard_share is not None:
+        facts.append(f"{words.percent(told.hard_share, 0)} hard")
+    if told.pace is not None:
+        facts.append(f"{words.number(told.pace)} an hour")
+    agreed = cache.agreement_to_date(domain, told.done // 10)
+    if agreed.items:
+        facts.append(f"agreement {words.percent(agreed.percent, 0)} of {agreed.items}")
+    if item is not None and item.until is not None:
+        facts.append(f"yours until {item.until:%H:%M} UTC")
+    return facts
+
+
+def heading(item: Item, seen: Evidence) -> None:
+    """What it is, why it is asked, and what detection said of it."""
+    asked = f"{item.reason}{' Judged blind.' if item.blind else ''}"
+    with st.container(gap="xxsmall"):
+        st.markdown(
+            f"{theme.severity_markdown(seen.severity)} **{seen.title}** &nbsp; :gray[{asked}]"
+        )
+        if seen.sentence:
+            st.caption(seen.sentence)
+
+
+def evidence(item: Item, seen: Evidence, words_of: Taxonomy) -> None:
+    """The curve that stands out, everything else that moved, who is suspected, and what was said of the like."""
+    colours = theme.palette()
+    for notice in seen.notices:
+        st.caption(f":material/info: {notice}")
+    if seen.curves:
+        curve = seen.curves[0]
+        chart = charts.series(
+            curve,
+            colours,
+            severity=seen.severity,
+            anomalous=seen.anomalous,
+            onset=seen.onset,
+            height=CHART,
+        )
+        _timed(chart, curve.days, item)
+        frame.draw(
+            f"{curve.label} of {words.short(curve.name, 40)}",
+            chart,
+            lambda: tables.curve(curve),
+            alt=f"{curve.label} of {curve.name} with its usual band; onset marked.",
+            key="label curve",
+        )
+    if seen.heat is not None:
+        heat = seen.heat
+        chart = charts.heatmap(heat, colours, seen.onset)
+        chart.update_layout(height=HEAT * len(heat.labels) + 48)
+        _timed(chart, heat.days, item)
+        frame.draw(
+            "What else moved",
+            chart,
+            lambda: tables.heat(heat),
+            alt="Deviations in standard deviations by metric and time: blue below usual, orange above.",
+            key="label heat",
+        )
+    st.caption("  \n".join(_told(item, seen, words_of)))
+
+
+def _told(item: Item, seen: Evidence, words_of: Taxonomy) -> list[str]:
+    suspected = [
+        f"{words_of.label(one.cause)} at **{one.name}** ({words.confidence(one.confidence)})"
+        for one in seen.suspects
+    ]
+    lines = [
+        "Suspected: hidden, you judge without the model."
+        if item.blind
+        else f"Suspected: {', '.join(suspected)}."
+        if suspected
+        else "Suspected: nothing stands out."
+    ]
+    if seen.past:
+        alike = [f"{one.title} ({one.said or 'not judged'}; {one.why})" for one in seen.past]
+        lines.append(f"Alike: {'; '.join(alike)}.")
+    if seen.changes:
+        done = [f"{one.kind} {words.short(one.title, 40)}" for one in seen.changes[-3:]]
+        lines.append(f"Done around then: {'; '.join(done)}.")
+    return lines
+
+
+def _timed(chart: Any, times: Any, item: Item) -> None:
+    """Hours on the axis where the curve has them; a zoom is kept for the item it was made on."""
+    chart.update_layout(uirevision=f"{item.subject_kind} {item.subject_id}")
+    if len(times) > 1 and times[1] - times[0] < np.timedelta64(1, "D"):
+        chart.update_xaxes(tickformat="%H:%M\n%-d %b")
+
+
+def form(item: Item, seen: Evidence, words_of: Taxonomy) -> None:
+    """The choices, all by keyboard; what is chosen comes back at once, by `take`."""
+    refused = st.session_state.get(Key.LABEL_REFUSED, "")
+    _form(
+        key=FORM,
+        data={
+            "item": item.id,
+            "shown": str(st.session_state[Key.LABEL_SHOWN]),
+            "turn": st.session_state.get(Key.LABEL_TURN, 0),
+            "dispositions": [
+                {"name": one.name, "label": one.label, "key": DISPOSITION_KEYS.get(one.name, "")}
+                for one in words_of.dispositions
+            ],
+            "causes": [
+                {"name": word.name, "label": word.label, "key": word.key}
+                for word in words_of.active
+            ],
+            "several": words_of.several,
+            "components": [list(pair) for pair in seen.components],
+            "reasons": list(REASONS),
+            "mine": asdict(item.mine) if item.mine else None,
+            "onward": bool(item.label or not item.id or refused),
+            "told": st.session_state.get(Key.LABEL_TOLD, ""),
+            "refused": refused,
+        },
+        on_said_change=take,
+    )
+
+
+def nothing(domain: str) -> None:
+    """Why nobody is asked anything now, and the one next step."""
+    context, tenant, actor = state.who()
+    left = adjudication.waiting(context, tenant, domain=domain, actor=actor)
+    if told := st.session_state.get(Key.LABEL_TOLD):
+        st.caption(told)
+    frame.empty(
+        f"The queue is done. {words.count(left, 'disagreement')} to settle."
+        if left
+        else "Nothing waits to be labelled.",
+        state.ADJUDICATE if left else "",
+        "Settle disagreements",
+    )
+    with st.container(horizontal=True, horizontal_alignment="center"):
+        if st.button(
+            "Choose what to label", type=theme.main_button(), icon=":material/playlist_add:"
+        ):
+            filled = queue.fill(context, tenant, domain=domain, actor=actor)
+            if not sum(filled.added.values()):
+                state.notify("There is nothing to choose from: no alert or incident is unlabelled.")
+            st.session_state.pop(Key.LABEL_ITEM, None)
+            st.rerun()
+        if st.button("Undo", icon=":material/undo:", shortcut="U", type="tertiary"):
+            _back(domain)
+
+
+def _back(domain: str) -> None:
+    context, tenant, actor = state.who()
+    try:
+        _show(labelling.undo(context, tenant, actor=actor, domain=domain))
+    except HeadwaterError as error:
+        state.notify(error.message, failed=True)
+    st.rerun()
+
+
+def elsewhere(domain: str) -> None:
+    """Where labels are compared, settled, and their words changed."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.page_link(state.AGREEMENT, label="Agreement", icon=":material/handshake:")
+        st.page_link(state.ADJUDICATE, label="Disagreements", icon=":material/balance:")
+        taxonomy_editor.button(domain)
+
+
+def vocabulary(domain: str) -> Taxonomy:
+    """The words of a domain, in the version in force."""
+    context, tenant, _ = state.who()
+    return taxonomy.of(context, tenant, domain)
