@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, final
@@ -180,6 +181,18 @@ class Case:
         """Every node within `most` edges upstream of an alarm, with its distance; 0 for those that alarm."""
         return _spread(self.graph.net.pred, self.seeds, most)
 
+    def paths(self) -> dict[str, tuple[str, ...]]:
+        """Every node upstream of an alarm with a shortest way down to the nearest one, ends included."""
+        found: dict[str, tuple[str, ...]] = {node: (node,) for node in self.seeds}
+        rising = deque(self.seeds)
+        while rising:
+            node = rising.popleft()
+            for parent in self.graph.net.pred[node]:
+                if parent not in found:
+                    found[parent] = (parent, *found[node])
+                    rising.append(parent)
+        return found
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -203,7 +216,7 @@ class Truth:
 class Cause:
     """One candidate source.
 
-    path       : nodes from the cause to the alarm's node
+    path       : nodes from the cause to the alarm's node; the cause alone where nothing leads from it to an alarm
     hops       : edges on that path
     terms      : the parts of `score`, by name, each as it entered the sum
     confidence : 0…1, the share of belief against the other candidates and "no cause"
@@ -232,14 +245,17 @@ def none_found(causes: Sequence[Cause]) -> bool:
 class Localizer(Algorithm):
     """Finds where an alarm started.
 
-    One that `learns` also gets better by cases whose cause is known; without them it uses what ships with it.
     `works_on` are the kinds of cases that it can look at, see `Case.kind`.
     """
 
     kind = "localizer"
     tags = Tags(trained=False)
-    learns: ClassVar[bool] = False
     works_on: ClassVar[tuple[str, ...]] = ("expected",)
+
+    @property
+    def learns(self) -> bool:
+        """Whether cases with a known cause make it better; without them it uses what ships with it."""
+        return False
 
     def learned(self, cases: Sequence[Case], truths: Sequence[Truth]) -> Self:
         """The same localizer with what these cases alone teach; nothing that it learned before remains."""

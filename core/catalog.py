@@ -77,7 +77,11 @@ ENTRIES = (
     Entry("majority-2-of-3", "core.ensembles.presets:Majority2Of3"),
     Entry("failure-40-40-20", "core.ensembles.presets:Failure404020"),
     Entry("bfs-temporal", "core.rootcause.bfs_temporal:BfsTemporal"),
+    Entry("robust-deviation", "core.rootcause.robust_deviation:RobustDeviation"),
+    Entry("graph-residual", "core.rootcause.graph_residual:GraphResidual"),
+    Entry("ranked-correlation", "core.rootcause.ranked_correlation:RankedCorrelation"),
     Entry("tree-scan", "core.rootcause.tree_scan:TreeScan"),
+    Entry("headwater-cause", "core.rootcause.reranker:Reranker"),
     Entry("dimension-drilldown", "core.rootcause.drilldown:DimensionDrilldown"),
 )
 

@@ -78,6 +78,41 @@ def planted_case(effect: float = 0.3, alarm: str = "keyword:1.0.0") -> Case:
     )
 
 
+CALLS = {
+    "front": ("cart", "search", "ads"),
+    "cart": ("stock", "store"),
+    "search": ("index",),
+    "stock": ("store", "audit"),
+}
+"""Who calls whom in the planted system."""
+SERVICE_ROOT = "stock"
+"""Its planted root."""
+
+
+def planted_service_case(effect: float = 1.0, seed: int = 0) -> Case:
+    """Eight services: from minute 14 of 20 `SERVICE_ROOT` is `effect` times slower and busier, so are its callers, less.
+
+    The alarm is of the front's latency; four hours are normal.
+    """
+    rng = np.random.default_rng(seed)
+    net: nx.DiGraph[str] = nx.DiGraph()
+    net.add_edges_from((callee, caller) for caller, callees in CALLS.items() for callee in callees)
+    nodes = tuple(sorted(net))
+    metrics = ("http_request_duration_seconds", "container_cpu_usage_seconds_total")
+    times = np.datetime64("2026-03-02", "s") + np.arange(260) * np.timedelta64(60, "s")
+    usual = np.stack([rng.uniform(0.02, 0.2, len(nodes)), rng.uniform(0.1, 2.0, len(nodes))], 1)
+    seen = usual[:, None] * rng.lognormal(0.0, 0.05, (len(nodes), len(times), 2))
+    wave = 1.0 + rng.normal(0.0, 0.1, 6)
+    for caller, share in ((SERVICE_ROOT, 1.0), ("cart", 0.6), ("front", 0.4)):
+        seen[nodes.index(caller), -6:, 0] *= 1.0 + effect * share * wave
+    seen[nodes.index(SERVICE_ROOT), -6:, 1] *= 1.0 + effect * wave
+    step = np.timedelta64(60, "s")
+    panel = Panel(seen[:, 240:], nodes, metrics, Periods(times[240:], step))
+    normal = Panel(seen[:, :240], nodes, metrics, Periods(times[:240], step))
+    alarm = Alarm("front", times[254], metrics[0])
+    return Case(Graph(net), alarm, panel, normal=normal)
+
+
 CUBE_ROOT = combination({"region": "eu", "device": "tv"})
 """The planted root of the cube."""
 

@@ -15,9 +15,11 @@ from core.contracts import Algorithm, Floats, Labels, OnStep, Panel
 from core.errors import HeadwaterError
 from core.samples import (
     CUBE_ROOT,
+    SERVICE_ROOT,
     planted_case,
     planted_classes,
     planted_cube_case,
+    planted_service_case,
     sample,
     spiked,
 )
@@ -79,6 +81,12 @@ WORLDS = {
         lambda: planted_case(effect=1.0),
         lambda number: planted_case(alarm=f"keyword:1.{number % 2}.{number // 2 % 2}"),
         "campaign:1",
+    ),
+    "metrics": World(
+        planted_service_case,
+        lambda: planted_service_case(effect=0.0),
+        lambda number: planted_service_case(seed=number),
+        SERVICE_ROOT,
     ),
     "dimensions": World(
         planted_cube_case,

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from core.cases import Alarm, Case, Cause, Truth, none_found
-from core.contracts import Bools, Panel, Periods
+from core.contracts import Bools, Panel, Periods, Times
 from core.errors import NotEnoughDataError
 from core.events import EventTable
 
@@ -28,6 +28,8 @@ DEPTH = 5
 DIGITS = 9
 """Digits of a score that count: adding up in another order changes those behind."""
 REPLICATES, LEVEL = 2_000, 0.95
+BLOCKS = 5
+"""Blocks of half the normal periods that fault-free windows are cut from."""
 MEANS: Mapping[str, tuple[int, ...]] = {
     "ac@1": (1,),
     "ac@3": (3,),
@@ -198,57 +200,54 @@ def quiet(
 ) -> list[tuple[str, Case]]:
     """Cases in which nothing was wrong, each with the name of the case that it is made of.
 
-    A window of the normal periods as long as that case, without a gap; it is not among the normal periods that it is
-    judged by, nor are as many periods on either side of it. Of events a whole normal run. `late` ones are from the
-    second half of the normal periods or runs, for judging; whoever learns takes the first half. Empty for cases
-    without normal behaviour.
+    A window of the normal periods as long as that case, without a gap; of events a whole normal run. The normal periods
+    (those of the first case, which all share) are cut into ten blocks; a window is judged by all blocks but its own.
+    `late` windows are of the second half of the normal periods or runs, for judging; whoever learns takes the first
+    half. Empty for cases without normal behaviour.
     """
-    if not cases:
-        return []
     names = list(cases)
-    normal = cases[names[0]].normal
-    runs = np.unique(normal.text("run").codes) if isinstance(normal, EventTable) else ()
-    windows = min(windows, len(runs) // 2) if len(runs) else windows
-    made = []
-    for number in range(windows):
-        name = names[number % len(names)]
-        place = (number / windows + late) / 2.0
-        case = cases[name]
-        if isinstance(case.normal, EventTable):
-            made.append((name, _quiet_run(case, case.normal, int(runs[int(place * len(runs))]))))
-        elif (window := _quiet_window(case, place)) is not None:
-            made.append((name, window))
+    made: list[tuple[str, Case]] = []
+    for block in range(BLOCKS):
+        numbers = range(-(-block * windows // BLOCKS), -(-(block + 1) * windows // BLOCKS))
+        cut = _cut(cases[names[0]], (block + BLOCKS * late, 2 * BLOCKS))
+        for place, number in enumerate(numbers):
+            name = names[number % len(names)]
+            window = None if cut is None else _window(cases[name], cut, place / len(numbers))
+            if window is not None:
+                made.append((name, window))
     return made
 
 
-def _quiet_window(case: Case, place: float) -> Case | None:
-    """The window that starts at this share of the normal periods, or at the next without a gap."""
-    panel, normal = case.panel, case.normal
-    if panel is None or not isinstance(normal, Panel):
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Normal behaviour in two parts: one to be asked about, the rest to judge it by."""
+
+    inside: Panel | EventTable
+    outside: Panel | EventTable
+    calls_inside: Panel | None = None
+    calls_outside: Panel | None = None
+
+
+def _cut(case: Case, part: tuple[int, int]) -> _Block | None:
+    """Part k of n of the normal periods, or runs, of a case."""
+    k, n = part
+    normal = case.normal
+    if isinstance(normal, EventTable):
+        runs = np.unique(normal.text("run").codes)
+        asked = runs[k * len(runs) // n : (k + 1) * len(runs) // n]
+        rows = np.isin(normal.text("run").codes, asked)
+        return _Block(normal.where(rows), normal.where(~rows))
+    if normal is None:
         return None
-    width, times = len(panel.periods), normal.periods.labels
-    spans = times[width - 1 :] - times[: len(times) - width + 1]
-    starts = np.flatnonzero(spans == (width - 1) * normal.periods.step)
-    if not len(starts) or len(times) < 5 * width:
-        return None
-    start = int(starts[min(int(place * len(starts)), len(starts) - 1)])
-    inside = np.zeros(len(times), dtype=bool)
-    inside[start : start + width] = True
-    near = np.zeros(len(times), dtype=bool)
-    near[max(start - width, 0) : start + 2 * width] = True
-    lead = int(np.searchsorted(panel.periods.labels, case.alarm.at, side="right")) - 1
-    at = times[start + min(max(lead, 0), width - 1)]
-    alarm, *alarms = (Alarm(old.node, at, old.metric) for old in (case.alarm, *case.alarms))
-    calls = case.normal_edges
-    return dataclasses.replace(
-        case,
-        alarm=alarm,
-        alarms=tuple(alarms),
-        panel=_at(normal, inside),
-        normal=_at(normal, ~near),
-        edges=_alike(calls, times[inside]),
-        normal_edges=_alike(calls, times[~near]),
-    )
+    labels = normal.periods.labels
+    held = labels[k * len(labels) // n : (k + 1) * len(labels) // n]
+    calls = (None, None) if case.normal_edges is None else _parted(case.normal_edges, held)
+    return _Block(*_parted(normal, held), *calls)
+
+
+def _parted(panel: Panel, labels: Times) -> tuple[Panel, Panel]:
+    inside = np.isin(panel.periods.labels, labels)
+    return _at(panel, inside), _at(panel, ~inside)
 
 
 def _at(panel: Panel, times: Bools) -> Panel:
@@ -256,28 +255,53 @@ def _at(panel: Panel, times: Bools) -> Panel:
     return Panel(panel.values[:, times], panel.entities, panel.metrics, periods)
 
 
-def _alike(panel: Panel | None, labels: Any) -> Panel | None:
-    return None if panel is None else _at(panel, np.isin(panel.periods.labels, labels))
+def _window(case: Case, block: _Block, place: float) -> Case | None:
+    if isinstance(block.inside, EventTable):
+        return _quiet_run(case, block, block.inside, place)
+    return _quiet_window(case, block, block.inside, place)
 
 
-def _quiet_run(case: Case, normal: EventTable, run: int) -> Case:
-    inside = normal.text("run").codes == run
-    rows = np.flatnonzero(inside)
-    keys = normal.text("node")[rows]
-    own = [name for name in normal.texts if name not in ("run", "node")]
-    times = normal.time[rows]
+def _quiet_window(case: Case, block: _Block, inside: Panel, place: float) -> Case | None:
+    """The window that starts at this share of the block; None where every one of its length has a gap."""
+    panel, times = case.panel, inside.periods.labels
+    if panel is None or len(times) < (width := len(panel.periods)):
+        return None
+    spans = times[width - 1 :] - times[: len(times) - width + 1]
+    starts = np.flatnonzero(spans == (width - 1) * inside.periods.step)
+    if not len(starts):
+        return None
+    start = int(starts[int(place * len(starts))])
+    seen = times[start : start + width]
+    lead = int(np.searchsorted(panel.periods.labels, case.alarm.at, side="right")) - 1
+    calls = block.calls_inside
+    return dataclasses.replace(
+        _moved(case, seen[min(max(lead, 0), width - 1)]),
+        panel=_at(inside, np.isin(times, seen)),
+        normal=block.outside,
+        edges=None if calls is None else _at(calls, np.isin(calls.periods.labels, seen)),
+        normal_edges=block.calls_outside,
+    )
+
+
+def _quiet_run(case: Case, block: _Block, inside: EventTable, place: float) -> Case | None:
+    runs = np.unique(inside.text("run").codes)
+    if not len(runs):
+        return None
+    rows = np.flatnonzero(inside.text("run").codes == runs[int(place * len(runs))])
+    own = [name for name in inside.texts if name not in ("run", "node")]
+    times = inside.time[rows]
     # an alarm after the run's end would see nothing fresh, one at its start nothing at all
     at = min(case.alarm.at, times.min() + (times.max() - times.min()) * 3 // 4)
-    alarm, *alarms = (Alarm(old.node, at, old.metric) for old in (case.alarm, *case.alarms))
-    return dataclasses.replace(
-        case,
-        alarm=alarm,
-        alarms=tuple(alarms),
-        events=EventTable.of(
-            keys,
-            times,
-            {name: normal.text(name)[rows] for name in own},
-            {name: normal.number(name)[rows] for name in normal.numbers},
-        ),
-        normal=normal.where(~inside),
+    events = EventTable.of(
+        inside.text("node")[rows],
+        times,
+        {name: inside.text(name)[rows] for name in own},
+        {name: inside.number(name)[rows] for name in inside.numbers},
     )
+    return dataclasses.replace(_moved(case, at), events=events, normal=block.outside)
+
+
+def _moved(case: Case, at: np.datetime64) -> Case:
+    """The same alarms at another time."""
+    alarm, *alarms = (Alarm(old.node, at, old.metric) for old in (case.alarm, *case.alarms))
+    return dataclasses.replace(case, alarm=alarm, alarms=tuple(alarms))

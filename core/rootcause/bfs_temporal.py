@@ -21,6 +21,7 @@ from core.errors import InvalidInputError
 from core.hierarchy.structure import way
 from core.rootcause.cause_type import Shift, day, judge, told
 from core.rootcause.deviation import FUNNEL, counts
+from core.rootcause.surprise import causes, surprise
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,12 @@ class BfsTemporal(Localizer):
     tags = Tags(trained=False)
     Params = BfsTemporalParams
 
+    works_on = ("expected", "metrics", "events")
+
     def _find(self, scorer: object, case: Case) -> list[Cause]:
         p: BfsTemporalParams = self.params
+        if case.kind != "expected":
+            return _against_normal(case, p)
         if case.panel is None or case.p_values is None:
             raise InvalidInputError.of(
                 self.name, "the case", "given with a panel and p-values", "one without"
@@ -144,6 +149,41 @@ class BfsTemporal(Localizer):
         return Cause(
             node, kind, onset_label, path, len(path) - 1, terms, score, confidence, tuple(said)
         )
+
+
+def _against_normal(case: Case, p: BfsTemporalParams) -> list[Cause]:
+    """The same terms where nodes are judged by normal periods or runs; a level is worth nothing in a graph of calls."""
+    found = surprise(case)
+    paths, reached = case.paths(), case.hops(p.hops)
+    odd = {
+        node
+        for node, strength in zip(found.nodes, found.strength.tolist(), strict=True)
+        if node in reached and strength >= found.clear
+    }
+    if not odd:
+        return []
+    row_of = found.row_of
+    most = max(float(found.strength[row_of[node]]) for node in odd)
+    end = case.alarm.at.astype("datetime64[us]")
+    first = found.onset.min() if case.panel is None else case.panel.periods.labels[0]
+    if case.panel is not None:
+        end = case.panel.periods.labels[-1]
+    window = max(float((end - first) / np.timedelta64(1, "us")), 1.0)
+    # the order of events within a period means nothing, that of events with a time of their own does
+    full = 3.0 * window / p.window if case.kind == "metrics" else 1.0
+    terms = {}
+    for node in odd:
+        row, seed = row_of[node], paths[node][-1]
+        noticed = found.onset[row_of[seed]] if seed in odd else end
+        age = float((end - found.onset[row]) / np.timedelta64(1, "us"))
+        ahead = float((noticed - found.onset[row]) / np.timedelta64(1, "us"))
+        terms[node] = {
+            "lead": p.lead * min(max(ahead, 0.0) / full, 1.0),
+            "recency": p.recency * (1.0 - age / window),
+            "severity": p.severity * float(found.strength[row]) / most,
+            "coverage": p.coverage * float(np.mean([step in odd for step in paths[node]])),
+        }
+    return causes(case, found, terms)
 
 
 def _onset(odd: Bools, first: int, now: int, gap: int) -> int | None:
