@@ -136,13 +136,19 @@ def of(
         figures=figures,
         distance=told,
         chance=agreement.chance(ratings),
-        statement=_statement(ratings, figures),
+        statement=_statement(ratings, figures, words),
         answers=agreement.answers(ratings),
         pairs=agreement.pairs(ratings),
         confusions=agreement.confusions(ratings),
         weeks=_weeks(judged, labels),
         gold=_gold(labels, items, words),
     )
+
+
+def spoken(answer: str, words: Taxonomy) -> str:
+    """An answer in display words: causes joined by +, or a disposition."""
+    names = {subjects.normal(one.name): one.label for one in words.dispositions}
+    return " + ".join(names.get(part, words.label(part)) for part in answer.split(" + "))
 
 
 def to_date(ctx: Context, tenant: str, *, domain: str) -> ToDate:
@@ -249,14 +255,14 @@ def _groups(judged: Ratings, labels: Mapping[Subject, Sequence[Label]]) -> Any:
     return np.unique(names, return_inverse=True)[1]
 
 
-def _statement(ratings: Ratings, figures: Mapping[str, Interval]) -> str:
+def _statement(ratings: Ratings, figures: Mapping[str, Interval], words: Taxonomy) -> str:
     """The percentage with what it hides: the most common answer, and what chance alone would give."""
     if not figures:
         return ""
     percent, alpha = figures["percent"].value, figures["alpha"].value
     common = agreement.answers(ratings)[0]
     told = (
-        f"{100 * percent:.1f} % agree. {100 * common.share:.0f} % of the answers are “{common.value}”, so chance "
+        f"{100 * percent:.1f} % agree. {100 * common.share:.0f} % of the answers are “{spoken(common.value, words)}”, so chance "
         f"alone would give {100 * agreement.chance(ratings):.0f} %"
     )
     if math.isnan(alpha):

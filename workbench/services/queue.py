@@ -189,8 +189,14 @@ def _pool(
     certain = np.array([bool(_known(subject)) for subject in found], dtype=bool)
     people = np.array([len(subjects.own(subject.labels)) for subject in found])
     thought = think(found)
+    # what people differ on waits for adjudication, not for one more opinion
+    at_one = np.array(
+        [len(set(map(subject.says, subjects.own(subject.labels)))) < 2 for subject in found],
+        dtype=bool,
+    )
     # a second opinion that nobody else is there to give must not fill the queue
-    may_repeat = free & judged & (people < OPINIONS) & (again["relabel"] < quotas["relabel"])
+    room = again["relabel"] < quotas["relabel"]
+    may_repeat = free & judged & at_one & (people < OPINIONS) & room
     doubt = 1.0 - worth_asking(thought.quality, people, len(thought.classes))
     features, _ = subjects.table(found)
     pool = active.Pool(
@@ -252,7 +258,8 @@ def _reason(pick: Pick, found: Sequence[Subject], pool: active.Pool, thought: Th
         count = round(1.0 / (pick.chance or 1.0))
         return f"Drawn at random, 1 of {count}: what is said of these few tells how often alerts are right."
     if pick.slice == "relabel":
-        return "Somebody judged it and the models doubt the answer: a second opinion."
+        doubter = "models doubt the answer" if thought.learned else "was not quite sure"
+        return f"Somebody judged it and {doubter}: a second opinion."
     return "Its answer is known: a check of how we judge."
 
 

@@ -188,6 +188,7 @@ def _incident(row: Incident, lead: Alert | None, said: list[Label], words: Taxon
         "hours": _hours(row.onset, row.ended_at),
         "money at risk": math.log1p(max(row.spend_at_risk, 0.0)),
         **_of_candidates(row.candidates),
+        **_of_snapshots(row.snapshots),
     }
     return Subject(
         INCIDENT,
@@ -249,8 +250,20 @@ def _of_candidates(candidates: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "cause confidence": float(first.get("confidence", 0.0)),
         "lead of the first cause": float(first.get("confidence", 0.0)) - second,
         "hops": float(first.get("hops", 0)),
-        **{f"term {name}": float(value) for name, value in first.get("terms", {}).items()},
+        **{f"evidence {name}": float(value) for name, value in first.get("terms", {}).items()},
     }
+
+
+def _of_snapshots(snapshots: Mapping[str, Any]) -> dict[str, float]:
+    """The strongest shift of each metric during the incident, whichever of its entities shows it."""
+    facts: dict[str, float] = {}
+    for row in snapshots.get("rows", ()):
+        shift = row["shift"]
+        if isinstance(shift, float):  # one of a constant metric is kept as missing or without end
+            name = f"shift of {row['metric']}"
+            logged = math.copysign(math.log1p(abs(shift)), shift)
+            facts[name] = max(facts.get(name, 0.0), logged, key=abs)
+    return facts
 
 
 def _hours(start: datetime, end: datetime | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,11 +59,16 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Suspects:
-    """The labels by quality, the worst first; `why` says why nothing can be said, "" where it can."""
+    """The labels by quality, the worst first.
+
+    judged : things that people could tell     same : share of them of which models that never saw them say the same
+    why    : why nothing can be said, "" where it can
+    """
 
     labels: list[Suspect]
     judged: int
-    flagged: int
+    flagged: int = 0
+    same: float = math.nan
     why: str = ""
 
 
@@ -73,7 +79,7 @@ def listing(ctx: Context, tenant: str, *, domain: str, limit: int = 50) -> Suspe
     judged = sum(bool(subject.labels) for subject in found)
     if held is None:
         why = f"It takes {TAUGHT} judged things with two different answers; there are {judged}."
-        return Suspects([], judged, 0, why)
+        return Suspects([], judged, why=why)
     number = {name: place for place, name in enumerate(held.classes)}
     common = Counter(held.classes[code] for code in held.codes)
     told = [
@@ -83,7 +89,7 @@ def listing(ctx: Context, tenant: str, *, domain: str, limit: int = 50) -> Suspe
         if common[found[row].says(label)] >= RARE
     ]
     if not told:
-        return Suspects([], judged, 0, f"No answer was given {RARE} times yet.")
+        return Suspects([], judged, why=f"No answer was given {RARE} times yet.")
     places = np.array([place for place, _, _ in told])
     codes = np.array([code for _, _, code in told])
     chances = held.chances[places]
@@ -106,7 +112,8 @@ def listing(ctx: Context, tenant: str, *, domain: str, limit: int = 50) -> Suspe
                 bool(doubted[entry]),
             )
         )
-    return Suspects(listed[:limit], judged, int(doubted.sum()))
+    same = float((held.chances.argmax(axis=1) == held.codes).mean())
+    return Suspects(listed[:limit], len(held.rows), int(doubted.sum()), same)
 
 
 def held_out(found: Sequence[Subject], seed: int = 0) -> HeldOut | None:

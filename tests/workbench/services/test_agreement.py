@@ -80,7 +80,7 @@ def test_95_percent_is_shown_with_its_base_rates(ctx: Context) -> None:
     say(ctx, [(numbers[49], "ana", "budget_cut"), (numbers[49], "ben", "paused")])
     found = agreement.of(ctx, TENANT, domain="ads")
     assert found.statement == (
-        "98.0 % agree. 99 % of the answers are “budget_cut”, so chance alone would give 98 %; beyond chance, alpha is "
+        "98.0 % agree. 99 % of the answers are “Budget cut”, so chance alone would give 98 %; beyond chance, alpha is "
         "0.00. That is above the 95 % asked for."
     )
     assert (found.confusions[0].first, found.confusions[0].second) == ("budget_cut", "paused")

@@ -128,10 +128,10 @@ def test_judged_things_come_back_as_relabel_and_gold(ctx: Context) -> None:
 
 
 def test_second_opinions_that_nobody_gives_do_not_fill_the_queue(ctx: Context) -> None:
-    numbers = raise_alerts(ctx)
-    for number in numbers[:40]:
+    numbers = raise_alerts(ctx, many=60)
+    for number in numbers[:10]:
         say(ctx, number, "real" if number % 2 else "expected")
-    for _ in range(4):
+    for _ in range(2):
         queue.fill(ctx, TENANT, domain="ads", size=20, actor="ana")
         ctx.records.write(TENANT, _answer_first_opinions)
     left = [item for item in waiting(ctx) if item.state == "open"]

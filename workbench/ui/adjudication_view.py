@@ -1,0 +1,203 @@
+"""The pieces of the Adjudicate page: one disagreement with its sides, and the decision by one key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from core.errors import HeadwaterError
+from workbench.services import adjudication, labelling
+from workbench.services.adjudication import Dispute, Side
+from workbench.services.taxonomy import REAL, Taxonomy
+from workbench.services.verdicts import CONFIDENCE, Verdict
+from workbench.ui import cache, frame, label_view, state, theme, verbs, words
+from workbench.ui.state import Key
+
+DIFFERENT = "≠"
+FIELDS = {"disposition": "What it is", "causes": "Cause", "component": "Started at"}
+
+
+def waiting(domain: str) -> list[Dispute]:
+    """What people see differently, what this person may settle first."""
+    context, tenant, actor = state.who()
+    return adjudication.disputes(context, tenant, domain=domain, actor=actor)
+
+
+def name(dispute: Dispute) -> str:
+    """How a link names it: `incident-12`."""
+    return f"{dispute.subject_kind}-{dispute.subject_id}"
+
+
+def chosen(found: Sequence[Dispute]) -> Dispute:
+    """The one that the link names, else the first; a settled one is past."""
+    given = st.query_params.get(Key.DISPUTE, "")
+    return next((dispute for dispute in found if name(dispute) == given), found[0])
+
+
+def heading(dispute: Dispute, found: Sequence[Dispute]) -> None:
+    """What it is about, how many wait, and the way on."""
+    mine = sum(not one.own for one in found)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"{theme.severity_markdown(dispute.severity)} **{dispute.title}**", width="stretch"
+        )
+        own = f", {len(found) - mine} that you judged yourself" if mine < len(found) else ""
+        st.caption(f"{words.count(mine, 'disagreement')} for you to settle{own}")
+        for label, key, by in (("Previous", "K", -1), ("Next", "J", 1)):
+            place = (found.index(dispute) + by) % len(found)
+            st.button(
+                label,
+                shortcut=key,
+                type="tertiary",
+                disabled=len(found) < 2,
+                on_click=_look_at,
+                args=(name(found[place]),),
+            )
+
+
+def evidence(dispute: Dispute, known: Taxonomy) -> None:
+    """What the people saw who judged it."""
+    context, tenant, actor = state.who()
+    item = labelling.item_on(context, tenant, dispute.subject_kind, dispute.subject_id, actor=actor)
+    label_view.evidence(item, cache.evidence(item), known)
+
+
+def sides(dispute: Dispute, known: Taxonomy) -> None:
+    """Everybody's verdict in a column of its own; what differs stands out, what is the same stays grey."""
+    for place, (column, side) in enumerate(
+        zip(st.columns(len(dispute.sides), gap="small"), dispute.sides, strict=True), start=1
+    ):
+        with column, st.container(border=True, gap="xxsmall"):
+            st.markdown(f"**{side.by}**")
+            st.caption(f"{words.moment(side.at)}{' · blind' if side.blind else ''}")
+            for field, label in FIELDS.items():
+                st.markdown(
+                    _line(label, _said(side.verdict, field, known), field in dispute.differs)
+                )
+            st.caption(
+                f"confidence {side.verdict.confidence}"
+                + (f" · “{side.verdict.note}”" if side.verdict.note else "")
+            )
+            st.button(
+                f"{side.by} is right",
+                key=f"side:{side.label_id}",
+                shortcut=str(place),
+                help=f"Key {place}",
+                disabled=dispute.own,
+                width="stretch",
+                on_click=settle,
+                args=(dispute,),
+                kwargs={"side": side},
+            )
+
+
+def _line(label: str, said: str, differs: bool) -> str:
+    if differs:
+        return f"{label}  \n:primary[{DIFFERENT} **{said}**]"
+    return f":gray[{label}  \n{said}]"
+
+
+def _said(verdict: Verdict, field: str, known: Taxonomy) -> str:
+    if field == "disposition":
+        names = {one.name: one.label for one in known.dispositions}
+        return names.get(verdict.disposition, verdict.disposition)
+    if field == "causes":
+        return " + ".join(map(known.label, verdict.causes)) or words.MISSING
+    return verdict.component or words.MISSING
+
+
+def another(dispute: Dispute, known: Taxonomy) -> None:
+    """The third way: a verdict of its own, in the words of the taxonomy."""
+    key = len(dispute.sides) + 1
+    open_now = st.session_state.get(Key.DECIDING) == name(dispute)
+    with st.container(horizontal=True):
+        st.button(
+            "Neither: say what it is" if key == 3 else "None of them: say what it is",
+            shortcut=str(key),
+            help=f"Key {key}",
+            disabled=dispute.own,
+            icon=":material/edit:",
+            on_click=_decide,
+            args=("" if open_now else name(dispute),),
+        )
+        verbs.undo_button()
+    if open_now and not dispute.own:
+        _form(dispute, known)
+
+
+def _form(dispute: Dispute, known: Taxonomy) -> None:
+    with st.form(f"verdict:{name(dispute)}"):
+        dispositions = {one.name: one.label for one in known.dispositions}
+        disposition = st.pills(
+            "What it is", list(dispositions), format_func=dispositions.__getitem__, default=REAL
+        )
+        causes = st.pills(
+            "Cause",
+            [word.name for word in known.active],
+            format_func=known.label,
+            selection_mode="multi" if known.several else "single",
+        )
+        places = [side.verdict.component for side in dispute.sides if side.verdict.component]
+        component = st.selectbox(
+            "Started at",
+            list(dict.fromkeys([*places, *([dispute.entity] if dispute.entity else [])])),
+            index=None,
+            placeholder="A node of the graph",
+            accept_new_options=True,
+        )
+        confidence = st.pills("Confidence", list(CONFIDENCE), default="high")
+        note = st.text_input("Why", max_chars=4000, placeholder="Kept with the verdict")
+        if st.form_submit_button("Settle it so", type=theme.main_button()):
+            told = [causes] if isinstance(causes, str) else list(causes or ())
+            verdict = Verdict(
+                disposition or REAL, tuple(told), component or "", confidence or "high", note
+            )
+            settle(dispute, verdict=verdict)
+            st.rerun()
+
+
+def settle(dispute: Dispute, *, side: Side | None = None, verdict: Verdict | None = None) -> None:
+    """Keep the decision, and go on with the next disagreement; what is refused is told and nothing is lost."""
+    context, tenant, actor = state.who()
+    about: dict[str, Any] = {
+        "subject_kind": dispute.subject_kind,
+        "subject_id": dispute.subject_id,
+        "actor": actor,
+        "seen": [one.label_id for one in dispute.sides],
+    }
+    try:
+        adjudication.settle(
+            context, tenant, **about, label_id=side.label_id if side else None, verdict=verdict
+        )
+    except HeadwaterError as error:
+        state.notify(str(error), failed=True)
+        return
+    won = f"{side.by} is right" if side else "by a verdict of your own"
+    state.notify(
+        f"Settled {dispute.subject_kind} {dispute.subject_id}: {won}. Undo (U) takes it back."
+    )
+    _decide("")
+    _look_at("")
+
+
+def _decide(which: str) -> None:
+    st.session_state[Key.DECIDING] = which
+
+
+def _look_at(which: str) -> None:
+    if which:
+        st.query_params[Key.DISPUTE] = which
+    else:
+        st.query_params.pop(Key.DISPUTE, None)
+
+
+def nothing() -> None:
+    """Nobody differs: say so, and lead on."""
+    frame.empty(
+        "Nothing to settle: where two people judged the same thing, they agree.",
+        state.AGREEMENT,
+        "How far people agree",
+    )
+    verbs.undo_button()
