@@ -285,3 +285,87 @@ def draw_eventlog(found: Mapping[str, Any]) -> None:
         out.print(f"failed: {row['algorithm']}: {row['error']}")
     if found["refused"]:
         out.print(f"{found['refused']:,} rows of the log could not be used")
+
+
+# ── Root causes ──────────────────────────────────────────────────────────────────────────────────
+
+CAUSE = {
+    "method": "Method",
+    "ac@1": "AC@1",
+    "between": "95 %",
+    "ac@3": "AC@3",
+    "ac@5": "AC@5",
+    "avg@5": "Avg@5",
+    "map@3": "MAP@3",
+    "chance_ac@1": "Chance",
+    "subsystem_ac@1": "AC@1†",
+    "subsystem_map@3": "MAP@3†",
+    "specificity": "Quiet",
+    "abstained": "Abstained",
+    "class_accuracy": "Class",
+    "macro_f1": "Macro-F1",
+    "seconds_per_case": "s/case",
+}
+
+
+@evaluate_app.command("cause")
+def evaluate_cause(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a labelled suite, or of several", exists=True, file_okay=False
+        ),
+    ],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Localizer, repeatable, or all; the product's own when absent"),
+    ] = None,
+    param: Param = None,
+    as_json: Json = False,
+) -> None:
+    """Score localizers on past incidents whose cause is known; exit 1 if a case failed.
+
+    The folder holds suite.json (name, kind: metrics, events or dimensions,
+    step_seconds), cases.csv (case_id, alarm_node, alarm_metric, alarm_at,
+    root_causes, cause_class, group, subsystem), observations.parquet,
+    reference.parquet, edges.csv and, where they are known, nodes.csv and
+    edge_observations.parquet. Whatever learns is asked only about groups, and
+    then about subsystems, that it learned nothing from.
+    """
+    from workbench.services import evaluate_cause as service
+
+    with progress("Evaluating") as on_step:
+        found = plain(
+            service.evaluate_cause(
+                path, methods=method or (), params=dict(map(pair, param or ())), on_step=on_step
+            )
+        )
+    single = len(found["results"]) == 1 and not found["skipped"]
+    answer(found["results"][0] if single else found, as_json, lambda _: draw_cause(found))
+    if any(case.get("error") for result in found["results"] for case in result["per_case"]):
+        raise typer.Exit(1)
+
+
+def draw_cause(found: Mapping[str, Any]) -> None:
+    """A table per suite, the best first."""
+    for suite in dict.fromkeys(result["suite"] for result in found["results"]):
+        results = [result for result in found["results"] if result["suite"] == suite]
+        rows = [
+            {**row, "between": "{:.2f} – {:.2f}".format(*row["ci"]["ac@1"])}
+            for row in sorted(results, key=lambda row: -row["ac@1"])
+        ]
+        out.print(f"[bold]{suite}[/]: {rows[0]['cases']} cases")
+        columns = {key: title for key, title in CAUSE.items() if _known(rows, key)}
+        table(rows, columns, "nothing was scored")
+        for result in results:
+            failed = [case for case in result["per_case"] if case.get("error")]
+            for case in failed[:3]:
+                out.print(f"  failed: {result['method']} on {case['case']}: {case['error']}")
+            if len(failed) > 3:
+                out.print(f"  and {len(failed) - 3} more")
+    for row in found["skipped"]:
+        out.print(f"not scored: {row['method']} on {row['suite']}: {row['reason']}")
+    out.print(
+        "AC@k: all n causes among the first n + k − 1; causes of the same group (†: subsystem) were never learned "
+        "from; Quiet: fault-free windows in which no cause was found"
+    )
