@@ -154,11 +154,9 @@ def picture(
     get(session, tenant=tenant, incident_id=incident_id).snapshots = dict(snapshots)
 
 
-def unpictured(session: Session, *, tenant: str, since: datetime) -> list[Incident]:
-    """Incidents that began since then and whose snapshots are not final, the latest first."""
-    query = select(Incident).where(
-        Incident.tenant == tenant, Incident.onset >= since, Incident.status != WITHDRAWN
-    )
+def unpictured(session: Session, *, tenant: str) -> list[Incident]:
+    """Incidents whose snapshots are not final, the latest first."""
+    query = select(Incident).where(Incident.tenant == tenant, Incident.status != WITHDRAWN)
     rows = session.scalars(query.order_by(Incident.onset.desc(), Incident.id))
     return [row for row in rows if not row.snapshots.get("final")]
 

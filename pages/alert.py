@@ -6,10 +6,10 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.services import alerts
+from workbench.services import alerts, incidents
 from workbench.services.alerts import AlertDetail
 from workbench.services.views import AlertView
-from workbench.ui import cache, charts, frame, state, tables, theme, verbs, words
+from workbench.ui import cache, change_marks, charts, frame, state, tables, theme, verbs, words
 from workbench.ui.state import Key
 
 
@@ -29,20 +29,22 @@ def evidence(alert: Any, view: AlertView) -> None:
         or view.focus
     )
     curve = view.curve(metric)
+    reaching = (alert.entity, *(place.entity for place in view.above))
+    causes = (cause["node"] for cause in alert.root_causes)
+    changes = change_marks.near(alert.domain, (*reaching, *causes), curve.days, view.zone)
+    chart = charts.series(
+        curve, colours, severity=alert.severity, anomalous=view.anomalous, onset=view.onset
+    )
     frame.draw(
         f"{curve.label} against expected",
-        charts.series(
-            curve,
-            colours,
-            severity=alert.severity,
-            anomalous=view.anomalous,
-            onset=view.onset,
-        ),
+        change_marks.mark(chart, changes, colours, view.zone),
         lambda: tables.curve(curve),
         alt=f"{curve.label} of {curve.name} by day with its expected 80 and 95 % band; "
         f"anomalous since {words.day(view.onset)}.",
         key=f"series:{alert.id}:{metric}",
     )
+    if changes:
+        st.caption(change_marks.caption(changes))
     if view.strips:
         frame.draw(
             "Who noticed, when",
@@ -96,6 +98,7 @@ def meaning(detail: AlertDetail, view: AlertView) -> None:
             width="stretch",
         ):
             st.switch_page(state.CAUSE, query_params={"alert": str(alert.id)})
+        incident(alert)
     if view.contributions is not None:
         shares = view.contributions
         frame.draw(
@@ -134,6 +137,21 @@ def meaning(detail: AlertDetail, view: AlertView) -> None:
         if st.form_submit_button("Comment") and text.strip():
             verbs.attempt("Comment kept.", alerts.comment, alert.id, text=text.strip())
             st.rerun()
+
+
+def incident(alert: Any) -> None:
+    """The incident that speaks for the alert, or a way to make one of it."""
+    number = alert.incident_id
+    label = "Raise an incident" if number is None else f"Incident {number}"
+    if not st.button(label, icon=":material/emergency:", shortcut="I", width="stretch"):
+        return
+    if number is None:
+        done = "Incident raised. Undo (U) takes it back."
+        raised = verbs.attempt(done, incidents.raise_from, alert.id)
+        if raised is None:
+            st.rerun()
+        number = raised.id
+    st.switch_page(state.INCIDENTS, query_params={"id": str(number)})
 
 
 def facts(title: str, rows: tuple[tuple[str, ...], ...]) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from workbench.services import incidents
 from workbench.services.views import Candidate, CauseView
-from workbench.ui import cache, frame, graph_view, state, tables, theme, verbs, words
+from workbench.ui import cache, change_marks, frame, graph_view, state, tables, theme, verbs, words
 from workbench.ui.state import Key
 
 context, tenant, actor = state.who()
@@ -114,13 +114,19 @@ def page() -> None:
                 key=f"graph:{alert.id}:{view.method}:{path[0]}",
             )
         if view.lanes:
+            changes = change_marks.before(
+                alert.domain, [node.id for node in view.nodes], view.lanes, view.zone
+            )
+            order = graph_view.lanes(view.lanes, path, colours)
             frame.draw(
                 "Order of onset",
-                graph_view.lanes(view.lanes, path, colours),
+                change_marks.mark(order, changes, colours, view.zone),
                 lambda: tables.lanes(view.lanes),
                 alt="When each node was anomalous, earliest first.",
                 key=f"lanes:{alert.id}:{view.method}",
             )
+            if changes:
+                st.caption(change_marks.caption(changes))
 
 
 page()

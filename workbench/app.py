@@ -23,6 +23,10 @@ page = st.navigation(
     [
         st.Page(home, title="Headwater", default=True, visibility="hidden"),
         st.Page(state.TRIAGE, title="Triage", icon=":material/notifications:", url_path="triage"),
+        st.Page(
+            state.INCIDENTS, title="Incidents", icon=":material/emergency:", url_path="incidents"
+        ),
+        st.Page(state.LABEL, title="Label", icon=":material/sell:", url_path="label"),
         st.Page(state.DATA, title="Data", icon=":material/database:", url_path="data"),
         st.Page(state.TRAIN, title="Train", icon=":material/model_training:", url_path="train"),
         st.Page(state.MODELS, title="Models", icon=":material/deployed_code:", url_path="models"),
@@ -35,6 +39,8 @@ page = st.navigation(
         ),
         st.Page(state.ALERT, title="Alert", url_path="alert", visibility="hidden"),
         st.Page(state.CAUSE, title="Root cause", url_path="cause", visibility="hidden"),
+        st.Page(state.ADJUDICATE, title="Adjudicate", url_path="adjudicate", visibility="hidden"),
+        st.Page(state.AGREEMENT, title="Agreement", url_path="agreement", visibility="hidden"),
     ],
     position="top",
 )

@@ -395,19 +395,18 @@ def look(
     entities = affected(incident, detail.alerts, known)
     seen = snapshots.look(ctx, tenant, incident, entities, known)
     kept = incident.snapshots
-    if seen is not None and (not kept or (seen.final and not kept["final"])):
+    if seen is not None and (not kept.get("rows") or (seen.final and not kept["final"])):
         snapshots.keep(ctx, tenant, incident, seen)
     return seen
 
 
-def picture_due(ctx: Context, tenant: str, on_step: OnStep, *, limit: int = 50) -> int:
+def picture_due(ctx: Context, tenant: str, on_step: OnStep, *, limit: int = 200) -> int:
     """Keep anew the snapshots of the latest incidents that go on or whose metrics still come in; returns how many."""
-    now = ctx.clock()
-    since = now - snapshots.LOOK_BACK
+    now, version = ctx.clock(), ctx.metrics.version(tenant)
     found = ctx.records.read(
-        tenant, lambda session: incident_reports.unpictured(session, tenant=tenant, since=since)
+        tenant, lambda session: incident_reports.unpictured(session, tenant=tenant)
     )
-    due = [incident for incident in found if snapshots.due(incident, now)][:limit]
+    due = [incident for incident in found if snapshots.due(incident, now, version)][:limit]
     graphs = {
         domain: snapshots.graph(ctx, tenant, domain)
         for domain in {incident.domain for incident in due}
@@ -417,10 +416,8 @@ def picture_due(ctx: Context, tenant: str, on_step: OnStep, *, limit: int = 50) 
             raise CancelledError.of(
                 "snapshots", "the chore", "allowed to go on", f"a stop after {place} incidents"
             )
-        detail = get(ctx, tenant, incident.id)
-        seen = look(ctx, tenant, detail, graphs[incident.domain])
-        if seen is not None:
-            snapshots.keep(ctx, tenant, incident, seen)
+        seen = look(ctx, tenant, get(ctx, tenant, incident.id), graphs[incident.domain])
+        snapshots.keep(ctx, tenant, incident, seen)
     return len(due)
 
 

@@ -29,7 +29,6 @@ KEPT_ROWS = 24
 MAD = 1.4826
 FLOOR = 0.05
 """The least spread, as a share of the usual level: of a constant metric no change would be small."""
-LOOK_BACK = timedelta(days=30)
 WINDOWS = ("before", "during", "after")
 
 
@@ -162,9 +161,11 @@ def look(
     return Look(spans, rows, times, curves.reshape(len(rows), len(times)), final)
 
 
-def keep(ctx: Context, tenant: str, incident: Incident, seen: Look) -> None:
-    """Keep the strongest rows with the incident."""
-    kept = told(seen, ctx.clock())
+def keep(ctx: Context, tenant: str, incident: Incident, seen: Look | None) -> None:
+    """Keep the strongest rows with the incident; and where there are none, that they were looked for."""
+    nothing = {"taken_at": ctx.clock(), "final": False, "windows": {}, "rows": [], "left_out": 0}
+    kept = nothing if seen is None else told(seen, ctx.clock())
+    kept["version"] = ctx.metrics.version(tenant)
     ctx.records.write(
         tenant,
         lambda session: incident_reports.picture(
@@ -173,11 +174,13 @@ def keep(ctx: Context, tenant: str, incident: Incident, seen: Look) -> None:
     )
 
 
-def due(incident: Incident, now: datetime) -> bool:
-    """Whether a new period has come in since the snapshot was taken."""
-    taken = incident.snapshots.get("taken_at")
+def due(incident: Incident, now: datetime, version: str) -> bool:
+    """Whether other data than the snapshot was taken from is there now, or more of an incident that goes on."""
+    kept = incident.snapshots
+    if not kept or kept.get("version") != version:
+        return True
     step = timedelta(seconds=_seconds(DOMAINS[incident.domain].step))
-    return taken is None or datetime.fromisoformat(taken) + step <= now
+    return ended(incident) is None and datetime.fromisoformat(kept["taken_at"]) + step <= now
 
 
 def told(seen: Look, now: datetime) -> dict[str, Any]:

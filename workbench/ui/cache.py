@@ -98,7 +98,7 @@ def cause_view(alert: AlertRow, method: str | None) -> CauseView:
 
 
 def evidence(item: Item) -> Evidence:
-    """What one sees of an item; a skeleton stands in while it is read. Labels given meanwhile do not move it."""
+    """What one sees of an item; labels given meanwhile do not move it."""
     context, tenant, _ = state.who()
     subject = (item.domain, item.subject_kind, item.subject_id, item.blind)
     key = ("evidence", tenant, context.metrics.version(tenant), *subject)
@@ -110,8 +110,7 @@ def evidence(item: Item) -> Evidence:
         view = _still_view(about)
         return evidences.of_alert(context, tenant, item, about, view, graph(item.domain))
 
-    with st.skeleton(PAGE_HEIGHT):
-        return _small(key, look)
+    return _small(key, look)
 
 
 def _still_view(alert: AlertRow) -> AlertView | None:

@@ -46,13 +46,18 @@ def incident(row: Any) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
         with st.container(gap=None, width="stretch"):
             st.markdown(f"{theme.severity_markdown(row.severity)} **{row.title}**")
-            st.caption(
-                f"{words.count(row.alerts, 'alert')} · "
-                f"{words.money(row.spend_at_risk, row.currency)} at risk · "
-                f"{words.age(row.onset, cache.known_at())} · "
-                f"confidence {words.confidence(row.confidence)} · {row.status}"
+            found = row.alerts > 0
+            told = (
+                words.count(row.alerts, "alert") if found else "",
+                f"{words.money(row.spend_at_risk, row.currency)} at risk" if found else "",
+                words.age(row.onset, cache.known_at()),
+                f"confidence {words.confidence(row.confidence)}" if found else "",
+                row.status,
             )
+            st.caption(" · ".join(filter(None, told)))
         if st.button("Open", key=f"open:incident {row.id}", icon=":material/account_tree:"):
+            if row.alert_id is None:
+                st.switch_page(state.INCIDENTS, query_params={"id": str(row.id)})
             st.switch_page(state.CAUSE, query_params={"alert": str(row.alert_id)})
         verbs.verbs(row, only=("acknowledge",))
 

@@ -14,18 +14,20 @@ import streamlit as st
 
 from core.domains import DOMAINS
 from core.errors import HeadwaterError, NotFoundError
-from workbench.services import alerts, brief, models
+from workbench.services import alerts, brief, incidents, models
 from workbench.services.alerts import AlertDetail
+from workbench.services.incidents import IncidentDetail
 from workbench.ui import cache, pill, runs, state, words
 
 log = logging.getLogger(__name__)
 
 KEYS = (
-    ("J", "next alert"),
-    ("K", "previous alert"),
-    ("O", "open the alert"),
+    ("J", "next alert or incident"),
+    ("K", "previous alert or incident"),
+    ("O", "open the alert or incident"),
     ("G", "go to the root cause"),
-    ("B", "back to the alert"),
+    ("I", "go to the alert's incident, or raise one"),
+    ("B", "back to the alert, or to the incidents"),
     ("A", "acknowledge"),
     ("E", "resolve, or reopen"),
     ("U", "undo your last action"),
@@ -33,10 +35,11 @@ KEYS = (
     ("S", "start the training"),
     ("X", "cancel the job"),
     ("M", "resume the job"),
-    ("L", "clone the job"),
+    ("L", "label the incident, or clone the job"),
     ("P", "promote the challenger"),
     ("T", "retrain with the window of the drift check"),
     ("N", "take the experiment to its next rung"),
+    ("1 2", "whose label is right; 3 for neither"),
 )
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}
 
@@ -77,6 +80,20 @@ def alert_in_url(parameter: str) -> AlertDetail:
         log.info("A link named alert %d, which tenant %s has not", number, tenant)
     st.error(f"Alert {given[:40] or 'without a number'} not found.", icon=":material/search_off:")
     st.page_link(state.TRIAGE, label="Back to triage", icon=":material/arrow_back:")
+    raise st.stop()
+
+
+def incident_in_url(given: str) -> IncidentDetail:
+    """The incident of this number; for anything else says so, leads back and ends the page."""
+    context, tenant, _ = state.who()
+    number = state.number(given)
+    try:
+        if number is not None:
+            return incidents.get(context, tenant, number)
+    except NotFoundError:
+        log.info("A link named incident %d, which tenant %s has not", number, tenant)
+    st.error(f"Incident {given[:40]} not found.", icon=":material/search_off:")
+    st.page_link(state.INCIDENTS, label="All incidents", icon=":material/arrow_back:")
     raise st.stop()
 
 

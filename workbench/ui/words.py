@@ -82,15 +82,17 @@ def measure(value: float, unit: str) -> str:
     if value == 0:
         size, name = 1.0, unit if unit not in ("percent", "bytes") else scales[-1][1]
     scaled = abs(value) / size
-    digits = 0 if scaled >= 100 or scaled == 0 else max(0, 2 - math.floor(math.log10(scaled)))
+    whole = scaled >= 100 or scaled == round(scaled)
+    digits = 0 if whole else max(0, 2 - math.floor(math.log10(scaled)))
     return f"{number(value / size, min(digits, 4))} {name}"
 
 
 def change(observed: float, expected: float) -> str:
-    """Difference to what was expected: `−61 %`; `∞` is never claimed of an expected zero."""
+    """Difference to what was expected: `−61 %`, `× 12` from tenfold on; `∞` is never claimed of an expected zero."""
     if not math.isfinite(observed) or not math.isfinite(expected) or expected == 0:
         return MISSING
-    return percent(observed / expected - 1, 0, signed=True)
+    ratio = observed / expected
+    return f"× {number(ratio)}" if ratio >= 10 else percent(ratio - 1, 0, signed=True)
 
 
 def age(since: datetime | None, now: datetime) -> str:

@@ -14,14 +14,14 @@ from workbench.context import Context
 
 START = NOW - timedelta(hours=12)
 FAULT = (NOW - timedelta(hours=3), NOW - timedelta(hours=2))
-"""When the cart's latency rises tenfold and its pod's memory doubles."""
+"""When the cart's latency rises fifteenfold and its pod's memory doubles."""
 SERIES = {
     ("service:cart", "http_request_duration_seconds"): 0.1,
     ("service:pay", "http_request_duration_seconds"): 0.2,
     ("pod:cart-1", "container_memory_usage_bytes"): 4e8,
 }
 FAULTY = {
-    ("service:cart", "http_request_duration_seconds"): 10.0,
+    ("service:cart", "http_request_duration_seconds"): 15.0,
     ("pod:cart-1", "container_memory_usage_bytes"): 2.0,
 }
 

@@ -1,0 +1,380 @@
+"""The list of incidents: filtered in the URL, drawn as a time line, one previewed; and how new ones come in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.domains import DOMAINS
+from core.errors import HeadwaterError
+from workbench.services import changes, incidents
+from workbench.services.changes import Imported
+from workbench.services.incidents import LABELS, SOURCES, IncidentPage
+from workbench.ui import change_marks, frame, incident_charts, state, tables, theme, verbs, words
+from workbench.ui.state import Key
+
+STATUSES = ("open", "acknowledged", "resolved")
+SPANS = {"day": ("Last 24 hours", 1), "week": ("Last 7 days", 7), "month": ("Last 30 days", 30)}
+SOURCE_WORDS = {
+    "headwater": "Headwater",
+    "pagerduty": "PagerDuty",
+    "file": "File",
+    "hand": "By hand",
+}
+LABEL_WORDS = {"unlabeled": "No label", "labeled": "Labelled", "validated": "Validated"}
+ON_TIME_LINE = 300
+
+COLUMNS = {
+    "Severity": st.column_config.TextColumn(width=86),
+    "Incident": st.column_config.TextColumn(width="medium"),
+    "Services": st.column_config.TextColumn(width=132),
+    "Onset (UTC)": st.column_config.TextColumn(width=112),
+    "Lasted": st.column_config.TextColumn(width=62, alignment="right"),
+    "Root cause": st.column_config.TextColumn(width=126),
+    "Status": st.column_config.TextColumn(width=92),
+}
+
+
+def filters() -> dict[str, Any]:
+    """Filters, each kept in the URL; a change starts at the first page."""
+    state.adopt(Key.INCIDENT_DOMAIN, tuple(DOMAINS))
+    state.adopt(Key.SPAN, tuple(SPANS))
+    state.adopt(Key.SEVERITY, theme.SEVERITIES)
+    state.adopt(Key.STATUS, STATUSES)
+    state.adopt(Key.LABELLED, LABELS)
+    state.adopt(Key.SOURCE, SOURCES)
+    state.adopt_text(Key.TEXT, 100)
+    shared: dict[str, Any] = {
+        "on_change": state.publish_incidents,
+        "label_visibility": "collapsed",
+    }
+    choices: tuple[tuple[str, Key, Sequence[str], Any, str], ...] = (
+        ("Domain", Key.INCIDENT_DOMAIN, tuple(DOMAINS), words.domain, "Every domain"),
+        ("Time", Key.SPAN, tuple(SPANS), lambda span: SPANS[span][0], "Any time"),
+        ("Severity", Key.SEVERITY, theme.SEVERITIES, theme.severity_words, "Any severity"),
+        ("Status", Key.STATUS, STATUSES, str.capitalize, "Any status"),
+        ("Label", Key.LABELLED, LABELS, LABEL_WORDS.__getitem__, "Any label"),
+        ("Source", Key.SOURCE, SOURCES, SOURCE_WORDS.__getitem__, "Any source"),
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        chosen: dict[str, Any] = {
+            label.lower(): st.selectbox(
+                label,
+                options,
+                index=None,
+                format_func=told,
+                placeholder=nothing,
+                key=key,
+                **shared,
+            )
+            for label, key, options, told, nothing in choices
+        }
+        text = st.text_input(
+            "Words", key=Key.TEXT, placeholder="Title, service, key", max_chars=100, **shared
+        )
+    days = SPANS[chosen["time"]][1] if chosen["time"] else None
+    now = state.now()
+    return {
+        "domain": chosen["domain"] or "",
+        "severity": chosen["severity"],
+        "status": chosen["status"] or "any",
+        "label": chosen["label"],
+        "source": chosen["source"],
+        "span": (now - timedelta(days=days), now) if days else None,
+        "text": text.strip(),
+    }
+
+
+def time_line(chosen: dict[str, Any]) -> None:
+    """The worst of what the filters leave, by service and time, with what was done to the system."""
+    context, tenant, _ = state.who()
+    rows = incidents.page(context, tenant, **chosen, limit=ON_TIME_LINE).incidents
+    if not rows:
+        return
+    now = incident_charts.horizon(rows, state.now())
+    first = min(row.onset for row in rows)
+    last = max(incident_charts.over(row, now) for row in rows)
+    events = [
+        event
+        for domain in sorted({row.domain for row in rows})
+        for event in changes.between(context, tenant, domain=domain, start=first, end=last)
+    ]
+    picked = frame.draw(
+        "What happened when",
+        incident_charts.lanes(rows, events, now, theme.palette()),
+        lambda: table(rows),
+        alt=f"{words.count(len(rows), 'incident')} as bars by service and time, coloured by severity; "
+        f"{words.count(len(events), 'change')} marked. Choose a bar to open its incident.",
+        key="incident_lanes",
+        on_select="rerun",
+    )
+    told = [f"the {ON_TIME_LINE} worst"] if len(rows) == ON_TIME_LINE else []
+    st.caption(" · ".join(filter(None, [*told, change_marks.caption(events), "times in UTC"])))
+    points = picked.get("selection", {}).get("points", []) if isinstance(picked, dict) else []
+    if points and isinstance(points[0].get("customdata"), list):
+        state.open_incident(int(points[0]["customdata"][1]))
+        st.rerun()
+
+
+def table(rows: Sequence[Any]) -> pd.DataFrame:
+    """One page of incidents."""
+    return pd.DataFrame(
+        {
+            "Severity": [theme.severity_words(row.severity) for row in rows],
+            "Incident": [row.title for row in rows],
+            "Services": [words.listed(incident_charts.told_services(row), 2) for row in rows],
+            "Onset (UTC)": [f"{words.day(row.onset)}, {row.onset:%H:%M}" for row in rows],
+            "Lasted": [lasted(row) for row in rows],
+            "Root cause": [words.cause(row.root_cause) or words.MISSING for row in rows],
+            "Status": [row.status.capitalize() for row in rows],
+        }
+    )
+
+
+def lasted(row: Any) -> str:
+    """`28 min`; "–" while it goes on."""
+    over = row.ended_at or row.resolved_at
+    return words.MISSING if over is None else words.span((over - row.onset).total_seconds())
+
+
+def pages(chosen: dict[str, Any]) -> Any | None:
+    """A keyset page of incidents, never all of them; returns the chosen one."""
+    context, tenant, _ = state.who()
+    cursors = st.session_state.setdefault(Key.INCIDENT_CURSORS, [None])
+    found: IncidentPage = incidents.page(
+        context, tenant, **chosen, after=cursors[-1], limit=tables.PAGE
+    )
+    if not found.incidents:
+        frame.empty("No incident matches these filters.")
+        return None
+    row = state.show_incidents([incident.id for incident in found.incidents])
+    st.dataframe(
+        table(found.incidents),
+        hide_index=True,
+        column_config=COLUMNS,
+        height=tables.height(len(found.incidents), 9),
+        on_select=state.take_incident,
+        selection_mode=("single-row-required", "single-cell"),
+        key=Key.INCIDENT_ROWS,
+        alt="Incidents, worst and latest first. Choose a row to preview it.",
+    )
+    if len(cursors) > 1 or found.next:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            first = tables.PAGE * (len(cursors) - 1) + 1
+            last = first + len(found.incidents) - 1
+            st.caption(f"{words.number(first)}–{words.number(last)}", width="stretch")
+            back = st.button(
+                "Previous page", disabled=len(cursors) == 1, icon=":material/chevron_left:"
+            )
+            on = st.button(
+                "Next page", disabled=found.next is None, icon=":material/chevron_right:"
+            )
+        if back or on:
+            st.session_state[Key.INCIDENT_CURSORS] = (
+                cursors[:-1] if back else [*cursors, found.next]
+            )
+            st.rerun()
+    return found.incidents[row]
+
+
+def preview(row: Any) -> None:
+    """The chosen incident in a nutshell, and the verbs."""
+    with st.container(border=True):
+        st.markdown(f"{theme.severity_markdown(row.severity)} **{row.title}**")
+        st.caption(facts(row))
+        with st.container(horizontal=True):
+            st.button(
+                "Open",
+                type=theme.main_button(),
+                shortcut="O",
+                icon=":material/open_in_full:",
+                on_click=state.open_incident,
+                args=(row.id,),
+            )
+            verbs.verbs(row)
+            verbs.undo_button()
+        if row.description:
+            st.text(words.short(row.description, 320))
+        moved = row.snapshots.get("rows", [])[:3]
+        if moved:
+            st.markdown("\n".join(f"- {shift_in_words(one)}" for one in moved))
+        st.markdown(label_in_words(row))
+        with st.container(horizontal=True):
+            for name, key, by in (("Previous", "K", -1), ("Next", "J", 1)):
+                st.button(
+                    name, shortcut=key, type="tertiary", on_click=state.step_incident, args=(by,)
+                )
+
+
+def facts(row: Any) -> str:
+    """Who told it, when, how long, what it hit."""
+    over = row.ended_at or row.resolved_at
+    span = f"lasted {lasted(row)}" if over else "goes on"
+    hit, regions = (
+        words.listed([name.rpartition(":")[2] for name in names], 4)
+        for names in (row.services, row.regions)
+    )
+    return " · ".join(
+        part
+        for part in (
+            f"{SOURCE_WORDS.get(row.source, row.source)}"
+            + (f" {row.external_key}" if row.source in ("pagerduty", "file") else ""),
+            words.moment(row.onset),
+            span,
+            f"at {hit}" if hit else "",
+            f"in {regions}" if regions else "",
+            row.status,
+        )
+        if part
+    )
+
+
+def shift_in_words(row: Any) -> str:
+    """`Latency (p95) of cart: 100 ms → 1.02 s (+920 %)`, from a snapshot as it is kept."""
+    before, during = (
+        float("nan") if row[name] is None else float(row[name]) for name in ("before", "during")
+    )
+    change = words.change(during, before)
+    told = f" ({change})" if change != words.MISSING else ""
+    return (
+        f"{row['label']} of {row['name']}: {words.quantity(before, row['unit'])} → "
+        f"{words.quantity(during, row['unit'])}{told}"
+    )
+
+
+def label_in_words(row: Any) -> str:
+    """What people say its root cause was, and who said so."""
+    if row.label_status == "unlabeled":
+        return ":gray[Nobody has said yet what it was.]"
+    where = f" at **{row.component.rpartition(':')[2]}**" if row.component else ""
+    who = f" by {row.labelled_by}" if row.labelled_by else ""
+    mark = ":green[✓✓]" if row.label_status == "validated" else ":green[✓]"
+    cause = words.cause(row.root_cause) if row.root_cause else "no cause"
+    return f"{mark} **{cause}**{where} :gray[({LABEL_WORDS[row.label_status].lower()}{who})]"
+
+
+# ── new ones ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def bring() -> None:
+    """By hand, from a file, from a pager."""
+    with st.expander("Record an incident", icon=":material/add:"):
+        _form()
+    with st.expander("Bring in a file", icon=":material/upload:"):
+        _upload()
+    with st.expander("Connect PagerDuty", icon=":material/webhook:"):
+        _pager()
+
+
+def _form() -> None:
+    now = state.now().astimezone(UTC)
+    with st.form(Key.INCIDENT_FORM, border=False, clear_on_submit=True):
+        title = st.text_input("What happened", max_chars=500)
+        left, right = st.columns(2)
+        with left:
+            severity = st.selectbox(
+                "Severity", theme.SEVERITIES, index=1, format_func=theme.severity_words
+            )
+            day = st.date_input("Began on", value=now.date(), format="YYYY-MM-DD")
+            clock = st.time_input("at (UTC)", value=now.time().replace(microsecond=0), step=60)
+        with right:
+            domain = st.selectbox(
+                "Domain",
+                list(DOMAINS),
+                index=list(DOMAINS).index("services"),
+                format_func=words.domain,
+            )
+            minutes = st.number_input(
+                "Lasted (minutes)", min_value=0, value=None, placeholder="still goes on"
+            )
+            services = st.text_input("Services", placeholder="cart, checkout", max_chars=2000)
+        regions = st.text_input("Regions", placeholder="eu-west", max_chars=2000)
+        description = st.text_area("What is known", max_chars=20_000, height=80)
+        sent = st.form_submit_button("Record")
+    if not sent:
+        return
+    onset = datetime.combine(day, clock if isinstance(clock, time) else time(), UTC)
+    kept = verbs.attempt(
+        "Incident recorded. Undo (U) takes it back.",
+        incidents.record,
+        title=title,
+        severity=severity,
+        onset=onset,
+        ended_at=None if minutes is None else onset + timedelta(minutes=float(minutes)),
+        domain=domain,
+        services=services.split(","),
+        regions=regions.split(","),
+        description=description,
+    )
+    if kept is not None:
+        if kept.warnings:
+            state.notify(f"Incident recorded; {'; '.join(kept.warnings)}.")
+        state.open_incident(kept.incident.id)
+    st.rerun()
+
+
+KINDS_OF_FILE = {"incidents": incidents.import_csv, "changes": changes.import_csv}
+COLUMNS_OF_FILE = {
+    "incidents": "`title, severity, started_at` and, where known, `id, description, ended_at, services, regions`",
+    "changes": "`at, kind, title` and, where known, `entity, detail, ended_at, id`; kinds: "
+    + ", ".join(changes.KINDS),
+}
+
+
+def _upload() -> None:
+    what = (
+        st.segmented_control(
+            "What it holds",
+            list(KINDS_OF_FILE),
+            default="incidents",
+            format_func=str.capitalize,
+            required=True,
+        )
+        or "incidents"
+    )
+    st.caption(f"CSV with the columns {COLUMNS_OF_FILE[what]}. Times without a zone are UTC.")
+    file = st.file_uploader("CSV", type=["csv"], key=f"{Key.INCIDENT_FILE}:{what}")
+    if st.button("Import", disabled=file is None, icon=":material/upload:") and file is not None:
+        context, tenant, actor = state.who()
+        try:
+            st.session_state[Key.INCIDENT_FILE] = KINDS_OF_FILE[what](
+                context, tenant, "services", file.getvalue(), actor=actor, file=file.name
+            )
+        except HeadwaterError as error:
+            state.notify(str(error), failed=True)
+        else:
+            state.notify(f"{file.name}: {st.session_state[Key.INCIDENT_FILE]}.")
+        st.rerun()
+    report: Imported | None = st.session_state.get(Key.INCIDENT_FILE)
+    if report is not None:
+        st.markdown(f"**{report.file}:** {report}")
+        for note in report.notes:
+            st.caption(f":material/info: {note}")
+        if report.refused:
+            st.dataframe(
+                tables.refusals(report.refused),
+                hide_index=True,
+                height=tables.height(len(report.refused), 6),
+                alt="Each refused cell with its line and the rule that it broke.",
+            )
+
+
+def _pager() -> None:
+    context, tenant, _ = state.who()
+    ready = tenant in context.settings.pagerduty_secrets
+    st.markdown(
+        ":green[✓] The webhook is open: it takes what PagerDuty has signed."
+        if ready
+        else "The webhook is closed until it has the secret of a PagerDuty webhook subscription."
+    )
+    st.caption(
+        "In PagerDuty: Integrations › Generic Webhooks (v3), with every incident event, sent to this server's"
+    )
+    st.code("/api/webhooks/pagerduty", language=None)
+    if not ready:
+        st.caption("Its signing secret goes into the environment that the server starts with:")
+        st.code(f'HEADWATER_PAGERDUTY_SECRETS=\'{{"{tenant}": "…"}}\'', language=None)
