@@ -67,6 +67,7 @@ class Domain:
     step          : length of a period
     window        : periods that a detection run judges
     pause         : calm time within one episode; findings of one thing at most this far apart are the same finding
+    lasting       : what is over sooner is no episode
     every_episode : whether a run tells of every episode in its window, or of the latest of each entity
     """
 
@@ -83,6 +84,7 @@ class Domain:
     step: np.timedelta64 = DAY
     window: int = 14
     pause: np.timedelta64 = 3 * DAY
+    lasting: np.timedelta64 = 0 * DAY
     every_episode: bool = False
     defaults: Mapping[str, str] = field(default_factory=dict)
 

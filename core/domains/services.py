@@ -58,6 +58,7 @@ SERVICES = Domain(
     step=np.timedelta64(60, "s"),
     window=720,
     pause=np.timedelta64(30, "m"),
+    lasting=np.timedelta64(4, "m"),
     every_episode=True,
     defaults={"detector": "robust-z", "localizer": "headwater", "unit": "service"},
 )

@@ -29,7 +29,9 @@ LENGTH = 14
 CELLS = 12
 """Largest residuals of a window whose days are told apart; smaller ones decide nothing."""
 MOST_METRICS = 10
-"""Exact Shapley values need 2^metrics rescorings."""
+"""Exact Shapley values need 2^metrics rescorings; of more metrics those furthest off play, the others stay as seen."""
+NUMBERS = 30_000_000
+"""Numbers asked about at once; more alarms than that take turns."""
 TOTAL = ""
 Judgement = tuple[Floats, Mapping[str, Floats]]
 """p-values (n_entity, n_time) of an ensemble and of its parts."""
@@ -38,7 +40,8 @@ Judgement = tuple[Floats, Mapping[str, Floats]]
 class EnsembleAttribution:
     """Exact Shapley shares of the metrics, split over days by what each day's return to normal takes away.
 
-    Players are the metrics of the last 14 days; a metric that does not play stands at its expectation,
+    Players are the metrics of the last 14 days (periods, where those are shorter), of more than 10 those that
+    are furthest off; the others stay as they were seen. A player that does not play stands at its expectation,
     residual 0. All 2^d coalitions are scored by the very parts, thresholds and combination that raised
     the alarm, so a metric's share is its exact Shapley value of −log10 p, for every part and for the
     total. Within a metric the share goes to days in proportion to how far the score falls when that
@@ -68,15 +71,18 @@ class EnsembleAttribution:
         with lifecycle.operation(
             detector.name, detector.model_id, "explain", len(at), LENGTH, detector.tags.extra
         ):
-            return _explained(detector, panel, at, judged) if at else []
+            questions = 2 ** min(len(panel.metrics), MOST_METRICS) + CELLS
+            many = max(1, NUMBERS // (questions * LENGTH * len(panel.metrics)))
+            return [
+                told
+                for start in range(0, len(at), many)
+                for told in _explained(detector, panel, at[start : start + many], judged)
+            ]
 
 
 def _explained(
     detector: Detector, panel: Panel, at: Sequence[tuple[str, int]], judged: Judgement | None
 ) -> list[Attribution]:
-    if len(panel.metrics) > MOST_METRICS:
-        rule = f"at most {MOST_METRICS}"
-        raise InvalidInputError.of("ensemble-attribution", "metrics", rule, len(panel.metrics))
     rows = panel.rows(entity for entity, _ in at)
     times = np.array([time for _, time in at], dtype=np.intp)
     # negative times would silently explain another day
@@ -86,8 +92,9 @@ def _explained(
 
     values, padded = windows(panel, LENGTH)
     cells = np.where(padded[rows, times, :, None], np.nan, values[rows, times])
-    plays = _coalitions(len(panel.metrics))
-    asked, where = _questions(cells, plays)
+    players = _players(cells)
+    plays = _coalitions(players.shape[1])
+    asked, where = _questions(cells, players, plays)
     answers = _answers(detector, panel, asked)
     scores = _scores(detector, panel, rows, times, judged)
     days = [
@@ -95,7 +102,9 @@ def _explained(
     ]
 
     shared = {
-        name: _attributions(at, days, panel.metrics, answers[name], scores[name], plays, where)
+        name: _attributions(
+            at, days, panel.metrics, answers[name], scores[name], (players, plays), where
+        )
         for name in scores
     }
     parts = [name for name in shared if name != TOTAL]
@@ -110,11 +119,24 @@ def _coalitions(players: int) -> Bools:
     return np.asarray((np.arange(2**players)[:, None] >> np.arange(players)) & 1, dtype=bool)
 
 
-def _questions(cells: Floats, plays: Bools) -> tuple[Floats, tuple[NDArray[np.intp], ...]]:
+def _players(cells: Floats) -> NDArray[np.intp]:
+    """(n, n_player) metrics that play, ascending: all, or those furthest off in each window."""
+    metrics = cells.shape[2]
+    if metrics <= MOST_METRICS:
+        return np.broadcast_to(np.arange(metrics), (len(cells), metrics))
+    far = np.nan_to_num(np.abs(cells)).max(axis=1)
+    return np.sort(np.argsort(-far, axis=1, kind="stable")[:, :MOST_METRICS], axis=1)
+
+
+def _questions(
+    cells: Floats, players: NDArray[np.intp], plays: Bools
+) -> tuple[Floats, tuple[NDArray[np.intp], ...]]:
     """Windows to be scored, (n, 2^d + CELLS, 14, d), and (alarm, day, metric) of the single cells put back."""
     n, _, metrics = cells.shape
+    kept = np.ones((n, len(plays), metrics), dtype=bool)
+    kept[np.arange(n)[:, None], :, players] = plays.T
     # NaN · 0 stays NaN: what was missing stays missing in every coalition
-    coalitions = cells[:, None] * plays[None, :, None, :]
+    coalitions = cells[:, None] * kept[:, :, None, :]
     size = np.abs(np.nan_to_num(cells)).reshape(n, -1)
     largest = np.argsort(-size, axis=1, kind="stable")[:, :CELLS]
     day, metric = np.divmod(largest, metrics)
@@ -173,11 +195,13 @@ def _attributions(
     metrics: tuple[str, ...],
     answers: Floats,
     scores: Floats,
-    plays: Bools,
+    game: tuple[NDArray[np.intp], Bools],
     where: tuple[NDArray[np.intp], ...],
 ) -> list[Attribution]:
+    players, plays = game
     coalitions, without = answers[:, : len(plays)], answers[:, len(plays) :]
-    shapley = coalitions @ _shapley_weights(plays).T
+    shapley = np.zeros((len(at), len(metrics)))
+    np.put_along_axis(shapley, players, coalitions @ _shapley_weights(plays).T, axis=1)
     base, whole = coalitions[:, 0], coalitions[:, -1]
     fall = np.zeros((len(at), LENGTH, len(metrics)))
     fall[where] = np.maximum(whole[:, None] - without, 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.contracts import Attribution, Floats, Panel
+from core.contracts import DAY, Attribution, Floats, Panel
 from core.domain import Domain
 
 BAND = 1.2816
@@ -13,6 +13,8 @@ USUAL = 2.0
 """Standard deviations within which a metric is called as usual."""
 NOTABLE = 0.15
 """Share of the score from which a metric is worth a mention."""
+MOST_USUAL = 4
+"""Metrics that are said to be as usual."""
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "CAD": "CA$", "MXN": "MX$"}
 
 
@@ -57,12 +59,17 @@ def sentence(
         if part < NOTABLE and told.usual(name)
     ]
     if usual:
-        pieces.append(f"{_list(usual)} as usual")
+        pieces.append(f"{_list(usual[:MOST_USUAL])} as usual")
     text = "; ".join(pieces) + "."
     wasted = told.spend_without_revenue()
     if wasted:
         text += f" {_amount(wasted, 'money', currency)} of spend without sales."
     return text[0].upper() + text[1:]
+
+
+PREFIXES = {1e12: "T", 1e9: "G", 1e6: "M", 1e3: "k", 1.0: ""}
+PREFIXED = {"bytes": "B", "bytes/s": "B/s", "s": "s"}
+UNITS = {"percent": "%", "1/s": "a second"}
 
 
 class _Window:
@@ -78,6 +85,7 @@ class _Window:
         day: int,
     ) -> None:
         self.days, self.day, self.domain = attribution.days, day, domain
+        self.step = observed.periods.step
         self.ratios = {ratio.name: ratio for ratio in domain.ratios}
         self.observed = self._cut(observed, observed.values, attribution.entity)
         self.expected = self._cut(expected, expected.values, attribution.entity)
@@ -92,7 +100,7 @@ class _Window:
 
     def label(self, name: str) -> str:
         label = self.ratios[name].label if name in self.ratios else self.domain.metric(name).label
-        return label if label.isupper() else label[0].lower() + label[1:]
+        return label if label[:2].isupper() else label[0].lower() + label[1:]
 
     def unit(self, name: str) -> str:
         return self.ratios[name].unit if name in self.ratios else self.domain.metric(name).unit
@@ -122,7 +130,12 @@ class _Window:
         first = self.day
         while first > 0 and side[first - 1] == side[self.day] != 0:
             first -= 1
-        return f" (since {_date(self.days[first])})" if first < self.day else ""
+        return f" (since {self.when(first)})" if first < self.day else ""
+
+    def when(self, place: int) -> str:
+        """ "9 Mar", or "14:05" where periods are shorter than a day."""
+        moment = self.days[place].astype("datetime64[s]").item()
+        return f"{moment:%H:%M}" if self.step < DAY else f"{moment.day} {moment:%b}"
 
     def spend_without_revenue(self) -> float:
         """The day's spend where it brought nothing although something was due, else 0."""
@@ -136,7 +149,7 @@ class _Window:
 def _change(told: _Window, name: str, currency: str) -> str:
     seen, usual, deviation = (float(values[told.day]) for values in told.numbers(name))
     label, unit = told.label(name), told.unit(name)
-    when = f"on {_date(told.days[told.day])}{told.since(name)}"
+    when = f"{'at' if told.step < DAY else 'on'} {told.when(told.day)}{told.since(name)}"
     if not np.isfinite(seen):
         return f"{label} can not be told {when}"
     if not np.isfinite(usual) or usual <= 0:
@@ -169,12 +182,12 @@ def _amount(value: float, unit: str, currency: str) -> str:
         return f"{100 * value:.3g} %"
     if unit == "count":
         return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:.1f}"
+    if unit in PREFIXED:
+        size = next((size for size in PREFIXES if abs(value) >= size), 1e-3)
+        return f"{value / size:.3g} {PREFIXES.get(size, 'm')}{PREFIXED[unit]}"
+    if unit not in ("", "ratio"):
+        return f"{value:.3g} {UNITS.get(unit, unit)}"
     return f"{value:.2f}"
-
-
-def _date(day: np.datetime64) -> str:
-    date = day.astype("datetime64[s]").item()
-    return f"{date.day} {date:%b}"
 
 
 def _list(words: list[str]) -> str:

@@ -146,14 +146,16 @@ def _fitted(rows: Floats, columns: Floats) -> Floats:
     squares = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
     # as many periods again without any wave keep a short history from being bent
     ridge = np.diag([1e-9] + [0.01 * len(design)] * (width - 1))
-    weight, found = known.astype(np.float64), np.zeros((len(some), width))
+    weight: Floats = known.astype(np.float64)
+    found = np.zeros((len(some), width))
     for _ in range(ROUNDS):
         normal = (weight @ squares).reshape(-1, width, width) + ridge
         normal[:, 0, 0] += 1e-9
         found = np.linalg.solve(normal, ((weight * target) @ design)[..., None])[..., 0]
         off = target - found @ design.T
         reach = REACH * np.maximum(_spread(np.where(known, off, np.nan)), 1e-6)
-        weight = known * np.square(1.0 - np.square(np.minimum(np.abs(off) / reach, 1.0)))
+        nearness = np.maximum(1.0 - np.square(off / reach), 0.0)
+        weight = np.asarray(known * np.square(nearness), dtype=np.float64)
     return np.asarray(centre + found @ columns.T)
 
 

@@ -21,8 +21,11 @@ def detect(
     level: Annotated[str | None, typer.Option(help="Only this level, e.g. campaign")] = None,
     profile: Annotated[str | None, typer.Option(help="Only this profile")] = None,
     detector: Annotated[
-        str, typer.Option(help="ensemble, lstm, streaming, isolation-forest, …")
-    ] = "ensemble",
+        str,
+        typer.Option(
+            help="ensemble, lstm, streaming, isolation-forest, …; the domain's own if absent"
+        ),
+    ] = "",
     at: Annotated[str | None, typer.Option(help="As known then, e.g. 2026-03-10")] = None,
     explain: Annotated[bool, typer.Option("--explain/--no-explain", help="Say why")] = True,
     cause: Annotated[bool, typer.Option("--cause/--no-cause", help="Say where from")] = True,

@@ -20,8 +20,9 @@ class Detect(Operation):
     entity_type: str | None = Field(None, description="Level to report on; every level when absent")
     profile_id: str | None = Field(None, description="Only entities of this profile")
     detector_type: str = Field(
-        "ensemble",
-        description="lstm | streaming | isolation_forest | ensemble, or any detector of the catalogue",
+        "",
+        description="lstm | streaming | isolation_forest | ensemble, or any detector of the catalogue; "
+        "the domain's own when empty",
     )
     include_explanation: bool = True
     include_root_cause: bool = True

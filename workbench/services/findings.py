@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_opening
 
 from core import catalog
 from core.cases import Cause, Graph
 from core.contracts import Attribution, Bools, Floats
+from core.domain import Domain
 from core.errors import UnknownNameError
 from core.explainers.ensemble_attribution import EnsembleAttribution
 from core.explainers.sentence import sentence
@@ -58,6 +60,7 @@ def sightings_of(scene: Scene, judged: Judged, chosen: Bools) -> list[Sighting]:
     window = scene.domain.window
     start = max(judged.p_values.shape[1] - window, 0)
     odd = (judged.p_values[:, start:] <= judged.alpha) & chosen[:, None]
+    odd = lasting(odd, scene.domain)
     # calm periods within one episode: as many as the records allow between sightings of the same alert
     pause = int(scene.domain.pause / scene.domain.step)
     found = []
@@ -76,6 +79,14 @@ def sightings_of(scene: Scene, judged: Judged, chosen: Bools) -> list[Sighting]:
                 )
             )
     return found
+
+
+def lasting(odd: Bools, domain: Domain) -> Bools:
+    """(n_entity, n_time) the same without runs that are over sooner than an episode of the domain is."""
+    least = int(domain.lasting / domain.step)
+    if least <= 1:
+        return odd
+    return np.asarray(binary_opening(odd, np.ones((1, least), dtype=bool)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +126,9 @@ def located(
     localizer = catalog.localizer(method or scene.domain.defaults["localizer"])
     labels = scene.panel.periods.labels
     causes = [
-        localizer.find(scene.case(judged, scene.alarm(seen.row, seen.first, seen.last)))
+        localizer.find(
+            scene.case(judged, scene.alarm(seen.entity, labels[seen.first], labels[seen.last]))
+        )
         for seen in sightings
     ]
     noticed = [

@@ -53,9 +53,7 @@ class FunnelScene(Scene):
 
     def conditions(self, entity: str) -> Mapping[str, float]:
         """The whole account over the newest week against the one before."""
-        while parents := self.graph.parents(entity):
-            entity = parents[0]
-        return self._market.get(entity, {})
+        return self._market.get(next(iter(self.above(entity)), entity), {})
 
     def _currency(self, entity: str) -> str:
         return str(self.graph.net.nodes[entity].get("currency") or "")
@@ -103,6 +101,9 @@ class FunnelScene(Scene):
                     shown[ratio.name] = sums[ratio.numerator][0] / sums[ratio.denominator][0]
             conditions[entity] = {name: round(float(value), 6) for name, value in shown.items()}
         return conditions
+
+
+SCENE = FunnelScene
 
 
 def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -> FunnelScene:

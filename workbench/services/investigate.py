@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from core import catalog
-from core.cases import Alarm
 from core.contracts import Floats
 from core.domain import Ratio
 from core.errors import UnknownNameError
-from core.features.funnel import CHANNELS, FUNNEL
 from core.hierarchy.layout import Layout, layered
 from data.alert_feed import Filters, page
 from data.records import ACTIVE, AlertRow
 from workbench.context import Context
 from workbench.services import alerts, scorer
 from workbench.services import scene as scenes
+from workbench.services.findings import lasting
 from workbench.services.scene import Judged, Scene
 from workbench.services.views import (
     AlertView,
@@ -37,12 +36,12 @@ from workbench.services.views import (
     Strip,
 )
 
-SHOWN_DAYS = 60
-HEAT_DAYS = 28
+SHOWN, HEAT, GLANCE = 60, 28, 14
+"""Periods of a curve, of a heat map and of a preview; a domain of shorter periods shows more of them."""
 SIBLINGS = 8
-DRAWN = 18
+DRAWN = {"expected": 18, "metrics": 60}
+"""Nodes drawn at most, by the kind of a scene's cases: a hierarchy is read by its line, a call graph by its width."""
 LANES = 12
-DAY = np.timedelta64(1, "D")
 
 
 # ── Alert ────────────────────────────────────────────────────────────────────────────────────────
@@ -52,7 +51,7 @@ def alert_view(scene: Scene, judged: Judged | None, alert: AlertRow) -> AlertVie
     """Everything about one alert that is computed rather than recorded."""
     onset, last_day = _episode(scene, alert)
     row = scene.panel.row_of.get(alert.entity)
-    days = scene.panel.periods.labels.astype("datetime64[D]")
+    heat_span = scene.around(onset, last_day, HEAT)
     notices = []
     if judged is None:
         notices.append("No model can score now, so what each detector said is left out.")
@@ -60,26 +59,31 @@ def alert_view(scene: Scene, judged: Judged | None, alert: AlertRow) -> AlertVie
         notices.append("This entity has no data in the period shown; its record stands.")
         curves: tuple[Curve, ...] = ()
     else:
-        curves = _curves(scene, row)
+        span = scene.around(onset, last_day, SHOWN)
+        curves = tuple(_curve(scene, row, name, span) for name in scene.metrics_of(row, heat_span))
         padded = scene.panel.padded
-        filled = 0 if padded is None else int(padded[row, -HEAT_DAYS:].sum())
+        filled = 0 if padded is None else int(padded[row, heat_span].sum())
         if filled:
-            notices.append(f"Short history: {filled} of the last {HEAT_DAYS} days were filled in.")
+            notices.append(f"Short history: {filled} of the last {HEAT} days were filled in.")
     focus = _focus(scene, alert, row)
     return AlertView(
         zone=_zone(scene, row),
-        above=_above(scene, alert.entity),
+        unit=scene.unit,
+        above=tuple(
+            Place(entity, scene.graph.level(entity), scene.graph.name(entity))
+            for entity in scene.above(alert.entity)
+        ),
         curves=curves,
         focus=focus,
         onset=onset,
         last_day=last_day,
-        anomalous=_anomalous(days, row, judged, onset, last_day),
-        strips=_strips(scene, row, judged),
+        anomalous=_anomalous(scene.times, row, judged, onset, last_day),
+        strips=_strips(scene, row, judged, scene.around(onset, last_day, GLANCE)),
         alpha=judged.alpha if judged else scenes.ALPHA,
-        heat=None if row is None else _heat(scene, row),
-        contributions=_contributions(alert.explanation),
+        heat=None if row is None else _heat(scene, row, heat_span),
+        contributions=_contributions(scene, alert.explanation),
         parts=_parts(alert.parts),
-        siblings=() if row is None else _siblings(scene, judged, alert.entity, focus),
+        siblings=() if row is None else _siblings(scene, judged, alert, focus),
         settings=_settings(alert.settings),
         market=tuple(alert.market_conditions.items()),
         notices=tuple(notices),
@@ -89,7 +93,8 @@ def alert_view(scene: Scene, judged: Judged | None, alert: AlertRow) -> AlertVie
 def glance(scene: Scene, alert: AlertRow) -> Curve | None:
     """Two weeks of the metric that stands out, None when the entity has no data."""
     row = scene.panel.row_of.get(alert.entity)
-    return None if row is None else _curve(scene, row, _focus(scene, alert, row)).last(14)
+    span = scene.around(*_episode(scene, alert), GLANCE)
+    return None if row is None else _curve(scene, row, _focus(scene, alert, row), span)
 
 
 def explanation(context: Context, tenant: str, alert_id: int) -> dict[str, Any]:
@@ -99,10 +104,15 @@ def explanation(context: Context, tenant: str, alert_id: int) -> dict[str, Any]:
 
 
 def _episode(scene: Scene, alert: AlertRow) -> tuple[np.datetime64, np.datetime64]:
-    """First and last day of the alert in the entity's zone."""
+    """First and last period of the alert in the entity's zone."""
     zone = ZoneInfo(_zone(scene, scene.panel.row_of.get(alert.entity)))
-    first, last = alert.onset.astimezone(zone).date(), alert.last_seen.astimezone(zone).date()
-    return np.datetime64(first, "D"), np.datetime64(last, "D")
+    first, last = (
+        np.datetime64(moment.astimezone(zone).replace(tzinfo=None), "s").astype(
+            f"datetime64[{scene.unit}]"
+        )
+        for moment in (alert.onset, alert.last_seen)
+    )
+    return first, last
 
 
 def _zone(scene: Scene, row: int | None) -> str:
@@ -110,35 +120,20 @@ def _zone(scene: Scene, row: int | None) -> str:
     return zones[0] if row is None or len(zones) == 1 else zones[row]
 
 
-def _above(scene: Scene, entity: str) -> tuple[Place, ...]:
-    """The line of first parents, top first."""
-    line: list[Place] = []
-    graph = scene.graph
-    while entity in graph.net and (parents := graph.parents(entity)):
-        entity = parents[0]
-        line.insert(0, Place(entity, graph.level(entity), graph.name(entity)))
-    return tuple(line)
-
-
 def _focus(scene: Scene, alert: AlertRow, row: int | None) -> str:
     """The channel that carries most of the score; without an explanation the oddest one."""
-    shares = _contributions(alert.explanation)
+    known = scene.residual.metrics
+    shares = _contributions(scene, alert.explanation)
     channels = tuple(alert.explanation.get("metrics", ()))
-    if shares is not None and set(channels) <= set(CHANNELS) and shares.total.any():
+    if shares is not None and set(channels) <= set(known) and shares.total.any():
         return str(channels[int(np.argmax(np.abs(shares.total)))])
     if row is None:
-        return CHANNELS[0]
-    newest = np.nan_to_num(np.abs(scene.residual.values[row, -3:])).max(axis=0)
-    return CHANNELS[int(np.argmax(newest))]
+        return known[0]
+    near = scene.residual.values[row, scene.around(*_episode(scene, alert), 3)]
+    return known[int(np.argmax(np.nan_to_num(np.abs(near)).max(axis=0)))]
 
 
-def _curves(scene: Scene, row: int) -> tuple[Curve, ...]:
-    """The five funnel channels first, then the raw metrics that are none."""
-    others = [metric for metric in FUNNEL if metric not in CHANNELS]
-    return tuple(_curve(scene, row, name) for name in (*CHANNELS, *others))
-
-
-def _curve(scene: Scene, row: int, name: str) -> Curve:
+def _curve(scene: Scene, row: int, name: str, span: slice) -> Curve:
     """A raw metric, or a ratio of two with the spread that its numerator adds to its denominator's."""
     domain, graph = scene.domain, scene.graph
     ratio = next((ratio for ratio in domain.ratios if ratio.name == name), None)
@@ -155,16 +150,16 @@ def _curve(scene: Scene, row: int, name: str) -> Curve:
         unit=spec.unit,
         currency=str(node.get("currency") or ""),
         bad=spec.bad,
-        days=scene.panel.periods.labels.astype("datetime64[D]"),
+        days=scene.times,
         observed=observed,
         expected=expected,
         spread=spread,
         settled=scene.settled(newest)[row],
-    ).last(SHOWN_DAYS)
+    ).cut(span)
 
 
 def _metric(scene: Scene, row: int, name: str) -> tuple[Floats, Floats, Floats]:
-    place = FUNNEL.index(name)
+    place = scene.reference.metrics.index(name)
     return (
         scene.panel.metric(name)[row],
         scene.reference.metric(name)[row],
@@ -196,29 +191,32 @@ def _anomalous(
     return days[within]
 
 
-def _strips(scene: Scene, row: int | None, judged: Judged | None) -> tuple[Strip, ...]:
-    """The window that was judged, by detector."""
+def _strips(scene: Scene, row: int | None, judged: Judged | None, span: slice) -> tuple[Strip, ...]:
+    """What was judged, by detector."""
     if judged is None or row is None:
         return ()
-    newest = slice(-scene.domain.window, None)
-    days = scene.panel.periods.labels[newest].astype("datetime64[D]")
     voices = {**judged.parts, "all together": judged.p_values}
-    return tuple(Strip(name, days, values[row, newest]) for name, values in voices.items())
-
-
-def _heat(scene: Scene, row: int) -> Heat:
-    labels = {ratio.name: ratio.label for ratio in scene.domain.ratios}
-    labels |= {metric.name: metric.label for metric in scene.domain.metrics}
-    return Heat(
-        scene.residual.periods.labels[-HEAT_DAYS:].astype("datetime64[D]"),
-        CHANNELS,
-        tuple(labels[channel] for channel in CHANNELS),
-        scene.residual.values[row, -HEAT_DAYS:].T,
+    return tuple(
+        Strip(name, scene.times[span], values[row, span]) for name, values in voices.items()
     )
 
 
-def _contributions(told: Mapping[str, Any]) -> Contributions | None:
-    """Shares by channel, days summed; None where no explanation was kept."""
+def _heat(scene: Scene, row: int, span: slice) -> Heat:
+    labels = {ratio.name: ratio.label for ratio in scene.domain.ratios}
+    labels |= {metric.name: metric.label for metric in scene.domain.metrics}
+    known = scene.residual.metrics
+    channels = tuple(name for name in scene.metrics_of(row, span) if name in known)
+    columns = [known.index(name) for name in channels]
+    return Heat(
+        scene.times[span],
+        channels,
+        tuple(labels[channel] for channel in channels),
+        scene.residual.values[row, span][:, columns].T,
+    )
+
+
+def _contributions(scene: Scene, told: Mapping[str, Any]) -> Contributions | None:
+    """Shares by channel, periods summed; None where no explanation was kept. Of many channels those with a share."""
     if not told.get("shares"):
         return None
     parts = {
@@ -226,8 +224,17 @@ def _contributions(told: Mapping[str, Any]) -> Contributions | None:
         for name, part in told.get("parts", {}).items()
     }
     total = np.asarray(told["shares"], dtype=np.float64).sum(axis=0)
+    labels = tuple(scene.word(name) or _words(name) for name in told["metrics"])
+    kept = np.arange(len(total))
+    if len(total) > SIBLINGS:
+        kept = np.sort(np.argsort(-np.abs(total), kind="stable")[:SIBLINGS])
+        kept = kept[total[kept] != 0] if total.any() else kept
+        parts = parts if len(parts) > 1 else {}
     return Contributions(
-        tuple(_words(name) for name in told["metrics"]), total, parts, float(told.get("gap") or 0.0)
+        tuple(labels[place] for place in kept),
+        total[kept],
+        {name: values[kept] for name, values in parts.items()},
+        float(told.get("gap") or 0.0),
     )
 
 
@@ -244,25 +251,24 @@ def _parts(parts: Mapping[str, Any]) -> tuple[Part, ...]:
     )
 
 
-def _siblings(scene: Scene, judged: Judged | None, entity: str, focus: str) -> tuple[Curve, ...]:
-    """This entity and the oddest (else the biggest) of those under the same first parent."""
-    graph, row_of = scene.graph, scene.panel.row_of
-    parents = graph.parents(entity) if entity in graph.net else ()
-    level = graph.level(entity) if entity in graph.net else ""
-    others = [
-        child
-        for child in (graph.children(parents[0]) if parents else ())
-        if child != entity and child in row_of and graph.level(child) == level
-    ]
-    rows = np.array([row_of[child] for child in others], dtype=np.intp)
+def _siblings(
+    scene: Scene, judged: Judged | None, alert: AlertRow, focus: str
+) -> tuple[Curve, ...]:
+    """This entity and the oddest (else the biggest) of those beside it."""
+    row_of, episode = scene.panel.row_of, _episode(scene, alert)
+    others = [other for other in scene.siblings(alert.entity) if other in row_of]
+    rows = np.array([row_of[other] for other in others], dtype=np.intp)
     if not len(rows):
         return ()
+    span = scene.around(*episode, HEAT)
     if judged is not None:
-        order = np.argsort(judged.p_values[rows, -7:].min(axis=1))
+        near = scene.around(*episode, 7)
+        order = np.argsort(judged.p_values[rows, near].min(axis=1))
     else:
-        order = np.argsort(-np.nansum(scene.panel.metric("impressions")[rows, -28:], axis=1))
-    chosen = [row_of[entity], *rows[order[: SIBLINGS - 1]]]
-    return tuple(_curve(scene, int(row), focus).last(HEAT_DAYS) for row in chosen)
+        volume = scene.observed.values[:, :, 0]
+        order = np.argsort(-np.nansum(volume[rows, span], axis=1))
+    chosen = [row_of[alert.entity], *rows[order[: SIBLINGS - 1]]]
+    return tuple(_curve(scene, int(row), focus, span) for row in chosen)
 
 
 STATES = {1.0: "enabled", 0.0: "paused", -1.0: "archived"}
@@ -317,9 +323,9 @@ def cause_view(
         drawn = layered(
             scene.graph,
             alert.entity,
-            weight=_weights(judged, scene, first),
+            weight=_weights(judged, scene, alert, first),
             keep=[node for candidate in found[:3] for node in candidate.path],
-            limit=DRAWN,
+            limit=DRAWN[scene.case_kind],
         )
     severities = _severities(context, tenant, [spot.node for spot in drawn.spots])
     shown = [spot.node for spot in drawn.spots if spot.node in first]
@@ -340,11 +346,11 @@ def cause_view(
         )
         for spot in drawn.spots
     )
-    siblings = _beside(scene, alert.entity)
+    siblings = scene.siblings(alert.entity)
     return CauseView(
         zone=_zone(scene, scene.panel.row_of.get(alert.entity)),
         method=method or usual,
-        methods=methods(),
+        methods=methods(scene.case_kind),
         candidates=found,
         nodes=nodes,
         edges=drawn.edges,
@@ -363,20 +369,20 @@ def _notices(known: bool, kept: bool) -> tuple[str, ...]:
     return tuple(sentence for sentence, holds in told.items() if holds)
 
 
-def methods() -> tuple[str, ...]:
-    """The localisers of the catalogue."""
-    return tuple(name for name, _ in catalog.entries("localizer"))
+def methods(kind: str) -> tuple[str, ...]:
+    """The localisers of the catalogue that can look at cases of a kind."""
+    return tuple(name for name, localizer in catalog.localizers() if kind in localizer.works_on)
 
 
 def causes(
     context: Context, tenant: str, alert_id: int, *, method: str | None = None
 ) -> dict[str, Any]:
     """Ranked candidates of an alert, as kept at detection or found anew by another method."""
-    known = methods()
+    alert = alerts.get(context, tenant, alert_id).alert
+    known = methods(scenes.kind_of(alert.domain))
     if method not in (None, *known):
         rule = f"one of {', '.join(known)}"
         raise UnknownNameError.of("cause", "the method", rule, method)
-    alert = alerts.get(context, tenant, alert_id).alert
     scene = scenes.look(context, tenant, domain=alert.domain)
     usual = scene.domain.defaults["localizer"]
     if method in (None, usual) and alert.root_causes:
@@ -394,7 +400,7 @@ def _kept(scene: Scene, cause: Mapping[str, Any]) -> Candidate:
         node=str(cause["node"]),
         kind=str(cause["type"]),
         onset=datetime.fromisoformat(str(cause["onset"])),
-        onset_day=date.fromisoformat(str(cause["onset_day"])),
+        onset_day=np.datetime64(str(cause["onset_day"])).item(),
         path=tuple(cause["path"]),
         hops=int(cause["hops"]),
         terms=cause["terms"],
@@ -407,15 +413,15 @@ def _kept(scene: Scene, cause: Mapping[str, Any]) -> Candidate:
 def _found(scene: Scene, judged: Judged, alert: AlertRow, method: str) -> tuple[Candidate, ...]:
     if alert.entity not in scene.graph.net:
         return ()
-    localizer = catalog.make(method)
-    alarm = Alarm(alert.entity, np.datetime64(alert.day, "s"))
+    localizer = catalog.localizer(method)
+    alarm = scene.alarm(alert.entity, *_episode(scene, alert))
     return tuple(
         _candidate(
             scene,
             node=cause.node,
             kind=cause.type,
-            onset=_midnight(scene, cause.node, cause.onset),
-            onset_day=cause.onset.astype("datetime64[D]").item(),
+            onset=_begun(scene, cause.node, cause.onset),
+            onset_day=cause.onset.astype(f"datetime64[{scene.unit}]").item(),
             path=cause.path,
             hops=cause.hops,
             terms=cause.terms,
@@ -427,9 +433,9 @@ def _found(scene: Scene, judged: Judged, alert: AlertRow, method: str) -> tuple[
     )
 
 
-def _midnight(scene: Scene, node: str, day: np.datetime64) -> datetime:
-    """When a local day of the node began."""
-    local: datetime = day.astype("datetime64[s]").item()
+def _begun(scene: Scene, node: str, period: np.datetime64) -> datetime:
+    """When a local period of the node began."""
+    local: datetime = period.astype("datetime64[s]").item()
     zone = ZoneInfo(_zone(scene, scene.panel.row_of.get(node)))
     return local.replace(tzinfo=zone).astimezone(UTC)
 
@@ -450,13 +456,13 @@ def _candidate(scene: Scene, *, node: str, kind: str, **rest: Any) -> Candidate:
 def _first_days(
     scene: Scene, judged: Judged | None, alert: AlertRow
 ) -> dict[str, tuple[np.datetime64, np.datetime64]]:
-    """First and last anomalous day of every entity within the window before the alert's last day."""
+    """First and last anomalous period of every entity by the alert's last one, as far as they may belong together."""
+    episode = _episode(scene, alert)
     if judged is None:
-        return {alert.entity: _episode(scene, alert)}
-    days = scene.panel.periods.labels.astype("datetime64[D]")
-    last_day = np.datetime64(alert.day, "D")
-    within = (days > last_day - scene.domain.window * DAY) & (days <= last_day)
-    odd = (judged.p_values <= judged.alpha) & within
+        return {alert.entity: episode}
+    days = scene.times
+    within = (days > scene.since(*episode)) & (days <= episode[1])
+    odd = lasting(judged.p_values <= judged.alpha, scene.domain) & within
     rows = np.flatnonzero(odd.any(axis=1))
     start = np.argmax(odd[rows], axis=1)
     end = odd.shape[1] - 1 - np.argmax(odd[rows, ::-1], axis=1)
@@ -466,11 +472,13 @@ def _first_days(
     }
 
 
-def _weights(judged: Judged | None, scene: Scene, first: Iterable[str]) -> dict[str, float]:
+def _weights(
+    judged: Judged | None, scene: Scene, alert: AlertRow, first: Iterable[str]
+) -> dict[str, float]:
     if judged is None:
         return dict.fromkeys(first, 1.0)
     row_of = scene.panel.row_of
-    window = judged.p_values[:, -scene.domain.window :]
+    window = judged.p_values[:, scene.around(*_episode(scene, alert), GLANCE)]
     surprise = -np.log10(np.clip(window.min(axis=1), 1e-12, 1.0))
     return {entity: float(surprise[row_of[entity]]) for entity in first}
 
@@ -485,13 +493,15 @@ def _severities(context: Context, tenant: str, entities: Sequence[str]) -> dict[
 
 
 def _shift(scene: Scene, entity: str, focus: str, alert: AlertRow) -> str:
-    """Change of the channel in focus since the onset: observed against expected, both summed."""
+    """Change of what is telling since the onset: observed against expected, both summed."""
     row = scene.panel.row_of.get(entity)
     if row is None:
         return ""
     onset, last_day = _episode(scene, alert)
-    days = scene.panel.periods.labels.astype("datetime64[D]")
-    within = (days >= onset) & (days <= last_day)
+    within = (scene.times >= onset) & (scene.times <= last_day)
+    told = scene.telling(row, focus, scene.around(onset, last_day, 3))
+    label = "" if told == focus else f"{scene.word(told)} "
+    focus = told
     ratio = next((ratio for ratio in scene.domain.ratios if ratio.name == focus), None)
     names = (ratio.numerator, ratio.denominator) if ratio else (focus,)
     change = 1.0
@@ -499,22 +509,10 @@ def _shift(scene: Scene, entity: str, focus: str, alert: AlertRow) -> str:
         seen = np.nansum(scene.panel.metric(name)[row, within])
         wanted = np.nansum(scene.reference.metric(name)[row, within])
         if seen <= 0 or wanted <= 0:
-            return "−100 %" if power == 1 and wanted > 0 else ""
+            return f"{label}−100 %" if power == 1 and wanted > 0 else ""
         change *= (seen / wanted) ** power
     sign = "+" if change >= 1 else "−"
-    return f"{sign}{abs(change - 1):.0%}".replace("%", " %")
-
-
-def _beside(scene: Scene, entity: str) -> list[str]:
-    graph = scene.graph
-    if entity not in graph.net or not (parents := graph.parents(entity)):
-        return []
-    level = graph.level(entity)
-    return [
-        child
-        for child in graph.children(parents[0])
-        if child != entity and graph.level(child) == level
-    ]
+    return label + f"{sign}{abs(change - 1):.0%}".replace("%", " %")
 
 
 def _lanes(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ BUILDERS = {
     "ads": "workbench.services.funnel_scene",
     "services": "workbench.services.service_scene",
 }
-"""Domain → module with `build(context, tenant, as_of=, days=) -> Scene` and `newest(context, tenant)`."""
+"""Domain → module with `build(context, tenant, as_of=, days=)`, `newest(context, tenant)` and `SCENE`, its class."""
 Rows = NDArray[np.intp]
 
 
@@ -86,9 +86,12 @@ class Scene(ABC):
         """(n_entity, n_time) share of a metric's final number that has arrived."""
         return np.ones(self.panel.values.shape[:2])
 
-    def alarm(self, row: int, first: int, last: int) -> Alarm:
-        """What an episode from column `first` to `last` is, asked for its cause."""
-        return Alarm(self.panel.entities[row], self.panel.periods.labels[last])
+    case_kind: ClassVar[str] = "expected"
+    """What kind of case its localizers are given, see `Case.kind`."""
+
+    def alarm(self, entity: str, first: np.datetime64, last: np.datetime64) -> Alarm:
+        """What an episode is, asked for its cause."""
+        return Alarm(entity, last.astype("datetime64[s]"))
 
     def case(self, judged: Judged, alarm: Alarm) -> Case:
         """What the localizers look at."""
@@ -103,6 +106,47 @@ class Scene(ABC):
             alpha=judged.alpha,
             settings=self.changes,
         )
+
+    # ── What pages show ──
+
+    def around(self, first: np.datetime64, last: np.datetime64, most: int) -> slice:
+        """Columns to show of an episode between two of `times`: here the newest `most`."""
+        return slice(-most, None)
+
+    def since(self, first: np.datetime64, last: np.datetime64) -> np.datetime64:
+        """From when on another entity's trouble may belong to an episode."""
+        return last - self.domain.window * self.domain.step
+
+    def metrics_of(self, row: int, span: slice) -> tuple[str, ...]:
+        """What an entity is judged by: the channels, then the metrics that are none."""
+        channels = self.residual.metrics
+        return (*channels, *(name for name in self.observed.metrics if name not in channels))
+
+    def word(self, metric: str) -> str:
+        """A metric's label where it is not to be made from its name."""
+        return ""
+
+    def telling(self, row: int, focus: str, span: slice) -> str:
+        """What to say of an entity beside one whose `focus` is of interest."""
+        return focus
+
+    def above(self, entity: str) -> tuple[str, ...]:
+        """What an entity is part of, top first: its line of first parents."""
+        line: list[str] = []
+        while entity in self.graph.net and (parents := self.graph.parents(entity)):
+            entity = parents[0]
+            line.insert(0, entity)
+        return tuple(line)
+
+    def siblings(self, entity: str) -> list[str]:
+        """Those of its level under the same first parent."""
+        if entity not in self.graph.net or not (parents := self.graph.parents(entity)):
+            return []
+        level = self.graph.level(entity)
+        children = self.graph.children(parents[0])
+        return [child for child in children if child != entity and self.graph.level(child) == level]
+
+    # ── What is at stake ──
 
     @abstractmethod
     def at_stake(self, rows: Rows, first: Rows, last: Rows) -> tuple[Floats, Floats]:
@@ -134,6 +178,11 @@ def newest(context: Context, tenant: str, *, domain: str) -> datetime | None:
     """How far the data of a domain is known; None where there is none."""
     found: datetime | None = _builder(domain).newest(context, tenant)
     return found
+
+
+def kind_of(domain: str) -> str:
+    """What kind of case the localizers of a domain are given."""
+    return str(_builder(domain).SCENE.case_kind)
 
 
 def _builder(domain: str) -> Any:

@@ -66,7 +66,7 @@ def serve(
                 history,
                 labels=labelled.mask(context, tenant, domain, history),
                 domain=domain,
-                detector=name,
+                detector=ensemble,
                 params=params,
                 actor=actor,
                 on_step=on_step,

@@ -34,6 +34,8 @@ BEFORE, AFTER = np.timedelta64(40, "m"), np.timedelta64(6, "m")
 """What a localizer sees before an alarm, and from it on."""
 NORMAL, QUIET = 480, 0.02
 """Periods that it may compare with, and the share of entities that may be off in them."""
+MARGIN, MOST_METRICS = 4, 12
+"""Periods shown for one of a daily domain, and metrics of an entity."""
 INFRASTRUCTURE = 0.25
 """What trouble of a pod or a node counts for beside that of a service, which people feel."""
 GRAVE = 0.05
@@ -57,12 +59,25 @@ class ServiceScene(Scene):
         """(n_entity, n_time) deviation of the metric that is furthest off, 0 where nothing was measured."""
         return np.asarray(np.nan_to_num(np.abs(self.residual.values)).max(axis=2, initial=0.0))
 
-    def alarm(self, row: int, first: int, last: int) -> Alarm:
+    case_kind = "metrics"
+
+    def alarm(self, entity: str, first: np.datetime64, last: np.datetime64) -> Alarm:
         """The moment at which it began, and the metric that was furthest off until soon after."""
-        soon = min(last, first + self._periods(AFTER) - 1)
-        worst = np.nan_to_num(np.abs(self.residual.values[row, first : soon + 1])).max(axis=0)
-        metric = self.residual.metrics[int(np.argmax(worst))]
-        return Alarm(self.panel.entities[row], self.panel.periods.labels[first], metric)
+        at = first.astype("datetime64[s]")
+        row = self.panel.row_of.get(entity)
+        if row is None:
+            return Alarm(entity, at)
+        start, end = np.searchsorted(self.times, [first, last])
+        soon = slice(start, min(end + 1, start + self._periods(AFTER)))
+        return Alarm(entity, at, self._furthest(row, soon)[0])
+
+    def _furthest(self, row: int, span: slice) -> tuple[str, ...]:
+        """The metrics that an entity has, those furthest off first."""
+        values = self.residual.values[row, span]
+        far = np.nan_to_num(np.abs(values)).max(axis=0, initial=0.0)
+        has = np.isfinite(self.panel.values[row]).any(axis=0)
+        order = np.argsort(-far, kind="stable")
+        return tuple(self.residual.metrics[column] for column in order if has[column])
 
     def case(self, judged: Judged, alarm: Alarm) -> Case:
         """The minutes around the alarm beside quiet ones."""
@@ -102,6 +117,60 @@ class ServiceScene(Scene):
         """The quiet periods of a panel."""
         periods = dataclasses.replace(panel.periods, labels=panel.periods.labels[self._quiet])
         return dataclasses.replace(panel, values=panel.values[:, self._quiet], periods=periods)
+
+    # ── What pages show ──
+
+    def around(self, first: np.datetime64, last: np.datetime64, most: int) -> slice:
+        """The episode, with twice as much before it as after it."""
+        start, end = np.searchsorted(self.times, [first, last]).tolist()
+        margin = max(MARGIN * most - (end - start), MARGIN * most // 4)
+        return slice(max(0, start - 2 * margin // 3), end + 1 + margin // 3)
+
+    def since(self, first: np.datetime64, last: np.datetime64) -> np.datetime64:
+        """Shortly before the first alert of it."""
+        return first - BEFORE
+
+    def metrics_of(self, row: int, span: slice) -> tuple[str, ...]:
+        """What was measured of it, those furthest off first."""
+        return self._furthest(row, span)[:MOST_METRICS]
+
+    def word(self, metric: str) -> str:
+        """The metric's declared label."""
+        return self.domain.metric(metric).label
+
+    def telling(self, row: int, focus: str, span: slice) -> str:
+        """What is furthest off, for two entities seldom have the same metrics."""
+        return next(iter(self._furthest(row, span)), focus)
+
+    def above(self, entity: str) -> tuple[str, ...]:
+        """What an entity is part of, top first."""
+        line: list[str] = []
+        while (entity := self._parent(entity)) and entity not in line:
+            line.insert(0, entity)
+        return tuple(line)
+
+    def siblings(self, entity: str) -> list[str]:
+        """What is part of the same, at the same level."""
+        parent, level = self._parent(entity), self._level(entity)
+        return [
+            other
+            for other in self.graph.net
+            if parent
+            and other != entity
+            and (self._parent(other), self._level(other)) == (parent, level)
+        ]
+
+    def _parent(self, entity: str) -> str:
+        return (
+            str(self.graph.net.nodes[entity].get("parent") or "")
+            if entity in self.graph.net
+            else ""
+        )
+
+    def _level(self, entity: str) -> str:
+        return self.graph.level(entity) if entity in self.graph.net else ""
+
+    # ── What is at stake ──
 
     def at_stake(self, rows: Rows, first: Rows, last: Rows) -> tuple[Floats, Floats]:
         """No money; in its place how far off the worst metric is, by how many of those whom people use depend on it."""
@@ -145,6 +214,9 @@ class ServiceScene(Scene):
     def conditions(self, entity: str) -> Mapping[str, float]:
         """Nothing stands around a service but the services beside it, and those are in the graph."""
         return {}
+
+
+SCENE = ServiceScene
 
 
 def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -> ServiceScene:

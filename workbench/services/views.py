@@ -37,9 +37,13 @@ class Curve:
     settled: Floats
 
     def last(self, many: int) -> Curve:
-        """The same curve's newest days."""
+        """The same curve's newest periods."""
+        return self.cut(slice(-many, None))
+
+    def cut(self, span: slice) -> Curve:
+        """The same curve over some of its periods."""
         columns = ("days", "observed", "expected", "spread", "settled")
-        return replace(self, **{name: getattr(self, name)[-many:] for name in columns})
+        return replace(self, **{name: getattr(self, name)[span] for name in columns})
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +97,10 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class AlertView:
-    """What the Alert page shows beside the alert's own record."""
+    """What the Alert page shows beside the alert's own record; `unit` is what its periods are: "D" or "m"."""
 
     zone: str
+    unit: str
     above: tuple[Place, ...]
     curves: tuple[Curve, ...]
     focus: str
@@ -153,7 +158,10 @@ class Lane:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One possible source, with every term of its score; `onset` in UTC is the start of the local `onset_day`."""
+    """One possible source, with every term of its score.
+
+    onset, onset_day : when it began, in UTC and as a local day, or a moment where periods are shorter (a datetime)
+    """
 
     node: str
     name: str
