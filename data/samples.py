@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import networkx as nx
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from core.cases import Graph
@@ -128,6 +130,16 @@ class SampleStore:
 
         with self._writing:
             self._duck.transaction(work)
+
+    def by_hand(self, tenant: str, domain: Domain, metric: str) -> dict[str, Any]:
+        """What a person said of a metric: label, unit, bad, nature, each None where nothing was said."""
+        told = [
+            row
+            for row in self._ask("said", tenant, domain)
+            if row["by_hand"] and row["metric"] == metric
+        ]
+        fields = ("label", "unit", "bad", "nature")
+        return {name: told[0][name] if told else None for name in fields}
 
     # ── figures ──────────────────────────────────────────────────────────────────────────────────
 
@@ -258,6 +270,38 @@ class SampleStore:
                 if edge not in net.edges:
                     net.add_edge(*edge, kind="part")
         return Graph(net)
+
+    def news(self, tenant: str, domain: Domain, batch: Samples) -> Samples:
+        """The batch without what it would only say again of components, dependencies and metrics."""
+        components = {
+            (thing.id, thing.name, thing.parent) for thing in self.components(tenant, domain)
+        }
+        described = {row["id"] for row in self._ask("components_known", tenant, domain)}
+        edges = {
+            (row["source"], row["target"])
+            for row in self._ask("dependencies_known", tenant, domain)
+        }
+        said = {
+            (row["metric"], row["label"], row["unit"], row["bad"], row["nature"])
+            for row in self._ask("said", tenant, domain)
+            if not row["by_hand"]
+        }
+        known: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+            "components": lambda row: (
+                row["id"] in described
+                and (row["id"], row["name"], row["parent"] or "") in components
+            ),
+            "dependencies": lambda row: (row["source"], row["target"]) in edges,
+            "measures": lambda row: tuple(row.values()) in said,
+        }
+        fresh = {
+            name: pa.Table.from_pylist(
+                [row for row in getattr(batch, name).to_pylist() if not is_known(row)],
+                getattr(batch, name).schema,
+            )
+            for name, is_known in known.items()
+        }
+        return dataclasses.replace(batch, **fresh)
 
     def holdings(self) -> list[tuple[str, str]]:
         """(tenant, domain) of everybody whose measurements are here."""

@@ -1,4 +1,4 @@
-"""Due work of the server process: detection, drift, retraining, clean-up; a missed run is caught up once."""
+"""Due work of the server process: fetching, detection, drift, retraining, clean-up; a missed run is caught up once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from datetime import timedelta
 from core.contracts import OnStep
 from core.errors import CancelledError, HeadwaterError, NotEnoughDataError, StoreError
 from workbench.context import Context
-from workbench.services import alerts, detect, drift, incidents, jobs, retraining, schedule
+from workbench.services import (
+    alerts,
+    detect,
+    drift,
+    incidents,
+    jobs,
+    retraining,
+    schedule,
+    sources,
+)
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +52,20 @@ def _for_each(context: Context, work: Callable[[str, str], object], done: str) -
             failed.append(f"{tenant}: {error}")
     if failed:
         raise StoreError.of("scheduler", "every tenant", done, "; ".join(failed))
+
+
+def _fetch_all(context: Context, on_step: OnStep) -> None:
+    """What sources have since the last fetch, of tenants with measurements and of this installation's own."""
+    holding = {tenant for tenant, _ in context.metrics.samples.holdings()}
+    failed = [
+        f"{report.name} of {tenant}: {report.error}"
+        for tenant in sorted({*holding, context.settings.tenant})
+        for domain in sources.domains()
+        for report in sources.fetch(context, tenant, domain=domain, actor=ACTOR, on_step=on_step)
+        if report.error
+    ]
+    if failed:
+        raise StoreError.of("scheduler", "every source", "fetched from", "; ".join(failed))
 
 
 def _detect_all(context: Context, on_step: OnStep) -> None:
@@ -91,6 +114,7 @@ def _clean_up(context: Context, _: OnStep) -> None:
 
 
 CHORES = (
+    Chore("fetch", timedelta(minutes=5), _fetch_all),
     Chore("detection", timedelta(hours=1), _detect_all),
     Chore("drift", timedelta(days=1), _drift_all),
     Chore("retraining", timedelta(days=7), _retrain_all),

@@ -75,6 +75,8 @@ _WORD_BAD = {word: bad for bad, words in DIRECTIONS for word in words}
 _SERVER_ERROR = re.compile(r"5(\d\d|xx)$", re.IGNORECASE)
 _ORDER = {word: place for place, (_, words) in enumerate(DIRECTIONS) for word in words}
 _COUNTED = {word: place for word, place in _ORDER.items() if place < len(DIRECTIONS) - 3}
+_FAULTS = {word: place for word, place in _COUNTED.items() if place >= 2}
+"""The only words that tell anything in a sentence, where "up" and "free" may mean all sorts of things."""
 
 IN_BRACKETS = {"%": "percent", "s": "s", "ms": "ms", "b": "bytes", "bytes": "bytes", "mi": "MiB"}
 _BRACKETS = re.compile(r"\(([^()]*)\)$")
@@ -119,8 +121,8 @@ def bad(name: str, help: str = "") -> int:
     if _SERVER_ERROR.match(which):
         return 1
     # how often something was measured does not hurt as what was measured does
-    known = _COUNTED if family(name).endswith("_count") else _ORDER
-    for text in (which, name, help):
+    named = _COUNTED if family(name).endswith("_count") else _ORDER
+    for text, known in ((which, named), (name, named), (help, _FAULTS)):
         said = [word for word in words(text) if word in known]
         if said:
             return _WORD_BAD[min(said, key=known.__getitem__)]

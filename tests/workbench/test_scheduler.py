@@ -37,6 +37,7 @@ class Log:
 
 def test_detection_is_due_hourly_and_clean_up_daily(ctx: Context, clock: Clock) -> None:
     assert [(chore.name, chore.every) for chore in CHORES] == [
+        ("fetch", timedelta(minutes=5)),
         ("detection", timedelta(hours=1)),
         ("drift", timedelta(days=1)),
         ("retraining", timedelta(days=7)),
@@ -124,7 +125,7 @@ def test_a_tenant_that_fails_does_not_stop_the_others(
     monkeypatch.setattr(ctx.metrics, "holdings", lambda: [("a", "ads"), ("b", "ads")])
     monkeypatch.setattr(detect, "detect", detected)
     with pytest.raises(StoreError, match=r"a: detect: days must be at least 8"):
-        CHORES[0].run(ctx, lambda *_: True)
+        CHORES[1].run(ctx, lambda *_: True)
     assert checked == [("a", "scheduler"), ("b", "scheduler")]
 
 
@@ -164,7 +165,14 @@ def test_the_end_of_the_server_stops_a_chore_that_then_stays_due(
 def test_the_chores_run_for_real(detected: Path, open_home: Callable[..., Context]) -> None:
     monday = datetime(2026, 3, 16, 6, tzinfo=UTC)
     ctx = open_home(detected, now=monday)
-    assert scheduler.run_due(ctx, CHORES) == ["detection", "drift", "retraining", "snapshots", "clean-up"]
+    assert scheduler.run_due(ctx, CHORES) == [
+        "fetch",
+        "detection",
+        "drift",
+        "retraining",
+        "snapshots",
+        "clean-up",
+    ]
     run = ctx.records.read(
         "local", lambda session: run_store.latest(session, tenant="local", domain="ads")
     )

@@ -66,7 +66,8 @@ def _type(spec: dict[str, Any]) -> str:
     """`low, medium or critical`, `integer, 1 to 1000`, `date-time`."""
     kind = next((one for one in spec.get("anyOf", ()) if one.get("type") != "null"), spec)
     if "enum" in kind:
-        return f"{', '.join(kind['enum'][:-1])} or {kind['enum'][-1]}"
+        *most, last = map(str, kind["enum"])
+        return f"{', '.join(most)} or {last}"
     bounds = [str(kind[side]) for side in ("minimum", "maximum") if side in kind]
     return ", ".join([kind.get("format", kind["type"]), *filter(None, [" to ".join(bounds)])])
 

@@ -28,6 +28,7 @@ from workbench.cli import (
     machine,
     models,
     simulate,
+    sources,
 )
 from workbench.terminal import err
 
@@ -40,6 +41,8 @@ for commands in (data.app, detection.app, jobs.app, machine.app):
     app.add_typer(commands)
 for name, group in (
     ("batches", data.batches_app),
+    ("sources", sources.sources_app),
+    ("metrics", sources.metrics_app),
     ("alerts", alerts.alerts_app),
     ("incidents", alerts.incidents_app),
     ("changes", incidents.changes_app),

@@ -18,6 +18,7 @@ from workbench.operations import (
     jobs,
     labels,
     models,
+    sources,
 )
 from workbench.operations.operation import (
     TENANT_HEADER,
@@ -44,4 +45,5 @@ __all__ = [
     "jobs",
     "labels",
     "models",
+    "sources",
 ]

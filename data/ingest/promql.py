@@ -1,0 +1,444 @@
+"""What to ask a Prometheus and what its answers mean: families of series to PromQL, labels to entities and calls.
+
+Counters are asked for as `rate`, which allows for resets, histograms as `histogram_quantile` of it ("Query functions",
+prometheus.io/docs/prometheus/latest/querying/functions); Prometheus keeps the arithmetic.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from core.domains import conventions
+from core.domains.conventions import COUNTER, GAUGE, HISTOGRAM
+from core.errors import InvalidInputError
+
+Labels = Mapping[str, str]
+
+SERVICE_LABELS = ("service", "service_name", "app", "app_kubernetes_io_name")
+NODE_LABELS = ("node", "kubernetes_node", "instance")
+HOST_LABELS = ("node", "kubernetes_node", "instance")
+"""Where something runs; `instance` counts only where a node of that name is measured too."""
+POD_LABELS = ("pod", "pod_name", "kubernetes_pod_name")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Series with one of these labels are of this level, the first label that is there names the entity."""
+
+    level: str
+    labels: tuple[str, ...]
+    only: str = ""
+
+
+RULES = (
+    Rule("pod", POD_LABELS),
+    Rule("node", NODE_LABELS, r"node_|machine_|windows_|kube_node_|container_"),
+    Rule("service", ("deployment", "statefulset", "daemonset"), r"kube_"),
+    Rule("service", (*SERVICE_LABELS, "job")),
+    Rule("node", NODE_LABELS),
+    Rule("region", ("region",)),
+)
+"""Read from the top. `only` begins the metric's name where a label alone would mislead: node exporters and the
+kubelet carry the labels of their own scrape job too."""
+CALLS = (
+    ("source_workload", "destination_workload"),
+    ("source_service", "destination_service"),
+    ("source_app", "destination_app"),
+    ("client", "server"),
+    ("caller", "callee"),
+)
+"""Labels of caller and callee, as service meshes and tracing write them."""
+NAMESPACE = "namespace"
+SPACED = ("pod", "service")
+"""Levels whose names are told apart by their namespace."""
+ABOUT_OTHERS = re.compile(r"(kube_|container_|kubelet_|node_|machine_)")
+"""Metrics whose service label names the exporter, not the pod's own service."""
+LEFT_OUT = re.compile(r"ALERTS|scrape_|.*(_info|_created|_timestamp_seconds)$")
+"""Constants, stamps and Prometheus' own notes on scraping."""
+COUNTED = re.compile(r"node_(netstat|vmstat|snmp)_(?!.*(CurrEstab|nr_))")
+"""Kernel counters that the node exporter leaves untyped."""
+AVERAGED = ("s", "ms", "share", "percent", "°C", "V", "A", "Hz")
+"""Units of which the parts of an entity have a mean, not a sum."""
+MATCHING = {
+    "container_": 'container!="",container!="POD"',
+    "kube_pod_status_phase": 'phase="Running"',
+}
+"""Matchers that keep a sum from counting twice, by the beginning of the name; where the label is there at all."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A metric made from others: {by} stands for the labels, {window} for the rate's range, {more} for matchers."""
+
+    metric: str
+    needs: str
+    query: str
+    nature: str = COUNTER
+
+
+RECIPES = (
+    Recipe(
+        "node_cpu_seconds_total",
+        "node_cpu_seconds_total",
+        'sum by ({by}) (rate(node_cpu_seconds_total{{mode!="idle",mode!="iowait"{more}}}[{window}]))',
+    ),
+    Recipe(
+        "disk_io_time_ms",
+        "node_disk_io_time_seconds_total",
+        '1000 * sum by ({by}) (rate(node_disk_io_time_seconds_total{{device!=""{more}}}[{window}]))',
+    ),
+    Recipe(
+        "network_transmit_bytes",
+        "node_network_transmit_bytes_total",
+        'sum by ({by}) (rate(node_network_transmit_bytes_total{{device!="lo"{more}}}[{window}]))',
+    ),
+)
+"""The expected metrics of the domain that no exporter has under that name or in that unit."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to fetch.
+
+    matching  : label matchers put into every selector, e.g. `cluster="eu"`
+    include, exclude : whole names of metrics, as regular expressions
+    quantiles : of histograms; the first one stands under the histogram's own name
+    parts     : label sets up to which a metric is kept in its parts; with more, it is summed
+    labels    : level → labels that name its entities, before the usual ones
+    calls     : (caller's label, callee's label), before the usual ones
+    queries   : metric → PromQL of one's own; {by}, {window} and {more} stand as in `Recipe`
+    window_seconds : range of `rate`; 0 = four scrapes, at least the step
+    since_hours : how far back the first fetch goes
+    token_env : environment variable that holds a bearer token; the token itself is stored nowhere
+    """
+
+    step_seconds: int = 60
+    matching: str = ""
+    include: str = ".+"
+    exclude: str = ""
+    quantiles: tuple[float, ...] = (0.95, 0.5, 0.99)
+    parts: int = 12
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    calls: Sequence[tuple[str, str]] = ()
+    queries: Mapping[str, str] = field(default_factory=dict)
+    window_seconds: int = 0
+    since_hours: float = 24.0
+    token_env: str = ""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any], levels: Sequence[str]) -> Self:
+        """A plan from its JSON; an unknown key, level or value that can't be is refused by name."""
+        known = [spec.name for spec in fields(cls)]
+        for name in told:
+            if name not in known:
+                raise InvalidInputError.of(
+                    "sources", "the plan", f"made of {', '.join(known)}", name
+                )
+        made: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in told.items()
+        }
+        plan = cls(**made)
+        checks: tuple[tuple[str, bool, str], ...] = (
+            ("step_seconds", 1 <= plan.step_seconds <= 86_400, "1 to 86400"),
+            ("window_seconds", plan.window_seconds >= 0, "not negative"),
+            ("since_hours", 0 < plan.since_hours <= 24 * 400, "above 0, at most 9600"),
+            ("parts", plan.parts >= 1, "at least 1"),
+            (
+                "quantiles",
+                bool(plan.quantiles) and all(0 < q < 1 for q in plan.quantiles),
+                "between 0 and 1, at least one",
+            ),
+            ("labels", set(plan.labels) <= {*levels}, f"by level: {', '.join(levels)}"),
+            ("token_env", bool(re.fullmatch(r"\w*", plan.token_env)), "the name of a variable"),
+        )
+        for name, good, rule in checks:
+            if not good:
+                raise InvalidInputError.of("sources", f"the plan's {name}", rule, told.get(name))
+        for name in ("include", "exclude"):
+            try:
+                re.compile(getattr(plan, name))
+            except re.error as error:
+                rule = f"a regular expression ({error})"
+                raise InvalidInputError.of(
+                    "sources", f"the plan's {name}", rule, getattr(plan, name)
+                ) from None
+        return plan
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """One's own labels, then the usual ones."""
+        return (*(Rule(level, tuple(names)) for level, names in self.labels.items()), *RULES)
+
+    @property
+    def call_labels(self) -> tuple[tuple[str, str], ...]:
+        return (*((caller, callee) for caller, callee in self.calls), *CALLS)
+
+    @property
+    def own_labels(self) -> frozenset[str]:
+        """Every label that may name somebody: no part of a metric."""
+        named = {label for rule in self.rules for label in rule.labels}
+        called = {label for pair in self.call_labels for label in pair}
+        return frozenset(named | called | {"region", NAMESPACE})
+
+
+@dataclass(frozen=True)
+class Question:
+    """One PromQL query, and the metric that its answer is.
+
+    of       : the family it is made of, by which the rules judge
+    parts    : labels kept as parts of the metric's name
+    together : what several series of one entity make: their sum, mean or max
+    """
+
+    metric: str
+    query: str
+    nature: str
+    of: str
+    together: str = "sum"
+    parts: tuple[str, ...] = ()
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What Prometheus says of a metric: counter, gauge, histogram, summary or unknown."""
+
+    type: str = "unknown"
+    help: str = ""
+
+
+def questions(
+    series: Sequence[Labels], kinds: Mapping[str, Kind], plan: Plan, window: int
+) -> list[Question]:
+    """What to ask so that every family of the series is answered once; window in seconds."""
+    found: dict[str, list[Labels]] = {}
+    for labels in series:
+        found.setdefault(labels["__name__"], []).append(labels)
+    made = [recipe for recipe in RECIPES if recipe.needs in found]
+    own = [Recipe(metric, "", query, GAUGE) for metric, query in plan.queries.items()]
+    asked = [
+        Question(recipe.metric, _query(recipe, series, plan, window), recipe.nature, recipe.needs)
+        for recipe in (*made, *own)
+    ]
+    told = {question.metric for question in asked}
+    for name, sets in sorted(found.items()):
+        family = _family(name, sets, kinds, plan, window)
+        asked += [question for question in family if question.metric not in told]
+    return asked
+
+
+def _query(recipe: Recipe, series: Sequence[Labels], plan: Plan, window: int) -> str:
+    needed = [labels for labels in series if labels["__name__"] == recipe.needs]
+    by = _by(recipe.needs, needed or series, plan)
+    more = f",{plan.matching}" if plan.matching and recipe.needs else plan.matching
+    return recipe.query.format(by=by, window=f"{window}s", more=more)
+
+
+def _family(
+    name: str, sets: Sequence[Labels], kinds: Mapping[str, Kind], plan: Plan, window: int
+) -> list[Question]:
+    base, type, help = _typed(name, kinds)
+    skipped = re.fullmatch(plan.exclude, base) if plan.exclude else None
+    if LEFT_OUT.match(name) or skipped or not re.fullmatch(plan.include, base):
+        return []
+    if name.endswith("_bucket") and type == HISTOGRAM:
+        return _quantiles(name, base, sets, plan, window, help)
+    if type == HISTOGRAM and name == base:  # a native histogram has no buckets of its own
+        return _quantiles(name, base, sets, plan, window, help)
+    if name.endswith("_sum") and type in (HISTOGRAM, "summary"):
+        return []
+    selector = f"{name}{{{_matchers(name, sets, plan)}}}"
+    if type == "summary" and name == base:
+        shown = sorted({labels["quantile"] for labels in sets if "quantile" in labels})
+        return [
+            Question(
+                f"{base}:p{_percent(float(quantile))}",
+                f"max by ({_by(base, sets, plan)}) ({name}{{{_matchers(name, sets, plan, quantile=quantile)}}})",
+                HISTOGRAM,
+                base,
+                "max",
+                help=help,
+            )
+            for quantile in shown
+        ]
+    counts = type == COUNTER or name.endswith("_count") or bool(COUNTED.match(name))
+    nature = COUNTER if counts else GAUGE
+    parts = _parts(sets, plan)
+    together = "mean" if not counts and conventions.unit(name) in AVERAGED else "sum"
+    inner = f"rate({selector}[{window}s])" if counts else selector
+    query = (
+        f"{'avg' if together == 'mean' else 'sum'} by ({_by(name, sets, plan, parts)}) ({inner})"
+    )
+    return [Question(name, query, nature, name, together, parts, help)]
+
+
+def _typed(name: str, kinds: Mapping[str, Kind]) -> tuple[str, str, str]:
+    """The family's name, type and help; the suffixes of a histogram and a summary lead to it."""
+    for suffix in ("", "_bucket", "_count", "_sum", "_total"):
+        base = name.removesuffix(suffix) if suffix else name
+        kind = kinds.get(base)
+        if kind is not None and (suffix == "" or base != name):
+            return (name if suffix == "_total" else base), kind.type, kind.help
+    if name.endswith("_bucket"):
+        return name.removesuffix("_bucket"), HISTOGRAM, ""
+    return name, COUNTER if name.endswith("_total") else "unknown", ""
+
+
+def _quantiles(
+    name: str, base: str, sets: Sequence[Labels], plan: Plan, window: int, help: str
+) -> list[Question]:
+    le = ("le",) if name != base else ()
+    inner = f"rate({name}{{{_matchers(name, sets, plan)}}}[{window}s])"
+    summed = f"sum by ({_by(base, sets, plan, le)}) ({inner})"
+    return [
+        Question(
+            base if place == 0 else f"{base}:p{_percent(quantile)}",
+            f"histogram_quantile({quantile}, {summed})",
+            HISTOGRAM,
+            base,
+            "max",
+            help=help,
+        )
+        for place, quantile in enumerate(plan.quantiles)
+    ]
+
+
+def _percent(quantile: float) -> str:
+    """0.95 → "95", 0.999 → "99_9"."""
+    return f"{100 * quantile:.10g}".replace(".", "_")
+
+
+def _matchers(name: str, sets: Sequence[Labels], plan: Plan, **exact: str) -> str:
+    more = [
+        matchers
+        for prefix, matchers in MATCHING.items()
+        if name.startswith(prefix)
+        and any(labels.get(re.split(r"\W", matchers, maxsplit=1)[0]) for labels in sets)
+    ]
+    more += [f"{label}={_quoted(value)}" for label, value in exact.items()]
+    return ",".join(part for part in (plan.matching, *more) if part)
+
+
+def _by(of: str, sets: Sequence[Labels], plan: Plan, parts: Iterable[str] = ()) -> str:
+    """The labels to keep: those by which the series are told apart, and the parts."""
+    kept = dict.fromkeys(label for labels in sets for label in naming(labels, of, plan))
+    return ", ".join(dict.fromkeys((*kept, *parts)))
+
+
+def _parts(sets: Sequence[Labels], plan: Plan) -> tuple[str, ...]:
+    """The further labels of a family, where they part it into few enough; none else."""
+    own = {
+        *plan.own_labels,
+        "__name__",
+        "le",
+        "quantile",
+        "job",
+        "instance",
+        "container",
+        "uid",
+        "id",
+    }
+    further = tuple(sorted({label for labels in sets for label in labels} - own))
+    many = {tuple(labels.get(label, "") for label in further) for labels in sets}
+    return further if len(many) <= plan.parts else ()
+
+
+# ── Labels to entities ───────────────────────────────────────────────────────────────────────────
+
+
+def entity(labels: Labels, of: str, plan: Plan, fallback: str) -> str:
+    """The entity or call that a series of the family `of` belongs to; `fallback` where no label tells."""
+    if call := calling(labels, plan):
+        return f"{call[0]}→{call[1]}"
+    rule, label = _ruled(labels, of, plan)
+    return identity(rule.level, labels[label], labels) if rule else fallback
+
+
+def naming(labels: Labels, of: str, plan: Plan) -> tuple[str, ...]:
+    """The labels that `entity` reads of a series."""
+    if calling(labels, plan):
+        return tuple(label for pair in plan.call_labels for label in pair if labels.get(label))
+    rule, label = _ruled(labels, of, plan)
+    spaced = rule and rule.level in SPACED and labels.get(NAMESPACE)
+    return (label, *([NAMESPACE] if spaced else [])) if rule else ()
+
+
+def _ruled(labels: Labels, of: str, plan: Plan) -> tuple[Rule | None, str]:
+    """The first rule that holds for a series, and the label by which it does."""
+    for rule in plan.rules:
+        label = next((label for label in rule.labels if labels.get(label)), "")
+        if label and (not rule.only or re.match(rule.only, of)):
+            return rule, label
+    return None, ""
+
+
+def calling(labels: Labels, plan: Plan) -> tuple[str, str] | None:
+    """Caller and callee of a series that tells of a call."""
+    for caller, callee in plan.call_labels:
+        if labels.get(caller) and labels.get(callee):
+            return identity("service", labels[caller], {}), identity("service", labels[callee], {})
+    return None
+
+
+def identity(level: str, name: str, labels: Labels) -> str:
+    """`level:name`: a node without its port, pods and services below a namespace that is not the default one."""
+    space = labels.get(NAMESPACE, "")
+    if level in SPACED and space not in ("", "default"):
+        return f"{level}:{space}/{name}"
+    return f"{level}:{re.sub(r':[0-9]+$', '', name) if level == 'node' else name}"
+
+
+def part_name(metric: str, labels: Labels, parts: Sequence[str]) -> str:
+    """A metric with its parts: `requests_total{code="200"}`."""
+    told = [f"{label}={_quoted(labels[label])}" for label in parts if labels.get(label)]
+    return f"{metric}{{{','.join(told)}}}" if told else metric
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _first(labels: Labels, names: Sequence[str]) -> str:
+    return next((labels[name] for name in names if labels.get(name)), "")
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What the labels tell of what runs: component → parent ("" where none), and edges from cause to effect."""
+
+    parents: Mapping[str, str]
+    edges: frozenset[tuple[str, str, str]]
+
+
+def topology(series: Iterable[Labels], plan: Plan) -> Topology:
+    """Pods of services, nodes of pods, regions of nodes, and who calls whom, from all series of a time."""
+    parents: dict[str, str] = {}
+    edges: set[tuple[str, str, str]] = set()
+    hosts: set[tuple[str, str]] = set()
+    for labels in series:
+        name = labels["__name__"]
+        if call := calling(labels, plan):
+            parents |= {end: parents.get(end, "") for end in call}
+            edges.add((call[1], call[0], "calls"))
+            continue
+        home = "" if LEFT_OUT.match(name) else entity(labels, name, plan, "")
+        if not home:
+            continue
+        parents.setdefault(home, "")
+        host = identity("node", _first(labels, HOST_LABELS), labels)
+        if home.startswith("pod:"):
+            service = _first(labels, (*plan.labels.get("service", ()), *SERVICE_LABELS))
+            if service and not ABOUT_OTHERS.match(name):
+                parents[home] = identity("service", service, labels)
+                parents.setdefault(parents[home], "")
+        if not home.startswith(("node:", "region:")):
+            hosts.add((host, home))
+        if labels.get("region") and home.startswith("node:"):
+            parents[home] = f"region:{labels['region']}"
+            parents.setdefault(parents[home], "")
+    edges |= {(host, home, "part") for host, home in hosts if host in parents}
+    return Topology(parents, frozenset(edges))
