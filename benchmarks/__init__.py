@@ -6,18 +6,18 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from core.contracts import OnStep
-
 Rows = list[dict[str, Any]]
 
 
-def _later(module: str) -> Callable[[OnStep], Rows]:
-    """The benchmark of a module, imported when it runs."""
-    return lambda on_step: import_module(f"benchmarks.{module}").run(on_step)
+def _later(module: str) -> Callable[..., Rows]:
+    """The benchmark of a module, imported when it runs; `path` goes to those that read labelled suites."""
+    return lambda on_step, **given: import_module(f"benchmarks.{module}").run(on_step, **given)
 
 
-BENCHMARKS: dict[str, Callable[[OnStep], Rows]] = {
+BENCHMARKS: dict[str, Callable[..., Rows]] = {
+    "active": _later("active"),
     "algorithms": _later("algorithms"),
+    "cause": _later("cause"),
     "detect": _later("detecting"),
     "drift": _later("drift"),
     "experiments": _later("experiments"),
@@ -26,3 +26,5 @@ BENCHMARKS: dict[str, Callable[[OnStep], Rows]] = {
     "training": _later("training"),
     "worlds": _later("worlds"),
 }
+ON_SUITES = ("cause",)
+"""Those that read labelled suites from a folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -121,17 +122,26 @@ def draw_demo(report: Mapping[str, Any]) -> None:
 @app.command()
 def bench(
     name: Annotated[
-        str, typer.Argument(help="algorithms, detect, experiments, import, training or worlds")
+        str,
+        typer.Argument(
+            help="active, algorithms, cause, detect, drift, experiments, import, rollback, training or worlds"
+        ),
     ],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of labelled suites, for cause", exists=True, file_okay=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a benchmark with its peers in the same run."""
-    from benchmarks import BENCHMARKS
+    from benchmarks import BENCHMARKS, ON_SUITES
 
     if name not in BENCHMARKS:
         raise typer.BadParameter(f"must be one of {', '.join(BENCHMARKS)}. Got {name!r}.")
+    if data is not None and name not in ON_SUITES:
+        raise typer.BadParameter(f"--data goes with {', '.join(ON_SUITES)}. Got {name!r}.")
     with progress(f"Benchmark {name}") as on_step:
-        results = BENCHMARKS[name](on_step)
+        results = BENCHMARKS[name](on_step, **({} if data is None else {"path": data}))
     answer(
         {"results": results},
         as_json,
