@@ -43,6 +43,7 @@ from workbench.services.targets import Tally
 from workbench.services.training import Form, Learnable
 from workbench.services.views import AlertView, CauseView, Curve, Freshness
 from workbench.ui import state
+from workbench.ui.theme import Palette
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +101,6 @@ def cause_view(alert: AlertRow, method: str | None) -> CauseView:
 def evidence(item: Item) -> Evidence:
     """What one sees of an item; labels given meanwhile do not move it."""
     context, tenant, _ = state.who()
-    subject = (item.domain, item.subject_kind, item.subject_id, item.blind)
-    key = ("evidence", tenant, context.metrics.version(tenant), *subject)
 
     def look() -> Evidence:
         about = evidences.subject_of(context, tenant, item)
@@ -110,7 +109,18 @@ def evidence(item: Item) -> Evidence:
         view = _still_view(about)
         return evidences.of_alert(context, tenant, item, about, view, graph(item.domain))
 
-    return _small(key, look)
+    return _small(("evidence", *_asked(item)), look)
+
+
+def drawn(item: Item, colours: Palette, make: Callable[[], T]) -> T:
+    """What was drawn of an item's evidence in these colours."""
+    return _small(("drawn", colours, *_asked(item)), make)
+
+
+def _asked(item: Item) -> Key:
+    context, tenant, _ = state.who()
+    subject = (item.domain, item.subject_kind, item.subject_id, item.blind)
+    return tenant, context.metrics.version(tenant), *subject
 
 
 def _still_view(alert: AlertRow) -> AlertView | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+from plotly.graph_objects import Figure
 
 from core.domains import DOMAINS
 from core.errors import ConflictError, HeadwaterError
@@ -19,6 +20,7 @@ from workbench.services.taxonomy import Taxonomy
 from workbench.services.verdicts import Verdict
 from workbench.ui import cache, charts, frame, state, tables, taxonomy_editor, theme, words
 from workbench.ui.state import Key
+from workbench.ui.theme import Palette
 
 HERE = Path(__file__).parent
 FORM = "verdict_form"
@@ -62,7 +64,7 @@ def ahead(item: Item) -> None:
         context, tenant, domain=item.domain, actor=actor, after=[item.id]
     )
     if following is not None:
-        cache.evidence(following)
+        drawn(following, cache.evidence(following))
 
 
 def _linked() -> tuple[str, int] | None:
@@ -230,40 +232,68 @@ def heading(item: Item, seen: Evidence) -> None:
 
 def evidence(item: Item, seen: Evidence, words_of: Taxonomy) -> None:
     """The curve that stands out, everything else that moved, who is suspected, and what was said of the like."""
-    colours = theme.palette()
     for notice in seen.notices:
         st.caption(f":material/info: {notice}")
-    if seen.curves:
-        curve = seen.curves[0]
-        chart = charts.series(
+    curve, heat = drawn(item, seen)
+    if curve is not None:
+        shown = seen.curves[0]
+        frame.draw(
+            f"{shown.label} of {words.short(shown.name, 40)}",
             curve,
+            lambda: tables.curve(shown),
+            alt=f"{shown.label} of {shown.name} with its usual band; onset marked.",
+            key="label curve",
+        )
+    if heat is not None and seen.heat is not None:
+        table = tables.heat(seen.heat)
+        frame.draw(
+            "What else moved :gray[(blue below usual, orange above)]",
+            heat,
+            lambda: table,
+            alt="Deviations in standard deviations by metric and time: blue below usual, orange above.",
+            key="label heat",
+        )
+    st.caption("  \n".join(_told(item, seen, words_of)))
+
+
+def drawn(item: Item, seen: Evidence) -> tuple[Figure | None, Figure | None]:
+    """The two charts of an item, kept, so that those of the next one are ready before it is asked for."""
+    colours = theme.palette()
+    return cache.drawn(item, colours, lambda: _charts(seen, colours))
+
+
+def _charts(seen: Evidence, colours: Palette) -> tuple[Figure | None, Figure | None]:
+    curve = heat = None
+    if seen.curves:
+        curve = charts.series(
+            seen.curves[0],
             colours,
             severity=seen.severity,
             anomalous=seen.anomalous,
             onset=seen.onset,
             height=CHART,
         )
-        _timed(chart, curve.days, item)
-        frame.draw(
-            f"{curve.label} of {words.short(curve.name, 40)}",
-            chart,
-            lambda: tables.curve(curve),
-            alt=f"{curve.label} of {curve.name} with its usual band; onset marked.",
-            key="label curve",
-        )
+        _settle(curve, seen, seen.curves[0].days, left=52)
     if seen.heat is not None:
-        heat = seen.heat
-        chart = charts.heatmap(heat, colours, seen.onset)
-        chart.update_layout(height=HEAT * len(heat.labels) + 48)
-        _timed(chart, heat.days, item)
-        frame.draw(
-            "What else moved",
-            chart,
-            lambda: tables.heat(heat),
-            alt="Deviations in standard deviations by metric and time: blue below usual, orange above.",
-            key="label heat",
+        heat = charts.heatmap(seen.heat, colours, seen.onset)
+        heat.update_traces(showscale=False)
+        heat.update_yaxes(ticktext=[words.short(label, 30) for label in seen.heat.labels])
+        heat.update_yaxes(tickvals=list(seen.heat.labels))
+        heat.update_layout(height=HEAT * len(seen.heat.labels) + 48)
+        _settle(
+            heat, seen, seen.heat.days, left=184 if max(map(len, seen.heat.labels)) > 20 else 124
         )
-    st.caption("  \n".join(_told(item, seen, words_of)))
+    return curve, heat
+
+
+def _settle(chart: Figure, seen: Evidence, times: Any, *, left: int) -> None:
+    """Fixed margins, since measuring them draws a chart twice; hours where the curve has them; a zoom for this item."""
+    chart.update_layout(uirevision=f"{seen.title} {seen.onset}")
+    chart.update_xaxes(automargin=False)
+    chart.update_yaxes(automargin=False)
+    chart.update_layout(margin={"l": left, "r": 8, "t": 8, "b": 34})
+    if len(times) > 1 and times[1] - times[0] < np.timedelta64(1, "D"):
+        chart.update_xaxes(tickformat="%H:%M\n%-d %b")
 
 
 def _told(item: Item, seen: Evidence, words_of: Taxonomy) -> list[str]:
@@ -285,13 +315,6 @@ def _told(item: Item, seen: Evidence, words_of: Taxonomy) -> list[str]:
         done = [f"{one.kind} {words.short(one.title, 40)}" for one in seen.changes[-3:]]
         lines.append(f"Done around then: {'; '.join(done)}.")
     return lines
-
-
-def _timed(chart: Any, times: Any, item: Item) -> None:
-    """Hours on the axis where the curve has them; a zoom is kept for the item it was made on."""
-    chart.update_layout(uirevision=f"{item.subject_kind} {item.subject_id}")
-    if len(times) > 1 and times[1] - times[0] < np.timedelta64(1, "D"):
-        chart.update_xaxes(tickformat="%H:%M\n%-d %b")
 
 
 def form(item: Item, seen: Evidence, words_of: Taxonomy) -> None:

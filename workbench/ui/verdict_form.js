@@ -6,8 +6,8 @@ const STUCK = 8000; // milliseconds without an answer, after which one may try a
 
 export default function verdictForm({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".form");
-  const form = forms.get(root) ?? { shown: "", turn: -1 };
-  forms.set(root, form);
+  const form = forms.get(parentElement) ?? { shown: "", turn: -1 };
+  forms.set(parentElement, form);
   if (form.shown !== data.shown) Object.assign(form, begun(data));
   if (form.turn !== data.turn) Object.assign(form, { turn: data.turn, busy: false });
 
@@ -50,9 +50,11 @@ export default function verdictForm({ data, parentElement, setTriggerValue }) {
     const does = keys(data, form, act, root)[event.key.toLowerCase()];
     if (does) take(event, does);
   };
+  form.deaf?.(); // this function runs again with new data, and the keys must not be heard by an older run
+  form.deaf = () => document.removeEventListener("keydown", pressed, true);
   document.addEventListener("keydown", pressed, true);
   draw();
-  return () => document.removeEventListener("keydown", pressed, true);
+  return form.deaf;
 }
 
 function begun(data) {
