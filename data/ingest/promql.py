@@ -140,6 +140,13 @@ class Plan:
         made: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in told.items()
         }
+        for spec in fields(cls):
+            value, usual = made.get(spec.name, spec.default), spec.default
+            number = isinstance(usual, int | float) and not isinstance(value, bool)
+            kind = (int, float) if isinstance(usual, float) else type(usual)
+            if (number or isinstance(usual, str)) and not isinstance(value, kind):
+                rule = {int: "a whole number", str: "text"}.get(type(usual), "a number")
+                raise InvalidInputError.of("sources", f"the plan's {spec.name}", rule, value)
         plan = cls(**made)
         checks: tuple[tuple[str, bool, str], ...] = (
             ("step_seconds", 1 <= plan.step_seconds <= 86_400, "1 to 86400"),
@@ -217,6 +224,7 @@ def questions(
     found: dict[str, list[Labels]] = {}
     for labels in series:
         found.setdefault(labels["__name__"], []).append(labels)
+    kinds = {**_inferred(found), **kinds}
     made = [recipe for recipe in RECIPES if recipe.needs in found]
     own = [Recipe(metric, "", query, GAUGE) for metric, query in plan.queries.items()]
     asked = [
@@ -228,6 +236,18 @@ def questions(
         family = _family(name, sets, kinds, plan, window)
         asked += [question for question in family if question.metric not in told]
     return asked
+
+
+def _inferred(found: Mapping[str, Sequence[Labels]]) -> dict[str, Kind]:
+    """The kinds that the series themselves tell, for a store that keeps no metadata."""
+    kinds = {}
+    for name, sets in found.items():
+        base = name.removesuffix("_sum")
+        if base != name and f"{base}_count" in found:
+            kinds[base] = Kind("histogram" if f"{base}_bucket" in found else "summary")
+        elif "quantile" in sets[0]:
+            kinds[name] = Kind("summary")
+    return kinds
 
 
 def _query(recipe: Recipe, series: Sequence[Labels], plan: Plan, window: int) -> str:

@@ -207,8 +207,9 @@ def _store(
         window=plan.window_seconds or max(4 * scrape, plan.step_seconds),
     )
     batch = samples.news(row.tenant, domain, fetched.batch)
-    new = samples.load(row.tenant, domain, batch).new if batch.rows else 0
-    return new, dict(fetched.failed)
+    if batch.rows:
+        samples.load(row.tenant, domain, batch)
+    return batch.rows, dict(fetched.failed)
 
 
 def _begun(row: MetricSource) -> Span | None:
