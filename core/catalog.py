@@ -71,6 +71,7 @@ ENTRIES = (
     Entry("logistic", "core.classifiers.logistic:Logistic"),
     Entry("random-forest", "core.classifiers.trees:RandomForest"),
     Entry("gradient-boosting", "core.classifiers.trees:GradientBoosting"),
+    Entry("calibrated-trees", "core.classifiers.calibrated:CalibratedTrees"),
     Entry("ensemble", "core.ensembles.calibrated:CalibratedEnsemble"),
     Entry("headwater", "core.ensembles.headwater:Headwater"),
     Entry("vote-50-30-20", "core.ensembles.presets:Vote503020"),
