@@ -189,11 +189,8 @@ def test_it_is_resolved_undone_commented_and_corrected(full: Context) -> None:
 
 
 def test_one_is_recorded_by_hand_and_opened(empty: Context) -> None:
-    test = visit("incidents")
-    for field in test.text_input:
-        if field.label in ("What happened", "Services"):
-            field.set_value({"What happened": "Disk full", "Services": "db"}[field.label])
-    press(test, "Record")
+    texts = {"What happened": "Disk full", "Services": "db"}
+    test = press(fill(visit("incidents"), **texts), "Record")
     assert test.query_params["id"] == "1"
     row = incidents.get(empty, TENANT, 1).incident
     assert (row.title, row.services, row.source, row.status) == (
@@ -203,6 +200,30 @@ def test_one_is_recorded_by_hand_and_opened(empty: Context) -> None:
         "open",
     )
     assert "No metrics of that time are stored" in words(test)
+
+
+def fill(test: AppTest, **texts: str) -> AppTest:
+    for field in test.text_input:
+        if field.label in texts:
+            field.set_value(texts[field.label])
+    return test
+
+
+def test_its_onset_is_what_people_write_and_nonsense_is_refused(empty: Context) -> None:
+    texts = {"What happened": "Disk full", "Began (UTC)": "2026-11-19 23:10"}
+    press(fill(visit("incidents"), **texts), "Record")
+    row = incidents.get(empty, TENANT, 1).incident
+    assert (row.onset.day, row.onset.hour, row.onset.minute) == (19, 23, 10)
+    test = press(fill(visit("incidents"), **texts | {"Began (UTC)": "tea time"}), "Record")
+    assert "the moment must be a time such as" in test.toast[0].value
+
+
+def test_a_change_is_recorded_by_hand(empty: Context) -> None:
+    texts = {"What was done": "cart 1.3", "To what": "service:cart"}
+    press(fill(visit("incidents"), **texts), "Record the change")
+    asked: dict[str, Any] = {"start": NOW - MINUTE, "end": NOW + MINUTE}
+    (event,) = changes.between(empty, TENANT, domain="services", **asked)
+    assert (event.title, event.kind, event.actor, event.at) == ("cart 1.3", "deploy", "ana", NOW)
 
 
 def test_a_form_without_a_title_is_refused_and_keeps_nothing(empty: Context) -> None:

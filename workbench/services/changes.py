@@ -124,6 +124,16 @@ def between(
     )
 
 
+def told_at(text: str, now: datetime) -> datetime:
+    """A moment as people write it, in UTC where no zone is given; now where they write nothing."""
+    if not text.strip():
+        return now
+    try:
+        return incident_files.moment(text.strip())
+    except ValueError as error:
+        raise InvalidInputError.of("headwater", "the moment", str(error), text) from None
+
+
 def known_domain(domain: str) -> str:
     """The domain, if there is one of that name."""
     if domain not in DOMAINS:

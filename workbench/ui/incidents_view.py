@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -262,16 +262,20 @@ def label_in_words(row: Any) -> str:
 
 def bring() -> None:
     """By hand, from a file, from a pager."""
-    with st.expander("Record an incident", icon=":material/add:"):
-        _form()
-    with st.expander("Bring in a file", icon=":material/upload:"):
-        _upload()
-    with st.expander("Connect PagerDuty", icon=":material/webhook:"):
-        _pager()
+    for label, icon, draw in (
+        ("Record an incident", "add", _incident_form),
+        ("Record a change", "build", _change_form),
+        ("Bring in a file", "upload", _upload),
+        ("Connect PagerDuty", "webhook", _pager),
+    ):
+        with st.expander(label, icon=f":material/{icon}:"):
+            draw()
 
 
-def _form() -> None:
-    now = state.now().astimezone(UTC)
+WHEN = "2026-11-20 14:05, or nothing for now"
+
+
+def _incident_form() -> None:
     with st.form(Key.INCIDENT_FORM, border=False, clear_on_submit=True):
         title = st.text_input("What happened", max_chars=500)
         left, right = st.columns(2)
@@ -279,37 +283,35 @@ def _form() -> None:
             severity = st.selectbox(
                 "Severity", theme.SEVERITIES, index=1, format_func=theme.severity_words
             )
-            day = st.date_input("Began on", value=now.date(), format="YYYY-MM-DD")
-            clock = st.time_input("at (UTC)", value=now.time().replace(microsecond=0), step=60)
+            began = st.text_input("Began (UTC)", placeholder=WHEN, max_chars=40)
+            services = st.text_input("Services", placeholder="cart, checkout", max_chars=2000)
         with right:
-            domain = st.selectbox(
-                "Domain",
-                list(DOMAINS),
-                index=list(DOMAINS).index("services"),
-                format_func=words.domain,
-            )
+            domain = _domain()
             minutes = st.number_input(
                 "Lasted (minutes)", min_value=0, value=None, placeholder="still goes on"
             )
-            services = st.text_input("Services", placeholder="cart, checkout", max_chars=2000)
-        regions = st.text_input("Regions", placeholder="eu-west", max_chars=2000)
+            regions = st.text_input("Regions", placeholder="eu-west", max_chars=2000)
         description = st.text_area("What is known", max_chars=20_000, height=80)
         sent = st.form_submit_button("Record")
     if not sent:
         return
-    onset = datetime.combine(day, clock if isinstance(clock, time) else time(), UTC)
-    kept = verbs.attempt(
-        "Incident recorded. Undo (U) takes it back.",
-        incidents.record,
-        title=title,
-        severity=severity,
-        onset=onset,
-        ended_at=None if minutes is None else onset + timedelta(minutes=float(minutes)),
-        domain=domain,
-        services=services.split(","),
-        regions=regions.split(","),
-        description=description,
-    )
+
+    def record(*who: Any, actor: str) -> incidents.Recorded:
+        onset = changes.told_at(began, state.now())
+        return incidents.record(
+            *who,
+            title=title,
+            severity=severity,
+            onset=onset,
+            ended_at=None if minutes is None else onset + timedelta(minutes=float(minutes)),
+            domain=domain,
+            services=services.split(","),
+            regions=regions.split(","),
+            description=description,
+            actor=actor,
+        )
+
+    kept = verbs.attempt("Incident recorded. Undo (U) takes it back.", record)
     if kept is not None:
         if kept.warnings:
             state.notify(f"Incident recorded; {'; '.join(kept.warnings)}.")
@@ -317,10 +319,39 @@ def _form() -> None:
     st.rerun()
 
 
+def _change_form() -> None:
+    with st.form(Key.CHANGE_FORM, border=False, clear_on_submit=True):
+        title = st.text_input("What was done", max_chars=500)
+        left, right = st.columns(2)
+        with left:
+            kind = st.selectbox("Kind", changes.KINDS, format_func=str.capitalize)
+            at = st.text_input("At (UTC)", placeholder=WHEN, max_chars=40)
+        with right:
+            domain = _domain()
+            entity = st.text_input("To what", placeholder="service:cart", max_chars=500)
+        detail = st.text_input("More of it", max_chars=2000)
+        sent = st.form_submit_button("Record the change")
+    if not sent:
+        return
+
+    def record(*who: Any, actor: str) -> Any:
+        moment = changes.told_at(at, state.now())
+        told = {"kind": kind, "title": title, "entity": entity, "detail": detail}
+        return changes.record(*who, at=moment, domain=domain, actor=actor, **told)
+
+    verbs.attempt("Change recorded. Undo (U) takes it back.", record)
+    st.rerun()
+
+
+def _domain() -> str:
+    names = list(DOMAINS)
+    return st.selectbox("Domain", names, index=names.index("services"), format_func=words.domain)
+
+
 KINDS_OF_FILE = {"incidents": incidents.import_csv, "changes": changes.import_csv}
 COLUMNS_OF_FILE = {
-    "incidents": "`title, severity, started_at` and, where known, `id, description, ended_at, services, regions`",
-    "changes": "`at, kind, title` and, where known, `entity, detail, ended_at, id`; kinds: "
+    "incidents": "title, severity, started_at and, where known, id, description, ended_at, services, regions",
+    "changes": "at, kind, title and, where known, entity, detail, ended_at, id; kinds: "
     + ", ".join(changes.KINDS),
 }
 

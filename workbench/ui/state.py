@@ -107,6 +107,7 @@ class Key(StrEnum):
     SELECTED_INCIDENT = "selected_incident"
     SNAPSHOTS = "snapshot_rows"
     INCIDENT_FORM = "incident_form"
+    CHANGE_FORM = "change_form"
     INCIDENT_FILE = "incident_file"
     NOTICE = "notice"
 

@@ -83,7 +83,7 @@ def measure(value: float, unit: str) -> str:
         size, name = 1.0, unit if unit not in ("percent", "bytes") else scales[-1][1]
     scaled = abs(value) / size
     whole = scaled >= 100 or scaled == round(scaled)
-    digits = 0 if whole else max(0, 2 - math.floor(math.log10(scaled)))
+    digits = 0 if whole else 2 if unit == "percent" else 2 - math.floor(math.log10(scaled))
     return f"{number(value / size, min(digits, 4))} {name}"
 
 

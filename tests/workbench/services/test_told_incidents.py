@@ -14,6 +14,7 @@ from core.errors import CancelledError, ConflictError, InvalidInputError, Unknow
 from data import alert_store, label_store
 from data.records import Incident, NewLabel
 from tests.findings import NOW, new_alert
+from tests.workbench import small_account
 from tests.workbench.services import services_world
 from tests.workbench.services.services_world import FAULT
 from workbench.context import Context
@@ -267,3 +268,19 @@ def test_past_incidents_are_told_with_their_labels_and_why_they_are_alike(
     assert found.why.startswith("also at cart") and "both say" in found.why
     assert found.similarity > 0.5 and later != found.incident.id
     assert plain(found)["incident"]["root_cause"] == "memory_leak"
+
+
+def test_an_incident_of_days_is_pictured_from_the_store_of_days(tmp_path: Path) -> None:
+    with small_account.opened(tmp_path) as ads:
+        small_account.detect(ads)
+        (line,) = incidents.page(ads, small_account.TENANT, text=small_account.BROKEN).incidents
+        seen = incidents.look(ads, small_account.TENANT, incidents.get(ads, "local", line.id))
+    assert seen is not None
+    worst = next(
+        row
+        for row in seen.rows
+        if (row.entity, row.metric) == (small_account.BROKEN, "impressions")
+    )
+    assert worst.during / worst.before == pytest.approx(0.35, rel=0.15)  # as it was planted
+    assert (worst.label, worst.bad, worst.shift < -3) == ("Impressions", -1, True)
+    assert seen.windows["before"][1] == line.onset
