@@ -28,7 +28,7 @@ LENGTH = 14
 """Days that share a score."""
 CELLS = 12
 """Largest residuals of a window whose days are told apart; smaller ones decide nothing."""
-MOST_METRICS = 10
+MOST_METRICS = 8
 """Exact Shapley values need 2^metrics rescorings; of more metrics those furthest off play, the others stay as seen."""
 NUMBERS = 30_000_000
 """Numbers asked about at once; more alarms than that take turns."""
@@ -40,7 +40,7 @@ Judgement = tuple[Floats, Mapping[str, Floats]]
 class EnsembleAttribution:
     """Exact Shapley shares of the metrics, split over days by what each day's return to normal takes away.
 
-    Players are the metrics of the last 14 days (periods, where those are shorter), of more than 10 those that
+    Players are the metrics of the last 14 days (periods, where those are shorter), of more than 8 those that
     are furthest off; the others stay as they were seen. A player that does not play stands at its expectation,
     residual 0. All 2^d coalitions are scored by the very parts, thresholds and combination that raised
     the alarm, so a metric's share is its exact Shapley value of −log10 p, for every part and for the

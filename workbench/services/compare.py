@@ -383,7 +383,7 @@ def _causes(scene: Scene, episodes: Sequence[Episode], judged: Judged, days: int
         (row,) = np.flatnonzero(labelled.cells(panel, [episode]).any(axis=1))
         last = int(np.flatnonzero(labelled.cells(panel, [episode])[row])[-1])
         alarm = Alarm(episode.entity, panel.periods.labels[last])
-        causes = localizer.find(scenes.case(scene, judged, alarm))
+        causes = localizer.find(scene.case(judged, alarm))
         hits += bool(causes) and causes[0].type == episode.cause
     return Counted(hits, len(some))
 

@@ -125,12 +125,11 @@ def located(
     """
     localizer = catalog.localizer(method or scene.domain.defaults["localizer"])
     labels = scene.panel.periods.labels
-    causes = [
-        localizer.find(
-            scene.case(judged, scene.alarm(seen.entity, labels[seen.first], labels[seen.last]))
-        )
-        for seen in sightings
-    ]
+    causes: list[Sequence[Cause]] = [()] * len(sightings)
+    for places, alarms in scene.outbreaks(sightings):
+        found = localizer.find(scene.case(judged, *alarms))
+        for place in places:
+            causes[place] = found
     noticed = [
         Noticed(
             entity=seen.entity,

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from core import catalog
+from core.cases import Alarm
 from core.contracts import Floats
 from core.domain import Ratio
 from core.errors import UnknownNameError
@@ -19,7 +20,7 @@ from data.records import ACTIVE, AlertRow
 from workbench.context import Context
 from workbench.services import alerts, scorer
 from workbench.services import scene as scenes
-from workbench.services.findings import lasting
+from workbench.services.findings import lasting, sightings_of
 from workbench.services.scene import Judged, Scene
 from workbench.services.views import (
     AlertView,
@@ -414,7 +415,7 @@ def _found(scene: Scene, judged: Judged, alert: AlertRow, method: str) -> tuple[
     if alert.entity not in scene.graph.net:
         return ()
     localizer = catalog.localizer(method)
-    alarm = scene.alarm(alert.entity, *_episode(scene, alert))
+    alarms = _alarms(scene, judged, alert)
     return tuple(
         _candidate(
             scene,
@@ -429,8 +430,22 @@ def _found(scene: Scene, judged: Judged, alert: AlertRow, method: str) -> tuple[
             confidence=cause.confidence,
             evidence=cause.evidence,
         )
-        for cause in localizer.find(scenes.case(scene, judged, alarm))
+        for cause in localizer.find(scene.case(judged, *alarms))
     )
+
+
+def _alarms(scene: Scene, judged: Judged, alert: AlertRow) -> tuple[Alarm, ...]:
+    """What is asked about: the outbreak that the alert is part of, or the alert alone."""
+    first, last = _episode(scene, alert)
+    everyone = np.ones(len(scene.panel.entities), dtype=bool)
+    found = sightings_of(scene, judged, everyone)
+    for places, alarms in scene.outbreaks(found):
+        mine = (found[place] for place in places if found[place].entity == alert.entity)
+        if len(places) > 1 and any(
+            scene.times[seen.first] <= last and first <= scene.times[seen.last] for seen in mine
+        ):
+            return alarms
+    return (scene.alarm(alert.entity, first, last),)
 
 
 def _begun(scene: Scene, node: str, period: np.datetime64) -> datetime:

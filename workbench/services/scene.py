@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,17 @@ BUILDERS = {
 }
 """Domain → module with `build(context, tenant, as_of=, days=)`, `newest(context, tenant)` and `SCENE`, its class."""
 Rows = NDArray[np.intp]
+
+
+class Episode(Protocol):
+    """An entity's trouble, from column `first` to `last`."""
+
+    @property
+    def entity(self) -> str: ...
+    @property
+    def first(self) -> int: ...
+    @property
+    def last(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +104,17 @@ class Scene(ABC):
         """What an episode is, asked for its cause."""
         return Alarm(entity, last.astype("datetime64[s]"))
 
-    def case(self, judged: Judged, alarm: Alarm) -> Case:
+    def outbreaks(self, found: Sequence[Episode]) -> list[tuple[list[int], tuple[Alarm, ...]]]:
+        """Episodes that are asked for their cause together, by place, with the alarms to ask about; here each alone."""
+        return [
+            ([place], (self.alarm(episode.entity, *self._ends(episode)),))
+            for place, episode in enumerate(found)
+        ]
+
+    def _ends(self, episode: Episode) -> tuple[np.datetime64, np.datetime64]:
+        return self.times[episode.first], self.times[episode.last]
+
+    def case(self, judged: Judged, alarm: Alarm, *others: Alarm) -> Case:
         """What the localizers look at."""
         # the localizers scan once per set of arrays, so these must stay the very same objects
         return Case(
@@ -105,6 +126,7 @@ class Scene(ABC):
             p_values=judged.p_values,
             alpha=judged.alpha,
             settings=self.changes,
+            alarms=others,
         )
 
     # ── What pages show ──
@@ -263,8 +285,3 @@ def _cut(p_values: Floats, rate: float) -> float:
     ascending = np.sort(p_values)
     passing = ascending <= rate * np.arange(1, len(ascending) + 1) / max(len(ascending), 1)
     return float(ascending[passing].max(initial=0.0))
-
-
-def case(scene: Scene, judged: Judged, alarm: Alarm) -> Case:
-    """What the localizers look at."""
-    return scene.case(judged, alarm)

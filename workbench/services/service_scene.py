@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -19,7 +19,7 @@ from core.errors import NotEnoughDataError
 from core.features.course import course
 from workbench.context import Context
 from workbench.services import labelled
-from workbench.services.scene import Judged, Rows, Scene
+from workbench.services.scene import Episode, Judged, Rows, Scene
 
 STEPS = (60, 120, 300, 600, 900, 1800)
 """Seconds of a period, the finest first that fits."""
@@ -32,6 +32,8 @@ DOUBTFUL = 8.0
 """Robust standard deviations from which a period teaches no model what is normal, whoever said nothing of it."""
 BEFORE, AFTER = np.timedelta64(40, "m"), np.timedelta64(6, "m")
 """What a localizer sees before an alarm, and from it on."""
+TOGETHER = np.timedelta64(10, "m")
+"""What neighbours in trouble may be apart to be one outbreak."""
 NORMAL, QUIET = 480, 0.02
 """Periods that it may compare with, and the share of entities that may be off in them."""
 MARGIN, MOST_METRICS = 4, 12
@@ -79,7 +81,47 @@ class ServiceScene(Scene):
         order = np.argsort(-far, kind="stable")
         return tuple(self.residual.metrics[column] for column in order if has[column])
 
-    def case(self, judged: Judged, alarm: Alarm) -> Case:
+    def outbreaks(self, found: Sequence[Episode]) -> list[tuple[list[int], tuple[Alarm, ...]]]:
+        """Neighbours in trouble at the same time are one outbreak; it is asked about where it is felt last.
+
+        That is at the alerted services that lead to no other alerted one, the others only where there is no service.
+        """
+        apart = self._periods(TOGETHER)
+        at: dict[str, list[int]] = {}
+        for place, episode in enumerate(found):
+            at.setdefault(episode.entity, []).append(place)
+        meeting: nx.Graph[int] = nx.Graph()
+        meeting.add_nodes_from(range(len(found)))
+        for cause, effect in self.graph.net.edges:
+            meeting.add_edges_from(
+                (one, other)
+                for one in at.get(cause, ())
+                for other in at.get(effect, ())
+                if found[one].first <= found[other].last + apart
+                and found[other].first <= found[one].last + apart
+            )
+        told = []
+        for members in nx.connected_components(meeting):
+            places = sorted(members)
+            services = [p for p in places if self._level(found[p].entity) == "service"] or places
+            named = {found[place].entity for place in services}
+            felt = [
+                place
+                for place in services
+                if not named & set(self.graph.children(found[place].entity)) - {found[place].entity}
+            ] or services
+            felt.sort(key=lambda place: (found[place].first, found[place].entity))
+            told.append(
+                (
+                    places,
+                    tuple(
+                        self.alarm(found[place].entity, *self._ends(found[place])) for place in felt
+                    ),
+                )
+            )
+        return told
+
+    def case(self, judged: Judged, alarm: Alarm, *others: Alarm) -> Case:
         """The minutes around the alarm beside quiet ones."""
         labels = self.panel.periods.labels
         at = int(np.searchsorted(labels, alarm.at))
@@ -91,6 +133,7 @@ class ServiceScene(Scene):
             normal=self._normal,
             edges=None if self.calls is None else self.calls.select(times=window),
             normal_edges=self._normal_calls,
+            alarms=others,
         )
 
     def _periods(self, length: np.timedelta64) -> int:
