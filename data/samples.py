@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import networkx as nx
@@ -22,11 +22,14 @@ from core.domains import conventions
 from core.errors import InvalidInputError, UnknownNameError
 from data import batches
 from data.batches import Loaded
+from data.coverage import Coverage
 from data.duck import Cursor, Duck, columns, one, rows, statements
 from data.ingest.batch import Samples
 
 TABLES = ("series", "sample", "sampling", "component", "dependency", "measure")
 CALL = "→"
+# Of a day's minutes, how many must be there for it to count as whole.
+WHOLE = 0.95
 # A pod is what a service is made of: what ails it reaches the service. Elsewhere the whole reaches its parts.
 UPWARD = (("pod", "service"),)
 
@@ -203,6 +206,35 @@ class SampleStore:
         if found["first"] is None:
             return None
         return found["first"].replace(tzinfo=UTC), found["last"].replace(tzinfo=UTC)
+
+    def coverage(self, tenant: str, domain: Domain, *, days: int) -> list[Coverage]:
+        """Per metric and day of the last `days`: measured throughout, partly or not at all, between the first moment
+        of all and the last. A minute counts where anybody's was measured: who comes and goes makes no gap.
+        """
+        span = self.span(tenant, domain)
+        if span is None:
+            return []
+        last = span[1].date()
+        first = max(span[0].date(), last - timedelta(days=days - 1))
+        begun = datetime.combine(first, time.min)
+        found = {
+            (row["metric"], row["day"]): row
+            for row in self._ask("days", tenant, domain, first=begun)
+        }
+        covered = []
+        for info in self.metrics(tenant, domain):
+            for back in range((last - first).days, -1, -1):
+                day = last - timedelta(days=back)
+                midnight = datetime.combine(day, time.min, UTC)
+                within = min(span[1], midnight + timedelta(days=1)) - max(span[0], midnight)
+                expected = within.total_seconds() / max(info.interval_seconds, 60.0)
+                row = found.get((info.name, day))
+                whole = row is not None and row["minutes"] >= WHOLE * expected
+                state = "missing" if row is None else "delivered" if whole else "partial"
+                told = None if row is None else row["last"]
+                many = 0 if row is None else row["rows"]
+                covered.append(Coverage(info.name, "", day, state, many, told, None))
+        return covered
 
     # ── structure ────────────────────────────────────────────────────────────────────────────────
 

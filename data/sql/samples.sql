@@ -7,11 +7,12 @@ CREATE TABLE IF NOT EXISTS sample (
     tenant VARCHAR NOT NULL, series INTEGER NOT NULL, moment TIMESTAMP NOT NULL, value DOUBLE NOT NULL,
     batch INTEGER NOT NULL
 );
--- What a batch brought of each metric; `repeated` of its samples stand beside one of the same series and time.
+-- What a batch brought of each metric in an hour: in which of its 60 minutes anybody's was measured, a bit each, the
+-- usual step, and how many of the samples stand beside one of the same series and time.
 CREATE TABLE IF NOT EXISTS sampling (
-    tenant VARCHAR NOT NULL, domain VARCHAR NOT NULL, metric VARCHAR NOT NULL, first TIMESTAMP NOT NULL,
-    last TIMESTAMP NOT NULL, rows BIGINT NOT NULL, seconds DOUBLE, repeated BIGINT NOT NULL,
-    batch INTEGER NOT NULL
+    tenant VARCHAR NOT NULL, domain VARCHAR NOT NULL, metric VARCHAR NOT NULL, hour TIMESTAMP NOT NULL,
+    minutes UBIGINT NOT NULL, first TIMESTAMP NOT NULL, last TIMESTAMP NOT NULL, rows BIGINT NOT NULL,
+    seconds DOUBLE, repeated BIGINT NOT NULL, batch INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS component (
     tenant VARCHAR NOT NULL, domain VARCHAR NOT NULL, id VARCHAR NOT NULL, level VARCHAR NOT NULL,
@@ -57,21 +58,24 @@ GROUP BY series, moment ORDER BY series, moment;
 -- name: sampling
 INSERT INTO sampling
 WITH told AS (
-    SELECT series, min(moment) AS first, max(moment) AS last, count(*) AS rows,
+    SELECT series, date_trunc('hour', moment) AS hour,
+           bit_or(1::UBIGINT << minute(moment)::UBIGINT) AS minutes,
+           min(moment) AS first, max(moment) AS last, count(*) AS rows,
            mode(epoch(step)) FILTER (follows) AS seconds
-    FROM stepped GROUP BY series
+    FROM stepped GROUP BY series, hour
 ), again AS (
-    SELECT series, count(*) AS repeated FROM keyed
+    SELECT series, date_trunc('hour', moment) AS hour, count(*) AS repeated FROM keyed
     SEMI JOIN (
         SELECT series, moment FROM sample WHERE tenant = $tenant
         AND moment BETWEEN (SELECT min(moment) FROM keyed) AND (SELECT max(moment) FROM keyed)
     ) USING (series, moment)
-    GROUP BY series
+    GROUP BY series, hour
 )
-SELECT $tenant, $domain, s.metric, min(first), max(last), sum(rows), mode(seconds),
-       coalesce(sum(repeated), 0), $batch
-FROM told JOIN series s ON s.tenant = $tenant AND s.key = told.series LEFT JOIN again USING (series)
-GROUP BY s.metric;
+SELECT $tenant, $domain, s.metric, hour, bit_or(minutes), min(first), max(last), sum(rows),
+       mode(seconds), coalesce(sum(repeated), 0), $batch
+FROM told JOIN series s ON s.tenant = $tenant AND s.key = told.series
+LEFT JOIN again USING (series, hour)
+GROUP BY s.metric, hour;
 
 -- name: samples
 INSERT INTO sample SELECT $tenant, series, moment, value, $batch FROM keyed;
@@ -152,6 +156,15 @@ WHERE tenant = $tenant AND domain = $domain AND NOT contains(entity, '→') ORDE
 -- name: dependencies_known
 SELECT source, target, arg_max(kind, batch) AS kind FROM dependency
 WHERE tenant = $tenant AND domain = $domain GROUP BY source, target ORDER BY source, target;
+
+-- name: days -- in how many minutes of each day anybody's was measured
+SELECT metric, hour::DATE AS day, sum(rows)::BIGINT AS rows, sum(minutes)::BIGINT AS minutes,
+       max(last) AS last
+FROM (
+    SELECT metric, hour, bit_count(bit_or(minutes)) AS minutes, sum(rows) AS rows, max(last) AS last
+    FROM sampling WHERE tenant = $tenant AND domain = $domain AND hour >= $first
+    GROUP BY metric, hour
+) GROUP BY metric, day;
 
 -- name: span
 SELECT min(first) AS first, max(last) AS last FROM sampling WHERE tenant = $tenant AND domain = $domain;

@@ -258,3 +258,26 @@ def test_calls_stand_apart_from_what_runs(store: MetricStore) -> None:
     assert calls.entities == ("service:shop→service:cart",)
     assert calls.values.tolist() == [[[2.0]]]
     assert set(store.samples.graph("t", SERVICES).net) == {"service:cart"}
+
+
+def test_coverage_tells_whole_days_from_partial_and_missing_ones(store: MetricStore) -> None:
+    day = 86_400 // 60
+    whole = [("pod:a", "m", 60 * at, 1.0) for at in range(3 * day)]
+    # two pods that take turns: together they are there at every minute
+    turns = [(f"pod:{'ab'[at % 2]}", "turns", 60 * at, 1.0) for at in range(3 * day)]
+    broken = [row for row in whole if not 1.2 * day < row[2] / 60 < 2.2 * day]
+    store.samples.load("t", SERVICES, batch([*whole, *turns], "a"))
+    store.samples.load("t", SERVICES, batch([("pod:a", "n", *row[2:]) for row in broken], "b"))
+    rare = [("pod:a", "rare", 300 * at, 1.0) for at in range(3 * day // 5)]
+    store.samples.load("t", SERVICES, batch(rare, "c"))
+    found = store.samples.coverage("t", SERVICES, days=14)
+    states = {name: [row.state for row in found if row.report == name] for name in "mn"}
+    # the minutes begin at noon: three days' worth lie on four
+    assert states == {
+        "m": ["delivered"] * 4,
+        "n": ["delivered", "partial", "partial", "delivered"],
+    }
+    for name in ("turns", "rare"):
+        assert {row.state for row in found if row.report == name} == {"delivered"}
+    assert [row.day.day for row in store.samples.coverage("t", SERVICES, days=2)[:2]] == [3, 4]
+    assert store.samples.coverage("other", SERVICES, days=14) == []

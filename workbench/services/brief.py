@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from statistics import median
 from typing import Any
 
+from core.contracts import DAY
+from core.domain import Domain
 from core.domains import DOMAINS
 from data import alert_tally, run_store
 from data.records import SEVERITIES, Alias
@@ -17,6 +20,7 @@ from workbench.services.views import Arrivals, Brief, Freshness, Standing
 
 DAYS = 14
 ARRIVAL_DAYS = 45
+MEASURED_DAYS = 14
 STATES = ("delivered", "partial", "missing")
 
 
@@ -24,8 +28,12 @@ STATES = ("delivered", "partial", "missing")
 
 
 def freshness(context: Context, tenant: str, *, domain: str = "ads") -> Freshness:
-    """How far the data of a domain reaches, and when its newest part was downloaded."""
-    rows = context.metrics.coverage(tenant, DOMAINS[domain])
+    """How far the data of a domain reaches, and when its newest part came or was measured."""
+    which = DOMAINS[domain]
+    if which.step < DAY:
+        span = context.metrics.samples.span(tenant, which)
+        return Freshness(span[1].date(), span[1]) if span else Freshness(None, None)
+    rows = context.metrics.coverage(tenant, which)
     return Freshness(
         max((row.day for row in rows if row.state != "missing"), default=None),
         max((_utc(row.as_of) for row in rows if row.as_of is not None), default=None),
@@ -33,15 +41,40 @@ def freshness(context: Context, tenant: str, *, domain: str = "ads") -> Freshnes
 
 
 def arrivals(context: Context, tenant: str, *, domain: str = "ads") -> Arrivals:
-    """What was delivered of the newest days, by report."""
-    rows = context.metrics.coverage(tenant, DOMAINS[domain])
+    """What came of the newest days: by report, or by metric where measurements are kept."""
+    which = DOMAINS[domain]
+    if which.step < DAY:
+        return _measured(context, tenant, which)
+    rows = context.metrics.coverage(tenant, which)
     newest = max((row.day for row in rows), default=date.min)
     worst: dict[tuple[str, date], int] = {}
     for row in rows:
         if (newest - row.day).days < ARRIVAL_DAYS:
             key = (row.report, row.day)
             worst[key] = max(worst.get(key, 0), STATES.index(row.state))
-    reports = tuple(sorted({report for report, _ in worst}))
+    return _grid(tuple(sorted({report for report, _ in worst})), worst)
+
+
+def _measured(context: Context, tenant: str, domain: Domain) -> Arrivals:
+    """The metrics that the domain expects, each by name; all others as one, as most of them are."""
+    labels = {metric.name: metric.label for metric in domain.metrics}
+    others: dict[date, list[int]] = {}
+    worst: dict[tuple[str, date], int] = {}
+    rows = context.metrics.samples.coverage(tenant, domain, days=MEASURED_DAYS)
+    for row in rows:
+        if row.report in labels:
+            worst[labels[row.report], row.day] = STATES.index(row.state)
+        else:
+            others.setdefault(row.day, []).append(STATES.index(row.state))
+    reports = [label for label in labels.values() if any(name == label for name, _ in worst)]
+    if others:
+        many = len({row.report for row in rows if row.report not in labels})
+        reports.append(f"{many:,} other metric{'s' * (many != 1)}")
+        worst |= {(reports[-1], day): int(median(states)) for day, states in others.items()}
+    return _grid(tuple(reports), worst)
+
+
+def _grid(reports: tuple[str, ...], worst: Mapping[tuple[str, date], int]) -> Arrivals:
     days = tuple(sorted({day for _, day in worst}))
     missing = STATES.index("missing")
     return Arrivals(
