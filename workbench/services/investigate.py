@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,7 +14,7 @@ from core.cases import Alarm
 from core.contracts import Floats
 from core.domain import Ratio
 from core.errors import UnknownNameError
-from core.hierarchy.layout import Layout, layered
+from core.hierarchy.layout import Layout, layered, woven
 from data.alert_feed import Filters, page
 from data.records import ACTIVE, AlertRow
 from workbench.context import Context
@@ -40,8 +40,11 @@ from workbench.services.views import (
 SHOWN, HEAT, GLANCE = 60, 28, 14
 """Periods of a curve, of a heat map and of a preview; a domain of shorter periods shows more of them."""
 SIBLINGS = 8
-DRAWN = {"expected": 18, "metrics": 60}
-"""Nodes drawn at most, by the kind of a scene's cases: a hierarchy is read by its line, a call graph by its width."""
+DRAWING: Mapping[str, tuple[Callable[..., Layout], int]] = {
+    "expected": (layered, 18),
+    "metrics": (woven, 60),
+}
+"""How a scene's graph is drawn, and with how many nodes at most: a hierarchy by its lines, a web of calls whole."""
 LANES = 12
 
 
@@ -321,12 +324,13 @@ def cause_view(
     known = alert.entity in scene.graph.net
     drawn = Layout((), ())
     if known:
-        drawn = layered(
+        draw, limit = DRAWING[scene.case_kind]
+        drawn = draw(
             scene.graph,
             alert.entity,
             weight=_weights(judged, scene, alert, first),
             keep=[node for candidate in found[:3] for node in candidate.path],
-            limit=DRAWN[scene.case_kind],
+            limit=limit,
         )
     severities = _severities(context, tenant, [spot.node for spot in drawn.spots])
     shown = [spot.node for spot in drawn.spots if spot.node in first]
