@@ -318,7 +318,7 @@ def test_every_key_is_listed_and_free(detected: Context) -> None:
     source = "".join(path.read_text() for path in (ROOT / "pages").glob("*.py"))
     source += "".join(path.read_text() for path in (ROOT / "workbench" / "ui").glob("*.py"))
     used = set(re.findall(r'shortcut="(\w)"', source)) | {verb.key for verb in verbs.VERBS}
-    assert used == set(keys)
+    assert used == {key for key in keys if len(key) == 1}  # digits belong to the choices on a page
 
 
 # ── what fails is told ───────────────────────────────────────────────────────────────────────────
