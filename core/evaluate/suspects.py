@@ -41,7 +41,7 @@ def held_out(features: Floats, codes: Codes, groups: Codes, n_class: int, seed: 
     chances = np.zeros((len(codes), n_class))
     for part in range(fold.max() + 1):
         out = fold == part
-        forest = RandomForestClassifier(TREES, min_samples_leaf=2, random_state=seed)
+        forest = RandomForestClassifier(n_estimators=TREES, min_samples_leaf=2, random_state=seed)
         forest.fit(features[~out], codes[~out])
         chances[np.ix_(out, forest.classes_.astype(np.intp))] = forest.predict_proba(features[out])
     return chances

@@ -21,7 +21,7 @@ from data import label_pool
 from data.label_pool import Subject
 from data.records import Label, LabelItem
 from workbench.context import Context
-from workbench.services import labelled, subjects, taxonomy, verdicts
+from workbench.services import labelled, snapshots, subjects, taxonomy
 from workbench.services.taxonomy import Taxonomy
 
 GATE = 0.95
@@ -236,7 +236,7 @@ def _distance(
 ) -> tuple[str, Floats]:
     """How far two answers are apart, in words and as a matrix."""
     if aspect == "component":
-        graph = verdicts.graph_of(ctx, tenant, words.domain)
+        graph = snapshots.graph(ctx, tenant, words.domain)
         told = f"hops in the graph, {agreement.FAR} or more wholly apart"
         return told, agreement.hops(judged.values, graph)
     if words.several and aspect != "disposition":

@@ -7,10 +7,12 @@ import io
 from datetime import date
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from core.cases import Graph
 from core.errors import UnknownNameError
 from data import alert_store, label_pool, label_store
 from data.records import LabelItem, NewLabel
@@ -132,6 +134,25 @@ def test_each_aspect_compares_its_own_part_of_a_label(ctx: Context) -> None:
     assert items == {"answer": 2, "disposition": 2, "cause": 1}
     with pytest.raises(UnknownNameError, match="answer, disposition, cause, component"):
         agreement.of(ctx, TENANT, domain="ads", aspect="mood")
+
+
+def test_components_that_are_near_in_the_graph_disagree_less(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = Graph(nx.DiGraph([("db", "api"), ("api", "web"), ("web", "app"), ("app", "cdn")]))
+    monkeypatch.setattr(agreement.snapshots, "graph", lambda *_: graph)
+    numbers = raise_alerts(ctx, 4)
+    for number, one, other in zip(
+        numbers, ("db", "api", "web", "db"), ("db", "api", "web", "api"), strict=True
+    ):
+        say(ctx, [(number, "ana", "paused")], component=one)
+        say(ctx, [(number, "ben", "paused")], component=other)
+    near = agreement.of(ctx, TENANT, domain="ads", aspect="component")
+    assert near.distance == "hops in the graph, 4 or more wholly apart"
+    assert near.figures["percent"].value == 0.75
+    monkeypatch.setattr(agreement.snapshots, "graph", lambda *_: Graph(nx.DiGraph()))
+    apart = agreement.of(ctx, TENANT, domain="ads", aspect="component")
+    assert near.figures["alpha"].value > apart.figures["alpha"].value
 
 
 def test_nothing_judged_twice_is_told_and_not_an_error(ctx: Context) -> None:
