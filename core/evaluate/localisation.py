@@ -67,7 +67,8 @@ def figures(
         raise NotEnoughDataError.of("localisation", "cases", "at least 1", 0)
     rows = [_row(name, answer, truths[name]) for name, answer in cases.items()]
     drawn = np.random.default_rng(seed).integers(len(rows), size=(REPLICATES, len(rows)))
-    told = {name: np.array([row[name] for row in rows]) for name in MEANS}
+    # sorted, so that the order of the cases decides nothing
+    told = {name: np.sort([row[name] for row in rows]) for name in MEANS}
     tail = (1.0 - LEVEL) / 2.0
     return {
         "cases": len(rows),
@@ -205,7 +206,7 @@ def quiet(
     `late` windows are of the second half of the normal periods or runs, for judging; whoever learns takes the first
     half. Empty for cases without normal behaviour.
     """
-    names = list(cases)
+    names = sorted(cases, key=lambda name: (cases[name].alarm.at, name))
     made: list[tuple[str, Case]] = []
     for block in range(BLOCKS):
         numbers = range(-(-block * windows // BLOCKS), -(-(block + 1) * windows // BLOCKS))
