@@ -21,9 +21,10 @@ def screen() -> None:
         label_view.heading(item, seen)
         left, right = st.columns([13, 9], gap="medium")
         with left:
-            label_view.evidence(item, seen, words_of)
+            label_view.evidence(item, seen)
         with right:
             label_view.form(item, seen, words_of)
+            label_view.told(item, seen, words_of)
             label_view.elsewhere(domain)
         label_view.ahead(item)
 

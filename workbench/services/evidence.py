@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.cases import Graph
-from core.contracts import Floats
+from core.contracts import DAY, Floats, Times
 from core.domains import DOMAINS
 from data import label_store
 from data.records import AlertRow, ChangeEvent, Incident, Label
@@ -26,7 +26,7 @@ ROWS = 5
 """Rows of the heat map."""
 COLUMNS = 96
 """Its columns at most: neighbouring times are averaged."""
-PAST = 3
+PAST = 2
 NEAR = 60
 """Components that are offered, the nearest first."""
 HOPS = 2
@@ -111,7 +111,7 @@ def of_incident(
         severity=incident.severity,
         sentence=incident.description
         or next((alert.sentence for alert in detail.alerts if alert.sentence), ""),
-        onset=np.datetime64(incident.onset.replace(tzinfo=None), "s"),
+        onset=_onset(incident),
         curves=_curves(seen, incident) if seen else (),
         anomalous=np.array([], dtype="datetime64[s]"),
         heat=_heat(seen) if seen else None,
@@ -132,7 +132,7 @@ NOTHING = "No metrics of that time are stored: its record is all there is."
 def _curves(seen: Look, incident: Incident) -> tuple[Curve, ...]:
     """The rows that moved most, each beside its usual level before and how far it strays."""
     usual, spread = _usual(seen)
-    whole = np.ones(len(seen.times))
+    times, whole = _times(seen), np.ones(len(seen.times))
     return tuple(
         Curve(
             entity=row.entity,
@@ -142,7 +142,7 @@ def _curves(seen: Look, incident: Incident) -> tuple[Curve, ...]:
             unit=row.unit,
             currency=incident.currency,
             bad=row.bad,
-            days=seen.times,
+            days=times,
             observed=seen.curves[place],
             expected=whole * usual[place],
             spread=whole * spread[place],
@@ -164,11 +164,24 @@ def _heat(seen: Look) -> Heat:
         means = np.where(known, binned, 0.0).sum(axis=2) / known.sum(axis=2)
     rows = seen.rows[: len(usual)]
     return Heat(
-        seen.times[:kept:together],
+        _times(seen)[:kept:together],
         tuple(f"{row.entity}/{row.metric}" for row in rows),
         tuple(f"{row.name} · {row.label}" for row in rows),
         means,
     )
+
+
+def _onset(incident: Incident) -> np.datetime64:
+    """When it began: the local day where its domain is measured by day, else the moment in UTC."""
+    if DOMAINS[incident.domain].step >= DAY:
+        return np.datetime64(alerts.local_day(incident.onset), "D")
+    return np.datetime64(incident.onset.replace(tzinfo=None), "s")
+
+
+def _times(seen: Look) -> Times:
+    """The periods, in days where they are days."""
+    daily = len(seen.times) > 1 and seen.times[1] - seen.times[0] >= DAY
+    return seen.times.astype("datetime64[D]") if daily else seen.times
 
 
 def _usual(seen: Look) -> tuple[Floats, Floats]:

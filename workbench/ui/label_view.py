@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import streamlit as st
 from plotly.graph_objects import Figure
 
@@ -25,6 +24,9 @@ from workbench.ui.theme import Palette
 HERE = Path(__file__).parent
 FORM = "verdict_form"
 CHART, HEAT = 178, 30
+LEAST = 0.01
+"""Belief below which a suspect is left out."""
+DONE = 2
 DISPOSITION_KEYS = {
     "real": "y",
     "expected": "e",
@@ -230,8 +232,8 @@ def heading(item: Item, seen: Evidence) -> None:
             st.caption(seen.sentence)
 
 
-def evidence(item: Item, seen: Evidence, words_of: Taxonomy) -> None:
-    """The curve that stands out, everything else that moved, who is suspected, and what was said of the like."""
+def evidence(item: Item, seen: Evidence) -> None:
+    """The curve that stands out, and everything else that moved."""
     for notice in seen.notices:
         st.caption(f":material/info: {notice}")
     curve, heat = drawn(item, seen)
@@ -253,7 +255,6 @@ def evidence(item: Item, seen: Evidence, words_of: Taxonomy) -> None:
             alt="Deviations in standard deviations by metric and time: blue below usual, orange above.",
             key="label heat",
         )
-    st.caption("  \n".join(_told(item, seen, words_of)))
 
 
 def drawn(item: Item, seen: Evidence) -> tuple[Figure | None, Figure | None]:
@@ -273,48 +274,52 @@ def _charts(seen: Evidence, colours: Palette) -> tuple[Figure | None, Figure | N
             onset=seen.onset,
             height=CHART,
         )
-        _settle(curve, seen, seen.curves[0].days, left=52)
+        _settle(curve, seen, left=52)
     if seen.heat is not None:
         heat = charts.heatmap(seen.heat, colours, seen.onset)
         heat.update_traces(showscale=False)
-        heat.update_yaxes(ticktext=[words.short(label, 30) for label in seen.heat.labels])
+        heat.update_yaxes(ticktext=[_tick(label) for label in seen.heat.labels])
         heat.update_yaxes(tickvals=list(seen.heat.labels))
         heat.update_layout(height=HEAT * len(seen.heat.labels) + 48)
-        _settle(
-            heat, seen, seen.heat.days, left=184 if max(map(len, seen.heat.labels)) > 20 else 124
-        )
+        _settle(heat, seen, left=210 if max(map(len, seen.heat.labels)) > 20 else 124)
     return curve, heat
 
 
-def _settle(chart: Figure, seen: Evidence, times: Any, *, left: int) -> None:
-    """Fixed margins, since measuring them draws a chart twice; hours where the curve has them; a zoom for this item."""
+def _tick(label: str) -> str:
+    """`cart · Latency (p95)`, both ends cut so that they are told apart."""
+    name, dot, metric = label.partition(" · ")
+    return f"{words.short(name, 14)}{dot}{words.short(metric, 19)}"
+
+
+def _settle(chart: Figure, seen: Evidence, *, left: int) -> None:
+    """Fixed margins, since measuring them draws a chart twice; and a zoom that is this item's own."""
     chart.update_layout(uirevision=f"{seen.title} {seen.onset}")
     chart.update_xaxes(automargin=False)
     chart.update_yaxes(automargin=False)
     chart.update_layout(margin={"l": left, "r": 8, "t": 8, "b": 34})
-    if len(times) > 1 and times[1] - times[0] < np.timedelta64(1, "D"):
-        chart.update_xaxes(tickformat="%H:%M\n%-d %b")
 
 
-def _told(item: Item, seen: Evidence, words_of: Taxonomy) -> list[str]:
+def told(item: Item, seen: Evidence, words_of: Taxonomy) -> None:
+    """Who is suspected, what was said of the like, and what was done to the system around then."""
     suspected = [
         f"{words_of.label(one.cause)} at **{one.name}** ({words.confidence(one.confidence)})"
         for one in seen.suspects
+        if one.confidence >= LEAST
     ]
-    lines = [
-        "Suspected: hidden, you judge without the model."
-        if item.blind
-        else f"Suspected: {', '.join(suspected)}."
-        if suspected
-        else "Suspected: nothing stands out."
+    alike = [
+        f"{words.short(one.title, 44)} ({one.said or 'not judged'}; {words.short(one.why, 40)})"
+        for one in seen.past
     ]
-    if seen.past:
-        alike = [f"{one.title} ({one.said or 'not judged'}; {one.why})" for one in seen.past]
-        lines.append(f"Alike: {'; '.join(alike)}.")
-    if seen.changes:
-        done = [f"{one.kind} {words.short(one.title, 40)}" for one in seen.changes[-3:]]
-        lines.append(f"Done around then: {'; '.join(done)}.")
-    return lines
+    done = [f"{one.kind} {words.short(one.title, 40)}" for one in seen.changes[-DONE:]]
+    lines = ["**Suspected** " + (", ".join(suspected) or "nothing stands out")]
+    if item.blind:
+        lines = ["**Suspected** is hidden: you judge without the model"]
+    lines += [
+        f"**{name}** {'; '.join(parts)}"
+        for name, parts in (("Alike", alike), ("Done around then", done))
+        if parts
+    ]
+    st.caption("  \n".join(lines))
 
 
 def form(item: Item, seen: Evidence, words_of: Taxonomy) -> None:

@@ -125,10 +125,10 @@ function render(root, data, form, act) {
           choice(reason, place + 1, false, () => act.skip(reason))), "grid")
       : row(data.several ? "Causes, as many as hold" : "Cause", data.causes.map((one) =>
           choice(one.label, one.key, form.causes.includes(one.name), () => act.cause(one.name))), "grid"),
-    row("Component", component(data, form, act), "line"),
+    element("div", "line", ...component(data, form, act)),
     row("Confidence", CONFIDENCE.map(([name, label, key]) =>
       choice(label, key, form.confidence === name, () => act.confidence(name))), "line"),
-    row("Note", [written("note", "Leave a note (N)", "Note", form, act, 4000)], "line"),
+    written("note", "Leave a note (N)", "Note", form, act, 4000),
   ];
   const submit = button("Submit", "Ctrl ⏎", act.submit, "submit");
   submit.disabled = form.busy;
@@ -136,7 +136,7 @@ function render(root, data, form, act) {
     button("Skip", "S", () => act.aside(!form.aside)),
     button("Undo", "U", () => act.tell("undo")),
     button("Previous", "P", () => act.tell("previous")),
-    ...(data.onward ? [button("Back to the queue", "B", () => act.tell("onward"))] : []),
+    ...(data.onward ? [button("Queue", "B", () => act.tell("onward"))] : []),
   ];
   const told = element("p", data.refused ? "refused" : "told", form.busy ? "Keeping it…" : data.refused || data.told);
   told.setAttribute("role", "status");
