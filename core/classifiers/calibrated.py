@@ -13,10 +13,20 @@ from scipy.special import log_softmax, softmax
 from core.contracts import Classifier, Floats, OnStep, Panel, Params, State, Tags, param
 from core.parts import above, from_catalog, progress, under
 
-PLAIN = {"lags": "", "spans": "", "shapes": "", "changes": "", "calendar": False, "scaling": "none"}
+PLAIN = {
+    "weights": "equal",
+    "lags": "",
+    "spans": "",
+    "shapes": "",
+    "changes": "",
+    "calendar": False,
+    "scaling": "none",
+}
 """Columns as they are: every row by itself."""
 SIZE = {"random-forest": "trees", "gradient-boosting": "rounds"}
 """What the number of trees is called."""
+REPEATS = 20
+"""How often a row of a rare class is repeated at most."""
 LEAST, MOST = 0.2, 5.0
 """Temperatures that are tried."""
 
@@ -26,7 +36,9 @@ class CalibratedTreesParams(Params):
     base: str = param("random-forest", help="Which trees are grown", choices=tuple(SIZE))
     trees: int = param(200, help="Trees, or rounds of boosting", low=1, high=5_000)
     leaf: int = param(1, help="Labelled rows that a leaf must hold", low=1, high=100_000)
-    folds: int = param(3, help="Parts of the rows that calibrate each other", low=2, high=20)
+    folds: int = param(
+        3, help="Parts of the rows that calibrate each other, 1 = none", low=1, high=20
+    )
     background: int = param(
         100, help="Training rows kept to give reasons", low=1, high=10_000, unit="rows"
     )
@@ -37,7 +49,7 @@ class CalibratedTrees(Classifier):
 
     Each part of the labelled rows is judged by trees that were grown on the others. The temperature T for which
     softmax(log p / T) of those answers loses least log-likelihood is kept; the trees in use are grown on all rows.
-    Where a class has fewer rows than there are parts, a part may lack it, and its rows do not calibrate.
+    Every class weighs about the same in growing; a row whose class no other part has does not calibrate.
 
     Good for: a few labels of a class and many columns; saying why. Bad for: time series, as every row stands alone.
     Answer: probabilities. Cost: trees · depth per row; growing them folds + 1 times.
@@ -59,54 +71,51 @@ class CalibratedTrees(Classifier):
         """
         rows = panel.values[:, -1]
         kept = np.asarray(self.state["background"])
-        now = self._ask(rows, panel)
+        now = self.predict_proba(_alone(rows, panel))[:, 0]
         found = np.empty((*now.shape, rows.shape[1]))
         for column in range(rows.shape[1]):
             changed = np.repeat(rows, len(kept), axis=0)
             changed[:, column] = np.tile(kept[:, column], len(rows))
-            then = self._ask(changed, panel).reshape(len(rows), len(kept), -1).mean(axis=1)
-            found[:, :, column] = now - then
+            then = self.predict_proba(_alone(changed, panel))[:, 0]
+            found[:, :, column] = now - then.reshape(len(rows), len(kept), -1).mean(axis=1)
         return found
 
-    def _ask(self, rows: Floats, like: Panel) -> Floats:
-        entities = tuple(f"row {number}" for number in range(len(rows)))
-        asked = Panel(rows[:, None], entities, like.metrics, like.periods[-1:])
-        return self.predict_proba(asked)[:, 0]
-
     def _learn(self, panel: Panel, codes: NDArray[np.intp], on_step: OnStep | None) -> State:
-        labels = _words(codes)
-        labelled = np.argwhere(codes >= 0)
-        parts = self.params.folds + 1
-        trees = self._made().fit(panel, labels, progress(self.name, on_step, "trees", 0, parts))
+        cells = np.argwhere(codes >= 0)
+        rows, answers = panel.values[tuple(cells.T)], codes[tuple(cells.T)]
+        parts = self.params.folds if self.params.folds > 1 else 0
+        said = progress(self.name, on_step, "trees", 0, parts + 1)
+        trees = self._grown(rows, answers, panel, said)
         rng = np.random.default_rng(self.params.seed)
-        fold = np.empty(len(labelled), dtype=np.intp)
-        answers = codes[tuple(labelled.T)]
-        for answer in np.unique(answers):
-            held = rng.permutation(np.flatnonzero(answers == answer))
-            fold[held] = (np.arange(len(held)) + rng.integers(parts - 1)) % (parts - 1)
-        evidence, right = [], []
-        for part in range(parts - 1):
-            inside, others = labelled[fold == part], labelled[fold != part]
-            taught = np.full(codes.shape, -1, dtype=np.intp)
-            taught[tuple(others.T)] = codes[tuple(others.T)]
-            known = np.unique(codes[tuple(others.T)])
-            asked = inside[np.isin(codes[tuple(inside.T)], known)]
-            if len(known) < 2 or not len(asked):
-                continue
-            said = progress(self.name, on_step, f"part {part + 1}", part + 1, parts)
-            other = self._made().fit(panel, _words(taught), said)
-            logs = self._logs(other.predict_proba(panel)[tuple(asked.T)])
-            full = np.full((len(asked), codes.max() + 1), -np.inf)
-            full[:, known] = logs
-            evidence.append(full)
-            right.append(codes[tuple(asked.T)])
-        kept = labelled if len(labelled) <= self.params.background else rng.permutation(labelled)
-        kept = kept[: self.params.background]
+        fold = _spread(answers, max(parts, 1), rng)
+        judged = []
+        for part in range(parts):
+            asked, taught = fold == part, fold != part
+            known = np.unique(answers[taught])
+            asked &= np.isin(answers, known)
+            said = progress(self.name, on_step, f"part {part + 1}", part + 1, parts + 1)
+            if len(known) > 1 and asked.any():
+                other = self._grown(rows[taught], answers[taught], panel, said)
+                logs = np.full((int(asked.sum()), answers.max() + 1), -np.inf)
+                logs[:, known] = self._logs(other.predict_proba(_alone(rows[asked], panel))[:, 0])
+                judged.append((logs, answers[asked]))
+        kept = rng.permutation(len(rows))[: self.params.background]
         return {
             **above(trees.state, "trees"),
-            "temperature": np.array(_temperature(evidence, right)),
-            "background": np.nan_to_num(panel.values[tuple(kept.T)]),
+            "temperature": np.array(_temperature(judged)),
+            "background": rows[kept],
         }
+
+    def _grown(
+        self, rows: Floats, answers: NDArray[np.intp], like: Panel, on_step: OnStep | None
+    ) -> Classifier:
+        """Trees on rows of which those of rare classes are repeated, so that every class weighs about the same."""
+        counts = np.bincount(answers)
+        times = np.clip(np.rint(counts.max() / np.maximum(counts, 1)), 1, REPEATS).astype(np.intp)
+        drawn = np.repeat(np.arange(len(rows)), times[answers])
+        # text that sorts like the codes
+        words = np.char.zfill(answers[drawn].astype(np.str_), 6)
+        return self._made().fit(_alone(rows[drawn], like), words[:, None], on_step)
 
     def _open(self, state: State) -> Any:
         return self._made(under(state, "trees")), float(np.asarray(state["temperature"]))
@@ -123,21 +132,31 @@ class CalibratedTrees(Classifier):
         return made
 
     def _logs(self, shares: Floats) -> Floats:
-        """Logs of probabilities with one more vote for every class, so that none is impossible."""
+        """Logs of probabilities with one more vote, shared by all classes, so that none is impossible."""
         votes = self.params.trees
         return np.asarray(np.log((shares * votes + 1.0 / shares.shape[-1]) / (votes + 1.0)))
 
 
-def _words(codes: NDArray[np.intp]) -> NDArray[np.str_]:
-    """Classes as text that sorts like their codes, "" where nobody said."""
-    return np.where(codes >= 0, np.char.zfill(codes.astype(np.str_), 6), "")
+def _alone(rows: Floats, like: Panel) -> Panel:
+    """Rows (n_row, n_metric) as entities of one period."""
+    entities = tuple(f"row {number}" for number in range(len(rows)))
+    return Panel(rows[:, None], entities, like.metrics, like.periods[-1:])
 
 
-def _temperature(evidence: list[Floats], right: list[NDArray[np.intp]]) -> float:
+def _spread(answers: NDArray[np.intp], parts: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """A part for every row, the rows of each class spread over the parts as evenly as it goes."""
+    fold = np.empty(len(answers), dtype=np.intp)
+    shuffled = rng.permutation(len(answers))
+    fold[shuffled[np.argsort(answers[shuffled], kind="stable")]] = np.arange(len(answers)) % parts
+    return fold
+
+
+def _temperature(judged: list[tuple[Floats, NDArray[np.intp]]]) -> float:
     """The temperature that loses least log-likelihood, 1 where nothing could be judged."""
-    if not evidence:
+    if not judged:
         return 1.0
-    logs, answers = np.concatenate(evidence), np.concatenate(right)
+    logs = np.concatenate([found for found, _ in judged])
+    answers = np.concatenate([right for _, right in judged])
 
     def lost(power: float) -> float:
         told = log_softmax(logs / np.exp(power), axis=1)
