@@ -247,7 +247,7 @@ class SampleStore:
         else:
             found = self._ask("metrics", tenant, domain)
         measured = {row["metric"]: row["entities"] for row in self._ask("entities", tenant, domain)}
-        words = self._words(tenant, domain)
+        words = self._told(tenant, domain)
         return [
             MetricInfo(
                 name=row["metric"],
@@ -350,7 +350,7 @@ class SampleStore:
         key = {"tenant": tenant, "domain": domain.name} | values
         return self._duck.run(lambda cursor: rows(cursor, sql, **key))
 
-    def _words(self, tenant: str, domain: Domain) -> Words:
+    def _told(self, tenant: str, domain: Domain) -> Words:
         """What is said of each metric, the strongest word first."""
         said: dict[str, dict[str, dict[str, Any]]] = {}
         for row in self._ask("said", tenant, domain):

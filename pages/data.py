@@ -6,37 +6,64 @@ from functools import partial
 
 import streamlit as st
 
-from workbench.services import brief, ingest
-from workbench.ui import charts, frame, runs, state, tables, theme, uploads, verbs
+from workbench.services import ingest, sources
+from workbench.ui import (
+    cache,
+    charts,
+    data_view,
+    frame,
+    runs,
+    state,
+    tables,
+    theme,
+    uploads,
+    verbs,
+)
 from workbench.ui.state import Key
 
 context, tenant, actor = state.who()
+FETCHED = sources.domains()
 
 
-def arrivals() -> None:
-    """Report × day: delivered, partial, missing."""
-    grid = brief.arrivals(context, tenant)
+HELP = {
+    "ads": "Amazon Ads v3 reports, profiles.json, console exports, or any table with a mapping",
+    "services": "Measurements long (time, node, metric, value) or wide, nodes.csv, edges.csv, metrics.csv,"
+    " events.csv, incidents.csv",
+}
+EMPTY = {
+    "ads": "No data yet. Upload report files on the right, or run the demo from the command line.",
+    "services": "No measurements yet. Upload files or add a Prometheus on the right.",
+}
+UNITS = {"ads": "Report", "services": "Metric"}
+NEWEST = 200
+"""Imports shown; a source brings a few hundred a day."""
+
+
+def arrivals(domain: str) -> None:
+    """Report or metric × day: delivered, partial, missing."""
+    grid = cache.arrivals(domain)
     if not grid.reports:
-        frame.empty(
-            "No data yet. Upload report files on the right, or run the demo from the command line."
-        )
+        frame.empty(EMPTY[domain])
         return
     frame.draw(
         "What has arrived",
         charts.coverage(grid, theme.palette()),
         lambda: tables.coverage(grid),
-        alt="Report by day: delivered, partial (◆) or missing (▲).",
+        alt=f"{UNITS[domain]} by day: delivered, partial (◆) or missing (▲).",
         key="coverage",
     )
 
 
-def batches() -> None:
+def batches(domain: str) -> None:
     """Imports, newest first; the chosen one shows what it refused and can be taken back."""
-    rows = ingest.batches(context, tenant)
+    rows = [row for row in ingest.batches(context, tenant) if row.domain == domain]
     st.markdown("**Imports**")
     if not rows:
         st.caption("Nothing imported yet.")
         return
+    if len(rows) > NEWEST:
+        st.caption(f"The newest {NEWEST} of {len(rows):,}.")
+        rows = rows[:NEWEST]
     picked = st.dataframe(
         tables.batches(rows),
         hide_index=True,
@@ -66,19 +93,19 @@ def batches() -> None:
         st.caption("Nothing was refused.")
 
 
-def bring() -> None:
+def bring(domain: str) -> None:
     """Upload: look first, then load."""
     st.markdown("**Bring files in**")
     files = st.file_uploader(
-        "Report files",
+        "Files",
         type=["json", "gz", "csv", "xlsx", "parquet"],
         accept_multiple_files=True,
         key=Key.UPLOAD,
-        help="Amazon Ads v3 reports, profiles.json, console exports, or any table with a mapping",
+        help=HELP[domain],
     )
     with st.expander("Where the files do not say it"):
         known = st.date_input("Downloaded on", value=None, format="YYYY-MM-DD")
-        profile = st.text_input("Profile id", max_chars=64)
+        profile = st.text_input("Profile id", max_chars=64) if domain == "ads" else ""
         mapping = st.file_uploader(
             "Mapping", type="json", help="Which column is what, for tables in no known format"
         )
@@ -91,21 +118,27 @@ def bring() -> None:
                 help="Reads everything, stores nothing" if dry_run else None,
                 on_click=uploads.bring,
                 args=(files, known, profile, mapping),
-                kwargs={"dry_run": dry_run},
+                kwargs={"domain": domain, "dry_run": dry_run},
             )
     uploads.report()
 
 
 def page() -> None:
     """What has arrived on the left, bringing in and detecting on the right."""
+    domain = data_view.domain()
     left, right = st.columns([5, 3], gap="medium")
     with left:
-        arrivals()
-        batches()
+        arrivals(domain)
+        if domain in FETCHED:
+            data_view.measured(domain)
+        batches(domain)
     with right:
-        bring()
+        bring(domain)
+        if domain in FETCHED:
+            st.divider()
+            data_view.fetched(domain)
         st.divider()
-        runs.detect_button(primary=False)
+        runs.detect_button(domain, primary=False)
 
 
 page()

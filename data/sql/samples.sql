@@ -142,7 +142,7 @@ SELECT metric, batch = 0 AS by_hand,
        arg_max(unit, batch) FILTER (unit IS NOT NULL) AS unit,
        arg_max(bad, batch) FILTER (bad IS NOT NULL) AS bad,
        arg_max(nature, batch) FILTER (nature IS NOT NULL) AS nature
-FROM measure WHERE tenant = $tenant AND domain = $domain GROUP BY metric, by_hand;
+FROM measure WHERE tenant = $tenant AND domain = $domain GROUP BY metric, by_hand ORDER BY metric, by_hand;
 
 -- name: components_known
 SELECT id, arg_max(level, batch) AS level, arg_max(name, batch) AS name,

@@ -21,6 +21,7 @@ from core.features.funnel import CHANNELS
 from data import alert_store, incident_store, run_store
 from data.batches import BatchInfo
 from data.coverage import Coverage
+from data.metrics import MetricStore
 from data.record_store import Records
 from data.records import NewAlert, NewIncident
 from tests.core.ads_world import account
@@ -41,6 +42,7 @@ class Arrays:
 
     data: tuple[Panel, Graph] | None
     undone: list[int] = field(default_factory=list)
+    samples: Any = field(default_factory=lambda: MetricStore(":memory:").samples)
 
     def version(self, tenant: str) -> str:
         return f"{tenant}:{self.data is not None}:{len(self.undone)}"

@@ -41,7 +41,7 @@ from workbench.services.surroundings import Surroundings
 from workbench.services.suspects import Suspects
 from workbench.services.targets import Tally
 from workbench.services.training import Form, Learnable
-from workbench.services.views import AlertView, CauseView, Curve, Freshness
+from workbench.services.views import AlertView, Arrivals, CauseView, Curve, Freshness
 from workbench.ui import state
 from workbench.ui.theme import Palette
 
@@ -69,10 +69,17 @@ def freshness(domain: str = "ads") -> Freshness:
     return _small(key, lambda: brief.freshness(context, tenant, domain=domain))
 
 
-def known_at() -> datetime:
-    """The moment that ages count from: the newest download, now where nothing came yet."""
+def arrivals(domain: str) -> Arrivals:
+    """What came of a domain's newest days."""
+    context, tenant, _ = state.who()
+    key = ("arrivals", tenant, domain, context.metrics.version(tenant))
+    return _small(key, lambda: brief.arrivals(context, tenant, domain=domain))
+
+
+def known_at(domain: str = "ads") -> datetime:
+    """The moment that ages count from: the newest part of a domain's data, now where nothing came yet."""
     now = state.now()
-    return min(freshness().as_of or now, now)
+    return min(freshness(domain).as_of or now, now)
 
 
 def alert_view(alert: AlertRow) -> AlertView:

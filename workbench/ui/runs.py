@@ -78,8 +78,8 @@ def _carry_out(run: Run, work: Callable[[OnStep], Any]) -> None:
         run.ended.set()
 
 
-def detect_button(*, primary: bool = True) -> None:
-    """Start a detection run over everything."""
+def detect_button(domain: str = "ads", *, primary: bool = True) -> None:
+    """Start a detection run over everything of a domain."""
     context, tenant, actor = state.who()
     st.button(
         "Run detection",
@@ -92,7 +92,9 @@ def detect_button(*, primary: bool = True) -> None:
         args=(
             tenant,
             "Detection",
-            lambda on_step: detect.detect(context, tenant, actor=actor, on_step=on_step),
+            lambda on_step: detect.detect(
+                context, tenant, domain=domain, actor=actor, on_step=on_step
+            ),
         ),
     )
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.domains import DOMAINS
 from workbench.context import Context, current
-from workbench.services import alerts
+from workbench.services import alerts, brief
 from workbench.services.alerts import Since
 from workbench.services.tokens import Owner
 
@@ -52,8 +53,10 @@ class Key(StrEnum):
     CANDIDATE = "cause_candidate"
     UPLOAD = "data_upload"
     BATCHES = "data_batches"
+    MEASURES = "data_measures"
     ALGORITHM = "algorithm"
     DOMAIN = "domain"
+    LOOKED = "domain_looked_at"
     FROM = "from"
     TO = "to"
     PROPOSAL = "proposal"
@@ -140,7 +143,8 @@ def tenants() -> list[str]:
     opened, tenant, _ = who()
     if signed_in():
         return [tenant]
-    held = {tenant for tenant, _ in opened.metrics.holdings()}
+    holdings = (*opened.metrics.holdings(), *opened.metrics.samples.holdings())
+    held = {tenant for tenant, _ in holdings}
     return sorted(held | {opened.settings.tenant})
 
 
@@ -243,6 +247,24 @@ def _publish(key: Key, value: str) -> None:
         st.query_params[key] = value
     elif key in st.query_params:
         del st.query_params[key]
+    first_page()
+
+
+def domain() -> str:
+    """The domain that the link names, else the one looked at last, else the first that there is data of."""
+    opened, tenant, _ = who()
+    held = brief.domains(opened, tenant) or (next(iter(DOMAINS)),)
+    wanted = (st.query_params.get(Key.DOMAIN), st.session_state.get(Key.LOOKED))
+    chosen = next((name for name in wanted if name in held), held[0])
+    st.session_state[Key.LOOKED] = chosen
+    return chosen
+
+
+def take_domain() -> None:
+    """The chosen domain becomes the link's; filters of another domain are let go."""
+    st.query_params.clear()
+    st.query_params[Key.DOMAIN] = st.session_state[Key.DOMAIN]
+    st.session_state.pop(Key.SELECTED, None)
     first_page()
 
 

@@ -19,7 +19,13 @@ from workbench.ui import runs, state, tables
 
 
 def bring(
-    files: Sequence[Any], known: date | None, profile: str, mapping: Any, *, dry_run: bool
+    files: Sequence[Any],
+    known: date | None,
+    profile: str,
+    mapping: Any,
+    *,
+    domain: str,
+    dry_run: bool,
 ) -> None:
     """Check or import the uploaded files in the background."""
     context, tenant, actor = state.who()
@@ -38,6 +44,7 @@ def bring(
                 context,
                 tenant,
                 paths,
+                domain=domain,
                 as_of=datetime.combine(known, time.max, UTC) if known else None,
                 profile=profile.strip() or None,
                 mapping=told,

@@ -1,0 +1,83 @@
+"""The Data page of running systems: what came, what is measured, where it is fetched from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.domains import DOMAINS
+from data.records import MetricSource
+from tests.pages.test_pages import visit, words
+from tests.workbench.conftest import Clock
+from tests.workbench.services import services_world
+from workbench import context as contexts
+from workbench.context import Context, open_context
+from workbench.services import measures
+from workbench.settings import Settings
+from workbench.ui import data_view
+from workbench.ui.state import Key
+
+
+@pytest.fixture
+def systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
+    """A context with half a day of two services and their pod."""
+    settings = Settings(home=tmp_path / "home", user="ana", tenant="acme")
+    with open_context(settings, clock=Clock()) as context:
+        services_world.load(context)
+        monkeypatch.setattr(contexts, "_shared", [context])
+        yield context
+
+
+def test_measurements_are_shown_by_metric_with_unit_and_direction(systems: Context) -> None:
+    test = visit("data")
+    assert not test.exception
+    assert test.segmented_control(key=Key.DOMAIN).value == "services"
+    told = words(test)
+    assert "What has arrived" in told and "What is measured" in told
+    assert "No source yet." in told
+    test.segmented_control(key="table:coverage").set_value("Table").run()
+    states = test.dataframe[0].value
+    assert set(states.columns) == {"Day", "Latency (p95)", "Memory used"}
+
+
+def test_a_correction_in_the_table_is_kept(
+    systems: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain = DOMAINS["services"]
+    names = [info.name for info in systems.metrics.samples.metrics("acme", domain)]
+    told: list[str] = []
+    monkeypatch.setattr(data_view.state, "who", lambda: (systems, "acme", "bob"))
+    monkeypatch.setattr(data_view.state, "notify", lambda text, **_: told.append(text))
+    edited = {"edited_rows": {1: {"Hurts": data_view.HURTS[-1], "Unit": "s"}}}
+    monkeypatch.setattr(data_view.st, "session_state", {Key.MEASURES: edited})
+    data_view._correct("services", names)
+    changed = measures.listing(systems, "acme")[1]
+    assert (changed.bad, changed.unit, changed.said_by) == (-1, "s", "hand")
+    assert told == ["Noted. Your word stands above file, source and name."]
+
+
+def test_a_source_shows_how_far_it_is_and_what_is_wrong(systems: Context) -> None:
+    now = systems.clock()
+    row = MetricSource(
+        tenant="acme",
+        domain="services",
+        name="lab",
+        kind="prometheus",
+        url="http://prometheus:9090",
+        cursor={"until": int(now.timestamp())},
+        error="Prometheus: the source must be reachable.",
+        created_at=now,
+    )
+    systems.records.write("acme", lambda session: session.add(row))
+    told = words(visit("data"))
+    assert "http://prometheus:9090" in told
+    assert "must be reachable" in told
+
+
+def test_the_other_domain_is_empty_and_says_what_to_do(systems: Context) -> None:
+    test = visit("data", domain="ads")
+    assert not test.exception
+    assert "No data yet." in words(test)
+    assert "What is measured" not in words(test)
