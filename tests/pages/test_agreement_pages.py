@@ -65,7 +65,7 @@ def test_both_sides_stand_beside_each_other_and_what_differs_is_marked(
     assert "campaign:1 ran out of budget" in told
     assert "1 disagreement for you to settle, 1 that you judged yourself" in told
     assert ":primary[≠ **Budget cut**]" in told and ":primary[≠ **Paused**]" in told
-    assert ":gray[What it is  \nReal]" in told
+    assert ":gray[What it is: Real]" in told
     assert "it ran out at noon" in told
     assert {"ana is right", "ben is right", "Neither: say what it is"} <= set(buttons(test))
 

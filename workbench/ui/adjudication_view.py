@@ -57,11 +57,11 @@ def heading(dispute: Dispute, found: Sequence[Dispute]) -> None:
             )
 
 
-def evidence(dispute: Dispute, known: Taxonomy) -> None:
+def evidence(dispute: Dispute) -> None:
     """What the people saw who judged it."""
     context, tenant, actor = state.who()
     item = labelling.item_on(context, tenant, dispute.subject_kind, dispute.subject_id, actor=actor)
-    label_view.evidence(item, cache.evidence(item), known)
+    label_view.evidence(item, cache.evidence(item))
 
 
 def sides(dispute: Dispute, known: Taxonomy) -> None:
@@ -95,8 +95,8 @@ def sides(dispute: Dispute, known: Taxonomy) -> None:
 
 def _line(label: str, said: str, differs: bool) -> str:
     if differs:
-        return f"{label}  \n:primary[{DIFFERENT} **{said}**]"
-    return f":gray[{label}  \n{said}]"
+        return f"{label}: :primary[{DIFFERENT} **{said}**]"
+    return f":gray[{label}: {said}]"
 
 
 def _said(verdict: Verdict, field: str, known: Taxonomy) -> str:
@@ -140,14 +140,15 @@ def _form(dispute: Dispute, known: Taxonomy) -> None:
             selection_mode="multi" if known.several else "single",
         )
         places = [side.verdict.component for side in dispute.sides if side.verdict.component]
-        component = st.selectbox(
+        left, right = st.columns(2)
+        component = left.selectbox(
             "Started at",
             list(dict.fromkeys([*places, *([dispute.entity] if dispute.entity else [])])),
             index=None,
             placeholder="A node of the graph",
             accept_new_options=True,
         )
-        confidence = st.pills("Confidence", list(CONFIDENCE), default="high")
+        confidence = right.pills("Confidence", list(CONFIDENCE), default="high")
         note = st.text_input("Why", max_chars=4000, placeholder="Kept with the verdict")
         if st.form_submit_button("Settle it so", type=theme.main_button()):
             told = [causes] if isinstance(causes, str) else list(causes or ())
