@@ -71,7 +71,11 @@ def report(
     edit = Edit(session, actor=actor, now=now)
     rows: dict[str, Incident] = {}
     tally: Counter[str] = Counter()
+    news: dict[str, dict[str, Any]] = {}
     for key, item in latest.items():
+        told, saying = item.told, plain(item.told)
+        if before.get(key) != saying:
+            news[key] = saying
         row = known.get(_fingerprint(tenant, item))
         if row is None:
             rows[key] = _new(tenant, item, actor, now)
@@ -81,20 +85,14 @@ def report(
         last = {} if row.status == WITHDRAWN else before.get(key, {})
         changed = {
             name: value
-            for name, value in item.told.items()
-            if plain(value) != last.get(name, ...) and plain(getattr(row, name)) != plain(value)
+            for name, value in told.items()
+            if saying[name] != last.get(name, ...) and saying[name] != plain(getattr(row, name))
         }
         if changed:
             edit.change(row, **changed)
         tally["updated" if changed else "unchanged"] += 1
     edit.create([row for row in rows.values() if row.id is None], status=WITHDRAWN)
-    receipt_store.keep(
-        session,
-        tenant=tenant,
-        source=TOLD,
-        outcomes={key: plain(item.told) for key, item in latest.items()},
-        now=now,
-    )
+    receipt_store.keep(session, tenant=tenant, source=TOLD, outcomes=news, now=now)
     ids = tuple(rows[item.key].id for item in found)
     if edit.after:
         named = str(ids[0]) if len(rows) == 1 else f"{min(ids)}-{max(ids)}"

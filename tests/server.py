@@ -52,15 +52,15 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(home: Path, *, host: str = "127.0.0.1") -> Iterator[Server]:
-    """A healthy server of that home; killed at the end if it still runs."""
+def serving(home: Path, *, host: str = "127.0.0.1", **more: str) -> Iterator[Server]:
+    """A healthy server of that home, with more in its environment; killed at the end if it still runs."""
     port = free_port()
     log = home.with_name(f"{home.name}-server.log")
     with log.open("wb") as output:
         process = subprocess.Popen(
             command("serve", "--host", host, "--port", str(port)),
             cwd=REPOSITORY,
-            env=environment(home),
+            env=environment(home, **more),
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -34,8 +34,7 @@ def lanes(
         names = [*names[: MOST_ROWS - 1], ELSEWHERE]
     chart = figure(colours, 22 * len(names) + 62, barmode="overlay", clickmode="event+select")
     now = horizon(rows, now)
-    first = min(row.onset for row in rows)
-    last = max(over(row, now) for row in rows)
+    first, last = window(rows, now)
     least = (last - first) * SLIVER
     for severity in reversed(theme.SEVERITIES):
         bars = [
@@ -63,7 +62,7 @@ def lanes(
             hovertemplate="%{customdata[0]}<extra></extra>",
             name=theme.severity_words(severity),
         )
-    chart.update_xaxes(type="date", range=[_text(first - 4 * least), _text(last + 4 * least)])
+    chart.update_xaxes(type="date", range=[_text(first), _text(last + 4 * least)])
     chart.update_yaxes(
         autorange="reversed",
         tickvals=list(range(len(names))),
@@ -207,6 +206,12 @@ def told_services(row: Any) -> list[str]:
     """The services that an incident hit, as words; its root where none was told."""
     names = [name.rpartition(":")[2] for name in row.services]
     return names or [row.root_name.rpartition(":")[2] or NOWHERE]
+
+
+def window(rows: Sequence[Any], now: datetime) -> tuple[datetime, datetime]:
+    """What the time line covers: all of the incidents, and what may have led to the first of them."""
+    first, last = min(row.onset for row in rows), max(over(row, now) for row in rows)
+    return first - max((last - first) / 20, timedelta(hours=1)), last
 
 
 def horizon(rows: Sequence[Any], now: datetime) -> datetime:

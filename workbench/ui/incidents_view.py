@@ -96,8 +96,7 @@ def time_line(chosen: dict[str, Any]) -> None:
     if not rows:
         return
     now = incident_charts.horizon(rows, state.now())
-    first = min(row.onset for row in rows)
-    last = max(incident_charts.over(row, now) for row in rows)
+    first, last = incident_charts.window(rows, now)
     events = [
         event
         for domain in sorted({row.domain for row in rows})

@@ -55,7 +55,7 @@ def test_many_services_share_a_last_row_and_short_incidents_keep_a_sliver() -> N
     chart = incident_charts.lanes(rows, [], NOW, theme.LIGHT)
     assert len(chart.layout.yaxis.ticktext) == incident_charts.MOST_ROWS
     assert chart.layout.yaxis.ticktext[-1] == incident_charts.ELSEWHERE
-    assert min(chart.data[0].x) == pytest.approx(490 * 3.6e6 / 160, rel=0.01)
+    assert min(chart.data[0].x) == pytest.approx(490 * 1.05 * 3.6e6 / 160, rel=0.01)
 
 
 def test_what_goes_on_is_drawn_up_to_now_unless_all_lies_far_back() -> None:
