@@ -21,7 +21,7 @@ import numpy as np
 
 from core.cases import Alarm, Case, Cause, Truth, none_found
 from core.contracts import Bools, Panel, Periods, Times
-from core.errors import NotEnoughDataError
+from core.errors import InvalidInputError, NotEnoughDataError
 from core.events import EventTable
 
 DEPTH = 5
@@ -202,21 +202,31 @@ def quiet(
     """Cases in which nothing was wrong, each with the name of the case that it is made of.
 
     A window of the normal periods as long as that case, without a gap; of events a whole normal run. The normal periods
-    (those of the first case, which all share) are cut into ten blocks; a window is judged by all blocks but its own.
+    (those of the first case, which all share) are cut into up to ten blocks; a window is judged by all but its own.
     `late` windows are of the second half of the normal periods or runs, for judging; whoever learns takes the first
     half. Empty for cases without normal behaviour.
     """
     names = sorted(cases, key=lambda name: (cases[name].alarm.at, name))
     made: list[tuple[str, Case]] = []
-    for block in range(BLOCKS):
-        numbers = range(-(-block * windows // BLOCKS), -(-(block + 1) * windows // BLOCKS))
-        cut = _cut(cases[names[0]], (block + BLOCKS * late, 2 * BLOCKS))
+    blocks = _blocks(cases[names[0]])
+    for block in range(blocks):
+        numbers = range(-(-block * windows // blocks), -(-(block + 1) * windows // blocks))
+        cut = _cut(cases[names[0]], block + blocks * late, 2 * blocks)
         for place, number in enumerate(numbers):
             name = names[number % len(names)]
-            window = None if cut is None else _window(cases[name], cut, place / len(numbers))
+            window = _window(cases[name], cut, place / len(numbers))
             if window is not None:
                 made.append((name, window))
     return made
+
+
+def _blocks(case: Case) -> int:
+    """Blocks of half the normal behaviour: five, or as many as are as long as the case; 0 where there is none."""
+    if isinstance(case.normal, EventTable):
+        return min(BLOCKS, len(np.unique(case.normal.text("run").codes)) // 2)
+    if case.normal is None or case.panel is None:
+        return 0
+    return min(BLOCKS, len(case.normal.periods) // (2 * len(case.panel.periods)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,9 +239,8 @@ class _Block:
     calls_outside: Panel | None = None
 
 
-def _cut(case: Case, part: tuple[int, int]) -> _Block | None:
+def _cut(case: Case, k: int, n: int) -> _Block:
     """Part k of n of the normal periods, or runs, of a case."""
-    k, n = part
     normal = case.normal
     if isinstance(normal, EventTable):
         runs = np.unique(normal.text("run").codes)
@@ -239,7 +248,7 @@ def _cut(case: Case, part: tuple[int, int]) -> _Block | None:
         rows = np.isin(normal.text("run").codes, asked)
         return _Block(normal.where(rows), normal.where(~rows))
     if normal is None:
-        return None
+        raise InvalidInputError.of("localisation", "the case", "one with normal periods", case.kind)
     labels = normal.periods.labels
     held = labels[k * len(labels) // n : (k + 1) * len(labels) // n]
     calls = (None, None) if case.normal_edges is None else _parted(case.normal_edges, held)

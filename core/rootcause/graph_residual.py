@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from core.rootcause.surprise import Usual, causes, median, surprise
 
 ARROW = "→"
 SEEN_BY_CALLER, SEEN_BY_CALLEE = ":source_side", ":target_side"
+_CALLS: WeakKeyDictionary[Panel, Usual | None] = WeakKeyDictionary()
+"""What is usual of the ways between, by the panel of normal calls, which cases share."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +98,18 @@ def _late_calls(case: Case) -> dict[str, float]:
     """By callee, how far the time that its callers wait exceeds the time that it takes: what the way between costs."""
     if case.edges is None or case.normal_edges is None or not len(case.edges.periods):
         return {}
-    between = [_between(panel) for panel in (case.edges, case.normal_edges)]
-    if None in between:
+    now = _between(case.edges)
+    if now is None:
         return {}
-    now, normal = (panel for panel in between if panel is not None)
-    z = Usual.of(normal).deviations(now.values)
-    first = int(np.searchsorted(now.periods.labels + now.periods.step, case.alarm.at, side="right"))
-    late = median(z[:, min(first, len(now.periods) - 1) :]).max(axis=1)
+    if case.normal_edges not in _CALLS:
+        normal = _between(case.normal_edges)
+        _CALLS[case.normal_edges] = None if normal is None else Usual.of(normal)
+    own = _CALLS[case.normal_edges]
+    if own is None:
+        return {}
+    ends = now.periods.labels + now.periods.step
+    first = min(int(np.searchsorted(ends, case.alarm.at, side="right")), len(ends) - 1)
+    late = median(own.deviations(now.values[:, first:])).max(axis=1)
     found: dict[str, float] = {}
     for arrow, value in zip(now.entities, late.tolist(), strict=True):
         callee = arrow.rpartition(ARROW)[2]
