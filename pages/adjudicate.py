@@ -22,7 +22,7 @@ def page() -> None:
     adjudication_view.heading(dispute, found)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        adjudication_view.evidence(dispute)
+        adjudication_view.evidence(dispute, known)
     with right:
         adjudication_view.sides(dispute, known)
         if dispute.own:

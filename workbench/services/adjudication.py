@@ -64,7 +64,7 @@ def disputes(ctx: Context, tenant: str, *, domain: str, actor: str) -> list[Disp
                     Dispute(
                         kind,
                         number,
-                        getattr(subject, "title", "") or getattr(subject, "sentence", ""),
+                        subjects.title(subject),
                         getattr(subject, "root_entity", "") or getattr(subject, "entity", ""),
                         subject.onset,
                         subject.severity,

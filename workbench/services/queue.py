@@ -17,9 +17,9 @@ from core.active import Draw, Pick, Share
 from core.contracts import Floats
 from core.evaluate.suspects import self_confidence, worth_asking
 from data import label_pool
-from data.records import LabelItem
+from data.records import Label, LabelItem
 from workbench.context import Context
-from workbench.services import subjects, suspects
+from workbench.services import subjects, suspects, verdicts
 from workbench.services.subjects import Subject
 
 SIZE = 100
@@ -83,7 +83,7 @@ def fill(ctx: Context, tenant: str, *, domain: str, size: int = SIZE, actor: str
     )
     open_now = Counter(item.slice for item in waiting if item.state == OPEN)
     lacking = size - sum(item.state == OPEN and not item.given for item in waiting)
-    pool, thought = _pool(found, waiting, size)
+    pool, thought, names = _pool(found, waiting, size)
     left = int(pool.fresh.sum())
     if lacking < 1 or not found:
         return Filled({}, dict(open_now), left)
@@ -91,6 +91,7 @@ def fill(ctx: Context, tenant: str, *, domain: str, size: int = SIZE, actor: str
     picks = active.choose(lacking, pool, rng)
     now = ctx.clock()
     rounds = Counter((item.subject_kind, item.subject_id) for item in waiting)
+    ranks = active.ranked(pool.features)
     twice = _twice(picks, rng)
     new = [
         LabelItem(
@@ -100,7 +101,7 @@ def fill(ctx: Context, tenant: str, *, domain: str, size: int = SIZE, actor: str
             subject_id=found[pick.row].id,
             round=rounds[found[pick.row].key] + 1,
             slice=pick.slice,
-            reason=_reason(pick, found, pool, thought),
+            reason=_reason(pick, thought, names, ranks),
             priority=1.0 - place / len(picks),
             chance=pick.chance,
             wanted=2 if place in twice else 1,
@@ -126,40 +127,31 @@ def fill(ctx: Context, tenant: str, *, domain: str, size: int = SIZE, actor: str
 def listing(ctx: Context, tenant: str, *, domain: str) -> list[Line]:
     """The open items, in the order in which they are asked."""
     subjects.checked(domain)
-    waiting = ctx.records.read(
-        tenant,
-        lambda session: label_pool.items(session, tenant=tenant, domain=domain, states=(OPEN,)),
-    )
-    titles = (
-        {subject.key: subject.title for subject in subjects.subjects(ctx, tenant, domain)}
-        if waiting
-        else {}
-    )
-    return [
-        Line(
-            item.id,
-            item.subject_kind,
-            item.subject_id,
-            titles.get((item.subject_kind, item.subject_id), ""),
-            item.slice,
-            item.reason,
-            item.wanted,
-            item.given,
-            item.blind,
-            item.leased_by,
-            item.leased_until,
-        )
-        for item in waiting
-    ]
+
+    def read(session: Any) -> list[Line]:
+        waiting = label_pool.items(session, tenant=tenant, domain=domain, states=(OPEN,))
+        return [_line(session, item) for item in waiting]
+
+    return ctx.records.read(tenant, read)
+
+
+def _line(session: Any, item: LabelItem) -> Line:
+    subject = verdicts.subject_of(session, item.tenant, item.subject_kind, item.subject_id)
+    shared = {name: getattr(item, name) for name in Line.__dataclass_fields__ if name != "title"}
+    return Line(**shared, title=subjects.title(subject))
 
 
 def precision(ctx: Context, tenant: str, *, domain: str) -> Share:
     """The share of what was raised that people find real, without bias: what is known counts, the random few tell the rest."""
-    found = subjects.subjects(ctx, tenant, domain)
-    asked = ctx.records.read(
-        tenant, lambda session: label_pool.items(session, tenant=tenant, domain=domain)
+    about = {"tenant": tenant, "domain": subjects.checked(domain)}
+    said, asked = ctx.records.read(
+        tenant,
+        lambda session: (
+            label_pool.verdicts(session, **about),
+            label_pool.items(session, **about),
+        ),
     )
-    return active.share(_draws(found, asked))
+    return active.share(_draws(said, asked))
 
 
 def think(found: Sequence[Subject], seed: int = 0) -> Thought:
@@ -180,7 +172,7 @@ def think(found: Sequence[Subject], seed: int = 0) -> Thought:
 
 def _pool(
     found: Sequence[Subject], waiting: Sequence[LabelItem], size: int
-) -> tuple[active.Pool, Thought]:
+) -> tuple[active.Pool, Thought, tuple[str, ...]]:
     asked = {(item.subject_kind, item.subject_id) for item in waiting if item.state == OPEN}
     again = Counter(item.slice for item in waiting if item.state == OPEN)
     quotas = active.quotas(size)
@@ -198,7 +190,7 @@ def _pool(
     room = again["relabel"] < quotas["relabel"]
     may_repeat = free & judged & at_one & (people < OPINIONS) & room
     doubt = 1.0 - worth_asking(thought.quality, people, len(thought.classes))
-    features, _ = subjects.table(found)
+    features, names = subjects.table(found)
     pool = active.Pool(
         fresh=free & ~judged,
         hard=np.nan_to_num(active.hardness(thought.beliefs)),
@@ -206,7 +198,7 @@ def _pool(
         doubt=np.where(may_repeat & ~certain, doubt, np.nan),
         gold=free & certain & (again["gold"] < quotas["gold"]),
     )
-    return pool, thought
+    return pool, thought, names
 
 
 def _detectors(found: Sequence[Subject]) -> Floats:
@@ -249,11 +241,11 @@ def _seed(*words: object) -> int:
 # ── Reasons in words ─────────────────────────────────────────────────────────────────────────────
 
 
-def _reason(pick: Pick, found: Sequence[Subject], pool: active.Pool, thought: Thought) -> str:
+def _reason(pick: Pick, thought: Thought, names: Sequence[str], ranks: Floats) -> str:
     if pick.slice == "hard":
         return _torn(pick.row, thought) if pick.value > 0 else "Nothing is known of it yet."
     if pick.slice == "diverse":
-        return _unlike(pick.row, found, pool)
+        return _unlike(names, ranks[pick.row])
     if pick.slice == "random":
         count = round(1.0 / (pick.chance or 1.0))
         return f"Drawn at random, 1 of {count}: what is said of these few tells how often alerts are right."
@@ -281,10 +273,8 @@ def _said(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _unlike(row: int, found: Sequence[Subject], pool: active.Pool) -> str:
+def _unlike(names: Sequence[str], ranks: Floats) -> str:
     """What sets it apart most: the facts whose ranks lie farthest out."""
-    _, names = subjects.table(found)
-    ranks = active.ranked(pool.features)[row]
     far = [
         place for place in np.argsort(-np.abs(ranks - 0.5))[:2] if abs(ranks[place] - 0.5) > 0.25
     ]
@@ -299,13 +289,12 @@ def _unlike(row: int, found: Sequence[Subject], pool: active.Pool) -> str:
 # ── What the random slice tells ──────────────────────────────────────────────────────────────────
 
 
-def _draws(found: Sequence[Subject], asked: Sequence[LabelItem]) -> list[Draw]:
+def _draws(
+    said: Mapping[tuple[str, int], Sequence[Label]], asked: Sequence[LabelItem]
+) -> list[Draw]:
     """The drawings of the random slice, each with what was known or asked by then."""
-    answer = {subject.key: subjects.real(subject.labels) for subject in found}
-    since: dict[tuple[str, int], datetime] = {}
-    for subject in found:
-        if subject.labels:
-            since[subject.key] = min(label.labelled_at for label in subject.labels)
+    answer = {key: subjects.real(labels) for key, labels in said.items()}
+    since = {key: min(label.labelled_at for label in labels) for key, labels in said.items()}
     for item in asked:
         key = (item.subject_kind, item.subject_id)
         since[key] = min(since.get(key, item.created_at), item.created_at)

@@ -72,6 +72,11 @@ def subjects(ctx: Context, tenant: str, domain: str, *, most: int = MOST) -> lis
     return ctx.records.read(tenant, lambda session: _read(session, tenant, words, most))
 
 
+def title(row: Alert | Incident) -> str:
+    """What an incident or alert is called where it is judged."""
+    return row.title if isinstance(row, Incident) else row.sentence or row.entity_name or row.entity
+
+
 def checked(domain: str) -> str:
     """The domain, if there is one of that name."""
     if domain not in SHIPPED:
@@ -154,7 +159,7 @@ def _alert(row: Alert, said: list[Label], words: Taxonomy) -> Subject:
     return Subject(
         ALERT,
         row.id,
-        row.sentence or row.entity_name or row.entity,
+        title(row),
         row.entity,
         row.onset,
         row.severity,
@@ -193,7 +198,7 @@ def _incident(row: Incident, lead: Alert | None, said: list[Label], words: Taxon
     return Subject(
         INCIDENT,
         row.id,
-        row.title,
+        title(row),
         row.root_entity,
         row.onset,
         row.severity,

@@ -57,11 +57,13 @@ def heading(dispute: Dispute, found: Sequence[Dispute]) -> None:
             )
 
 
-def evidence(dispute: Dispute) -> None:
+def evidence(dispute: Dispute, known: Taxonomy) -> None:
     """What the people saw who judged it."""
     context, tenant, actor = state.who()
     item = labelling.item_on(context, tenant, dispute.subject_kind, dispute.subject_id, actor=actor)
-    label_view.evidence(item, cache.evidence(item))
+    seen = cache.evidence(item)
+    label_view.evidence(item, seen)
+    label_view.told(item, seen, known)
 
 
 def sides(dispute: Dispute, known: Taxonomy) -> None:
