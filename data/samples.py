@@ -208,8 +208,8 @@ class SampleStore:
         return found["first"].replace(tzinfo=UTC), found["last"].replace(tzinfo=UTC)
 
     def coverage(self, tenant: str, domain: Domain, *, days: int) -> list[Coverage]:
-        """Per metric and day of the last `days`: measured throughout, partly or not at all, between the first moment
-        of all and the last. A minute counts where anybody's was measured: who comes and goes makes no gap.
+        """Per metric and day of the last `days` from its first on: measured throughout, partly or not at all, up to
+        the last moment of all. A minute counts where anybody's was measured: who comes and goes makes no gap.
         """
         span = self.span(tenant, domain)
         if span is None:
@@ -223,7 +223,8 @@ class SampleStore:
         }
         covered = []
         for info in self.metrics(tenant, domain):
-            for back in range((last - first).days, -1, -1):
+            begun_day = max(first, info.first.date())
+            for back in range((last - begun_day).days, -1, -1):
                 day = last - timedelta(days=back)
                 midnight = datetime.combine(day, time.min, UTC)
                 within = min(span[1], midnight + timedelta(days=1)) - max(span[0], midnight)
@@ -531,7 +532,7 @@ def _load(cursor: Cursor, tenant: str, domain: Domain, batch: Samples) -> Loaded
         domain,
         batch,
         number,
-        new + declared,
+        new or declared,
         batch.samples.num_rows - new,
         something=bool(new + declared),
     )

@@ -35,8 +35,7 @@ EMPTY = {
     "services": "No measurements yet. Upload files or add a Prometheus on the right.",
 }
 UNITS = {"ads": "Report", "services": "Metric"}
-NEWEST = 200
-"""Imports shown; a source brings a few hundred a day."""
+NEWEST = 200  # imports shown; a source brings a few hundred a day
 
 
 def arrivals(domain: str) -> None:

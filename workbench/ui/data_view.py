@@ -44,10 +44,10 @@ def measured(domain: str) -> None:
     if not found:
         return
     st.markdown("**What is measured**")
-    guessed = sum(info.said_by == "name" and not info.bad for info in found)
+    untold = sum(info.said_by == "name" and not info.bad for info in found)
+    nobody = f"; of {words.number(untold)} nobody told which direction hurts" if untold else ""
     st.caption(
-        f"{words.count(len(found), 'metric')}; of {words.number(guessed)} nobody told which direction hurts."
-        " Change a unit or a direction where you know better."
+        f"{words.count(len(found), 'metric')}{nobody}. Change a unit or a direction where you know better."
     )
     st.data_editor(
         pd.DataFrame(
