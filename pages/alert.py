@@ -40,7 +40,7 @@ def evidence(alert: Any, view: AlertView) -> None:
         change_marks.mark(chart, changes, colours, view.zone),
         lambda: tables.curve(curve),
         alt=f"{curve.label} of {curve.name} by day with its expected 80 and 95 % band; "
-        f"anomalous since {words.day(view.onset)}.",
+        f"anomalous since {words.period(view.onset)}.",
         key=f"series:{alert.id}:{metric}",
     )
     if changes:
@@ -56,21 +56,22 @@ def evidence(alert: Any, view: AlertView) -> None:
     if view.heat is not None:
         heat = view.heat
         frame.draw(
-            "Deviation by day and channel",
+            f"Deviation by {'day' if view.unit == 'D' else 'minute'} and channel",
             charts.heatmap(heat, colours, view.onset),
             lambda: tables.heat(heat),
             alt="Heatmap of deviations in standard deviations: blue below expected, orange above.",
             key=f"heat:{alert.id}",
         )
-    left, right = st.columns(2)
-    with left:
-        frame.draw(
-            "Same weekday, four weeks before",
-            charts.weekdays(curve, view.last_day, colours, alert.severity),
-            lambda: tables.curve(curve.last(29)),
-            alt=f"{curve.label} on {words.day(view.last_day)} beside the same weekday of four weeks.",
-            key=f"weekdays:{alert.id}:{metric}",
-        )
+    left, right = st.columns(2) if view.unit == "D" else (None, st.container())
+    if left is not None:
+        with left:
+            frame.draw(
+                "Same weekday, four weeks before",
+                charts.weekdays(curve, view.last_day, colours, alert.severity),
+                lambda: tables.curve(curve.last(29)),
+                alt=f"{curve.label} on {words.day(view.last_day)} beside the same weekday of four weeks.",
+                key=f"weekdays:{alert.id}:{metric}",
+            )
     with right:
         if view.siblings:
             frame.draw(
@@ -172,10 +173,11 @@ def page() -> None:
             f"{theme.severity_markdown(alert.severity)} {alert.entity_name or alert.entity}",
             anchor=False,
         )
+        money = words.money(alert.spend_at_risk, alert.currency)
+        at_risk = f"{money} at risk · " if words.has_money(alert.domain) else ""
         st.caption(
-            f"{words.level(alert.level)} · {words.money(alert.spend_at_risk, alert.currency)} at risk · "
-            f"p {words.p_value(alert.p_value)} · onset {words.day(view.onset, year=True)} · "
-            f"{alert.status} · days in {view.zone}"
+            f"{words.level(alert.level)} · {at_risk}p {words.p_value(alert.p_value)} · onset {words.period(view.onset, year=True)} · "
+            f"{alert.status} · {words.periods(view.unit, view.zone)}"
         )
     for notice in view.notices:
         st.caption(f":material/info: {notice}")

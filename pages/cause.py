@@ -38,7 +38,7 @@ def verdict(record: Any, view: CauseView, chosen: Candidate) -> None:
     with st.container(border=True):
         st.markdown(
             f"**{chosen.type_label}** at {words.inline(words.level(chosen.level))} **{chosen.name}**  \n"
-            f"since {words.day(chosen.onset_day)} · confidence {words.confidence(chosen.confidence)} · "
+            f"since {words.period(chosen.onset_day)} · confidence {words.confidence(chosen.confidence)} · "
             f"{words.count(chosen.hops, 'hop') + ' up' if chosen.hops else 'right here'}"
         )
         st.markdown("\n".join(f"- {sentence}" for sentence in chosen.evidence))
@@ -86,7 +86,7 @@ def page() -> None:
         )
     st.caption(
         f"Alert on {words.inline(words.level(alert.level))} {alert.entity_name or alert.entity} · "
-        f"days in {view.zone}"
+        f"{words.periods(view.unit, view.zone)}"
     )
     for notice in view.notices:
         st.caption(f":material/info: {notice}")

@@ -14,11 +14,12 @@ from workbench.ui.state import Key
 
 INCIDENTS = 4
 context, tenant, actor = state.who()
+domain = state.domain()
 
 
 def incident_list() -> None:
     """Incidents, worst first."""
-    found = incidents.page(context, tenant, limit=INCIDENTS)
+    found = incidents.page(context, tenant, domain=domain, limit=INCIDENTS)
     st.markdown("**Where it started**")
     if not found.incidents:
         st.caption("No open incident: no alerts share a cause.")
@@ -54,7 +55,8 @@ def filter_row() -> dict[str, Any]:
     statuses = ("open", "acknowledged", "resolved")
     state.adopt(Key.SEVERITY, theme.SEVERITIES)
     state.adopt(Key.STATUS, statuses)
-    state.adopt(Key.LEVEL, words.LEVELS)
+    levels = words.levels(domain)
+    state.adopt(Key.LEVEL, levels)
     state.adopt_text(Key.TEXT, 100)
     shared: dict[str, Any] = {"on_change": state.publish, "label_visibility": "collapsed"}
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -76,7 +78,7 @@ def filter_row() -> dict[str, Any]:
         )
         level = st.selectbox(
             "Level",
-            words.LEVELS,
+            levels,
             index=None,
             format_func=words.level,
             placeholder="Any level",
@@ -87,7 +89,7 @@ def filter_row() -> dict[str, Any]:
             "Name or id", key=Key.TEXT, placeholder="Name or id", max_chars=100, **shared
         )
     chosen = {"severity": severity, "status": status, "level": level, "text": text.strip()}
-    return {name: value for name, value in chosen.items() if value}
+    return {"domain": domain} | {name: value for name, value in chosen.items() if value}
 
 
 def alert_table(chosen: dict[str, Any]) -> Any | None:
@@ -99,9 +101,9 @@ def alert_table(chosen: dict[str, Any]) -> Any | None:
         return None
     row = state.show([alert.id for alert in found.alerts])
     st.dataframe(
-        tables.alert_rows(found.alerts, cache.known_at()),
+        tables.alert_rows(found.alerts, cache.known_at(domain), domain),
         hide_index=True,
-        column_config=tables.ALERT_COLUMNS,
+        column_config=tables.alert_columns(domain),
         height=tables.height(len(found.alerts)),
         on_select=state.take_row,
         selection_mode=("single-row-required", "single-cell"),
@@ -136,21 +138,38 @@ def nothing(last_day: date | None, standing: Standing) -> bool:
         frame.empty(
             f"Data up to {words.day(last_day, year=True)} is here, nothing was checked yet."
         )
-        runs.detect_button()
+        runs.detect_button(domain)
         return True
     return False
 
 
+def which() -> None:
+    """The choice of domain, where there is one."""
+    held = brief.domains(context, tenant)
+    if len(held) > 1:
+        st.session_state[Key.DOMAIN] = domain
+        st.segmented_control(
+            "Domain",
+            held,
+            format_func=words.domain,
+            key=Key.DOMAIN,
+            on_change=state.take_domain,
+            label_visibility="collapsed",
+            required=True,
+        )
+
+
 def page() -> None:
     """The brief, what started where, and the alerts beneath it."""
-    standing = brief.standing(context, tenant)
-    last_day = cache.freshness().newest_day
+    which()
+    standing = brief.standing(context, tenant, domain=domain)
+    last_day = cache.freshness(domain).newest_day
     if nothing(last_day, standing) or last_day is None:
         return
     cards.live()
-    today = brief.of(context, tenant, last_day=last_day)
-    cards.numbers(today)
-    if not today.open and not st.query_params:
+    today = brief.of(context, tenant, last_day=last_day, domain=domain)
+    cards.numbers(today, domain)
+    if not today.open and not set(st.query_params) - {Key.DOMAIN}:
         frame.empty(
             f"No open alerts. Last run {words.moment(standing.last_run)}, "
             f"{words.count(standing.entities_checked, 'entity', 'entities')} scored."

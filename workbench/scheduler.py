@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -40,10 +40,12 @@ class Chore:
     run: Callable[[Context, OnStep], None]
 
 
-def _for_each(context: Context, work: Callable[[str, str], object], done: str) -> None:
-    """Do the work for every tenant and domain with data; what failed for one is told once all had theirs."""
+def _for_each(
+    holdings: Iterable[tuple[str, str]], work: Callable[[str, str], object], done: str
+) -> None:
+    """Do the work for every tenant and domain that holds data; what failed for one is told once all had theirs."""
     failed = []
-    for tenant, domain in context.metrics.holdings():
+    for tenant, domain in holdings:
         try:
             work(tenant, domain)
         except CancelledError:
@@ -72,7 +74,7 @@ def _detect_all(context: Context, on_step: OnStep) -> None:
     def look(tenant: str, domain: str) -> None:
         detect.detect(context, tenant, domain=domain, actor=ACTOR, on_step=on_step)
 
-    _for_each(context, look, "checked")
+    _for_each(context.metrics.holdings(), look, "checked")
 
 
 def _drift_all(context: Context, on_step: OnStep) -> None:
@@ -86,7 +88,7 @@ def _drift_all(context: Context, on_step: OnStep) -> None:
             except NotEnoughDataError as error:  # a young account, not a failure
                 log.info("No drift check of %s for tenant %s: %s", domain, tenant, error.message)
 
-    _for_each(context, look, "looked at for drift")
+    _for_each(context.metrics.holdings(), look, "looked at for drift")
 
 
 def _retrain_all(context: Context, _: OnStep) -> None:
@@ -95,7 +97,7 @@ def _retrain_all(context: Context, _: OnStep) -> None:
     def ask(tenant: str, domain: str) -> None:
         retraining.schedule(context, tenant, domain=domain, actor=ACTOR)
 
-    _for_each(context, ask, "asked to retrain")
+    _for_each(context.metrics.holdings(), ask, "asked to retrain")
 
 
 def _picture_all(context: Context, on_step: OnStep) -> None:
@@ -103,6 +105,15 @@ def _picture_all(context: Context, on_step: OnStep) -> None:
     holdings = {*context.metrics.holdings(), *context.metrics.samples.holdings()}
     for tenant in sorted({tenant for tenant, _ in holdings}):
         incidents.picture_due(context, tenant, on_step)
+
+
+def _watch_all(context: Context, on_step: OnStep) -> None:
+    """Detection where data comes by the minute."""
+
+    def look(tenant: str, domain: str) -> None:
+        detect.detect(context, tenant, domain=domain, actor=ACTOR, on_step=on_step)
+
+    _for_each(context.metrics.samples.holdings(), look, "detected in")
 
 
 def _clean_up(context: Context, _: OnStep) -> None:
@@ -116,6 +127,7 @@ def _clean_up(context: Context, _: OnStep) -> None:
 CHORES = (
     Chore("fetch", timedelta(minutes=5), _fetch_all),
     Chore("detection", timedelta(hours=1), _detect_all),
+    Chore("watch", timedelta(minutes=10), _watch_all),
     Chore("drift", timedelta(days=1), _drift_all),
     Chore("retraining", timedelta(days=7), _retrain_all),
     Chore("snapshots", timedelta(minutes=10), _picture_all),

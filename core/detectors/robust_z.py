@@ -16,8 +16,8 @@ from core.features.scaling import robust_scale
 class RobustZParams(Params):
     scope: str = param(
         "pooled",
-        help="Learn one median and spread over all entities, or one per entity",
-        choices=("pooled", "entity"),
+        help="Learn one median and spread over all entities, or one per entity; given: values are deviations already",
+        choices=("pooled", "entity", "given"),
     )
     largest: int = param(
         1, help="Average of this many largest metrics; 1 is the worst metric alone", low=1, high=100
@@ -32,6 +32,7 @@ class RobustZ(Detector):
 
     Good for: single days and single metrics far out; a baseline that everybody can check by hand.
     Bad for: shapes, joint moves of several metrics, slow shifts; two-peaked metrics.
+    With scope "given" the values are standard deviations already, and nothing is learned.
     With scope "entity", an entity that was not there in training is judged by the pooled values.
     Score: robust standard deviations, 0 and up. Cost: linear in the panel.
 
@@ -45,6 +46,9 @@ class RobustZ(Detector):
 
     def _fit(self, panel: Panel, labels: Bools | None, on_step: OnStep | None) -> State:
         values = panel.values
+        if self.params.scope == "given":
+            metrics = values.shape[-1]
+            return {"centre": np.zeros(metrics), "spread": np.ones(metrics)}
         centre, spread = robust_scale(values.reshape(-1, values.shape[-1]), axis=0)
         state: dict[str, Any] = {"centre": centre, "spread": spread}
         if self.params.scope == "entity":

@@ -60,6 +60,11 @@ SERVICES = Domain(
     pause=np.timedelta64(30, "m"),
     lasting=np.timedelta64(4, "m"),
     every_episode=True,
-    defaults={"detector": "robust-z", "localizer": "headwater", "unit": "service"},
+    defaults={
+        "detector": "robust-z",
+        "settings": "robust-z.scope=given",
+        "localizer": "headwater",
+        "unit": "service",
+    },
 )
 """The expected metrics are those that the specification lists; any other that is imported stands beside them."""

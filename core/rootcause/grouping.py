@@ -133,4 +133,4 @@ def _title(root: Cause, graph: Graph, domain: Domain) -> str:
 
 
 def _lower(sentence: str) -> str:
-    return sentence[0].lower() + sentence[1:]
+    return sentence if sentence[:2].isupper() else sentence[0].lower() + sentence[1:]

@@ -39,6 +39,7 @@ def test_detection_is_due_hourly_and_clean_up_daily(ctx: Context, clock: Clock) 
     assert [(chore.name, chore.every) for chore in CHORES] == [
         ("fetch", timedelta(minutes=5)),
         ("detection", timedelta(hours=1)),
+        ("watch", timedelta(minutes=10)),
         ("drift", timedelta(days=1)),
         ("retraining", timedelta(days=7)),
         ("snapshots", timedelta(minutes=10)),
@@ -168,6 +169,7 @@ def test_the_chores_run_for_real(detected: Path, open_home: Callable[..., Contex
     assert scheduler.run_due(ctx, CHORES) == [
         "fetch",
         "detection",
+        "watch",
         "drift",
         "retraining",
         "snapshots",

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from core.contracts import DAY
 from core.domains import DOMAINS
 from core.errors import InvalidInputError, UnknownNameError
 from data import alert_feed, alert_store, alert_tally, audit_store, label_store, run_store
@@ -121,14 +122,18 @@ def timeline(
         tenant, lambda session: alert_feed.timeline(session, tenant=tenant, filters=chosen)
     )
     return [
-        TimelineCell(local_day(onset), severity, level, count)
+        TimelineCell(local_day(onset, chosen.domain), severity, level, count)
         for onset, severity, level, count in cells
     ]
 
 
-def local_day(onset: datetime) -> date:
-    """The day whose local midnight an onset is."""
-    return (onset + HALF_DAY).date()
+def local_day(onset: datetime, domain: str = "") -> date:
+    """The day whose local midnight an onset is; of a domain of shorter periods the day (UTC) that it lies in."""
+    return (onset + _half_day(domain)).date()
+
+
+def _half_day(domain: str) -> timedelta:
+    return HALF_DAY if domain not in DOMAINS or DOMAINS[domain].step >= DAY else timedelta(0)
 
 
 def get(ctx: Context, tenant: str, alert_id: int) -> AlertDetail:
@@ -302,9 +307,9 @@ def _several(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _onsets_of(day: date) -> tuple[datetime, datetime]:
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return midnight - HALF_DAY, midnight + HALF_DAY
+def _onsets_of(day: date, domain: str) -> tuple[datetime, datetime]:
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC) - _half_day(domain)
+    return begin, begin + 2 * HALF_DAY
 
 
 def _levels(value: Any) -> tuple[str, ...]:
@@ -324,7 +329,7 @@ _READERS: Mapping[str, tuple[str, Any]] = {
     "text": ("text", str),
     "day": ("days", lambda day: (day, day)),
     "days": ("days", tuple),
-    "broke": ("broke", _onsets_of),
+    "broke": ("broke", lambda day: day),
     "incident": ("incident_id", int),
     "muted": ("muted", lambda also: None if also else False),
 }
@@ -338,4 +343,6 @@ def _filters(given: Mapping[str, Any] | None) -> Filters:
         field, read = _READERS[name]
         if value is not None and value != "":
             chosen[field] = read(value)
+    if "broke" in chosen:
+        chosen["broke"] = _onsets_of(chosen["broke"], chosen.get("domain", ""))
     return Filters(**chosen)

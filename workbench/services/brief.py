@@ -27,6 +27,12 @@ STATES = ("delivered", "partial", "missing")
 # ── How things stand ─────────────────────────────────────────────────────────────────────────────
 
 
+def domains(context: Context, tenant: str) -> tuple[str, ...]:
+    """The domains that a tenant has data of, in the order in which they are declared."""
+    held = {*context.metrics.holdings(), *context.metrics.samples.holdings()}
+    return tuple(name for name in DOMAINS if (tenant, name) in held)
+
+
 def freshness(context: Context, tenant: str, *, domain: str = "ads") -> Freshness:
     """How far the data of a domain reaches, and when its newest part came or was measured."""
     which = DOMAINS[domain]
@@ -130,11 +136,13 @@ def of(context: Context, tenant: str, *, last_day: date, domain: str = "ads") ->
         incidents=len(onsets),
         at_risk=at_risk,
         days=days,
-        alerts_by_day=_by_onset(((onset, many) for onset, _, _, many, _ in rows), days),
-        critical_by_day=_by_onset(critical, days),
-        incidents_by_day=_by_onset(((onset, 1) for onset in onsets), days),
+        alerts_by_day=_by_onset(((onset, many) for onset, _, _, many, _ in rows), days, domain),
+        critical_by_day=_by_onset(critical, days, domain),
+        incidents_by_day=_by_onset(((onset, 1) for onset in onsets), days, domain),
         at_risk_by_day=_by_onset(
-            ((onset, amount) for onset, _, currency, _, amount in rows if currency == main), days
+            ((onset, amount) for onset, _, currency, _, amount in rows if currency == main),
+            days,
+            domain,
         ),
     )
 
@@ -172,10 +180,12 @@ def _until(last_day: date, length: int) -> tuple[date, ...]:
     return tuple(last_day - timedelta(days=back) for back in range(length - 1, -1, -1))
 
 
-def _by_onset(counted: Iterable[tuple[datetime, float]], days: Sequence[date]) -> tuple[float, ...]:
+def _by_onset(
+    counted: Iterable[tuple[datetime, float]], days: Sequence[date], domain: str
+) -> tuple[float, ...]:
     sums = dict.fromkeys(days, 0.0)
     for onset, amount in counted:
-        day = alerts.local_day(onset)
+        day = alerts.local_day(onset, domain)
         if day in sums:
             sums[day] += amount
     return tuple(sums.values())

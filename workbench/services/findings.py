@@ -25,6 +25,8 @@ from data.records import NewAlert, NewIncident
 from workbench.services.scene import Judged, Scene
 
 CANDIDATES = 5
+CALM = 4
+"""Normal periods after which an episode is over: one more than it may pause for."""
 
 
 # ── What was seen ────────────────────────────────────────────────────────────────────────────────
@@ -127,7 +129,7 @@ def located(
     labels = scene.panel.periods.labels
     causes: list[Sequence[Cause]] = [()] * len(sightings)
     for places, alarms in scene.outbreaks(sightings):
-        found = localizer.find(scene.case(judged, *alarms))
+        found = [scene.spoken(cause) for cause in localizer.find(scene.case(judged, *alarms))]
         for place in places:
             causes[place] = found
     noticed = [
@@ -227,9 +229,19 @@ def new_incident(
         spend_at_risk=item.spend_at_risk,
         money_impact=scene.lost(seen.row, seen.first, seen.last) or 0.0,
         currency=leading.currency,
+        ended_at=_ended(scene, [sightings[place] for place in item.places]),
         services=affected(scene.graph, item.entities, "service"),
         regions=affected(scene.graph, item.entities, "region"),
     )
+
+
+def _ended(scene: Scene, seen: Sequence[Sighting]) -> datetime | None:
+    """When the last of them was normal again; None while one may still go on."""
+    latest = max(seen, key=lambda one: one.last)
+    labels = scene.panel.periods.labels
+    if latest.last + CALM >= len(labels):
+        return None
+    return _utc(scene, latest.row, labels[latest.last + 1])
 
 
 def affected(graph: Graph, entities: Iterable[str], level: str) -> list[str]:

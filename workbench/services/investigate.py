@@ -127,10 +127,11 @@ def _zone(scene: Scene, row: int | None) -> str:
 def _focus(scene: Scene, alert: AlertRow, row: int | None) -> str:
     """The channel that carries most of the score; without an explanation the oddest one."""
     known = scene.residual.metrics
-    shares = _contributions(scene, alert.explanation)
     channels = tuple(alert.explanation.get("metrics", ()))
-    if shares is not None and set(channels) <= set(known) and shares.total.any():
-        return str(channels[int(np.argmax(np.abs(shares.total)))])
+    if set(channels) <= set(known) and alert.explanation.get("shares"):
+        total = np.asarray(alert.explanation["shares"], dtype=np.float64).sum(axis=0)
+        if total.any():
+            return str(channels[int(np.argmax(np.abs(total)))])
     if row is None:
         return known[0]
     near = scene.residual.values[row, scene.around(*_episode(scene, alert), 3)]
@@ -354,6 +355,7 @@ def cause_view(
     siblings = scene.siblings(alert.entity)
     return CauseView(
         zone=_zone(scene, scene.panel.row_of.get(alert.entity)),
+        unit=scene.unit,
         method=method or usual,
         methods=methods(scene.case_kind),
         candidates=found,
@@ -362,14 +364,16 @@ def cause_view(
         lanes=_lanes(scene, first, shown, path, severities),
         siblings_anomalous=sum(sibling in first for sibling in siblings),
         siblings=len(siblings),
-        notices=_notices(known, bool(kept)),
+        notices=_notices(known, bool(kept), found),
     )
 
 
-def _notices(known: bool, kept: bool) -> tuple[str, ...]:
+def _notices(known: bool, kept: bool, found: Sequence[Candidate]) -> tuple[str, ...]:
+    belief = sum(candidate.confidence for candidate in found)
     told = {
         "This entity is no longer in the hierarchy; its record stands.": not known,
         "Computed now with today's data, not at detection.": known and not kept,
+        "No cause stands out: more than half of the belief is in none of these.": 0 < belief < 0.5,
     }
     return tuple(sentence for sentence, holds in told.items() if holds)
 
@@ -434,7 +438,7 @@ def _found(scene: Scene, judged: Judged, alert: AlertRow, method: str) -> tuple[
             confidence=cause.confidence,
             evidence=cause.evidence,
         )
-        for cause in localizer.find(scene.case(judged, *alarms))
+        for cause in map(scene.spoken, localizer.find(scene.case(judged, *alarms)))
     )
 
 

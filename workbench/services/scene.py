@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cases import Alarm, Case, Graph
+from core.cases import Alarm, Case, Cause, Graph
 from core.contracts import DAY, Floats, Panel, Times
 from core.domain import Domain
 from core.errors import UnknownNameError
@@ -128,6 +128,10 @@ class Scene(ABC):
             settings=self.changes,
             alarms=others,
         )
+
+    def spoken(self, cause: Cause) -> Cause:
+        """A cause as people are told of it."""
+        return cause
 
     # ── What pages show ──
 

@@ -53,6 +53,8 @@ def serve(
     kind = catalog.get(name)
     ensemble = name if issubclass(kind, CalibratedEnsemble) else CalibratedEnsemble.name
     params = {} if name == ensemble else {"parts": f"{name}=1"}
+    if "settings" in scene.domain.defaults and is_champions(scene, detector):
+        params["settings"] = scene.domain.defaults["settings"]
     history = training_part(scene.lessons, scene.domain.window)
     if is_champions(scene, detector):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from functools import cached_property
 import networkx as nx
 import numpy as np
 
-from core.cases import Alarm, Case
+from core.cases import Alarm, Case, Cause
 from core.contracts import Floats, Panel
 from core.domain import Metric
 from core.domains.services import SERVICES
@@ -160,6 +161,13 @@ class ServiceScene(Scene):
         """The quiet periods of a panel."""
         periods = dataclasses.replace(panel.periods, labels=panel.periods.labels[self._quiet])
         return dataclasses.replace(panel, values=panel.values[:, self._quiet], periods=periods)
+
+    def spoken(self, cause: Cause) -> Cause:
+        """With metrics by their labels."""
+        labels = {metric.name: metric.label for metric in self.domain.metrics}
+        names = re.compile("|".join(map(re.escape, sorted(labels, key=len, reverse=True))))
+        told = tuple(names.sub(lambda name: labels[name[0]], line) for line in cause.evidence)
+        return dataclasses.replace(cause, evidence=told)
 
     # ── What pages show ──
 

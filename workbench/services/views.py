@@ -180,9 +180,10 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class CauseView:
-    """What the Root cause page shows beside the records of the alert and its incident."""
+    """What the Root cause page shows beside the records of the alert and its incident; `unit` as in `AlertView`."""
 
     zone: str
+    unit: str
     method: str
     methods: tuple[str, ...]
     candidates: tuple[Candidate, ...]

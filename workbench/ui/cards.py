@@ -12,24 +12,23 @@ from workbench.ui import cache, charts, frame, state, theme, verbs, words
 from workbench.ui.state import Key
 
 
-def numbers(today: Brief) -> None:
-    """What is new, critical, an incident, at risk; each with its last two weeks by onset."""
+def numbers(today: Brief, domain: str) -> None:
+    """What is new, critical, an incident, at risk where there is money; each with its last two weeks by onset."""
     visit = state.visit()
     since = f"since {words.moment(visit.since)}" if visit.since else "on your first visit"
     main, *others = sorted(today.at_risk.items(), key=lambda item: -item[1]) or [("", 0.0)]
     rest = " + ".join(words.money(amount, currency) for currency, amount in others)
-    cards = (
+    cards = [
         ("New alerts", words.number(visit.alerts), today.alerts_by_day, f"New {since}"),
         ("Open critical", words.number(today.critical), today.critical_by_day, "Not muted"),
         ("Open incidents", words.number(today.incidents), today.incidents_by_day, "One cause each"),
-        (
-            "Spend at risk",
-            words.money(main[1], main[0]) + (f" + {rest}" if rest else ""),
-            today.at_risk_by_day,
-            "Of open alerts that no incident mutes",
-        ),
-    )
-    for column, (label, value, daily, meaning) in zip(st.columns(4), cards, strict=True):
+    ]
+    if words.has_money(domain):
+        at_risk = words.money(main[1], main[0]) + (f" + {rest}" if rest else "")
+        meaning = "Of open alerts that no incident mutes"
+        cards.append(("Spend at risk", at_risk, today.at_risk_by_day, meaning))
+    columns = st.columns(len(cards))
+    for column, (label, value, daily, meaning) in zip(columns, cards, strict=True):
         column.metric(
             label,
             value,
@@ -47,10 +46,11 @@ def incident(row: Any) -> None:
         with st.container(gap=None, width="stretch"):
             st.markdown(f"{theme.severity_markdown(row.severity)} **{row.title}**")
             found = row.alerts > 0
+            money = found and words.has_money(row.domain)
             told = (
                 words.count(row.alerts, "alert") if found else "",
-                f"{words.money(row.spend_at_risk, row.currency)} at risk" if found else "",
-                words.age(row.onset, cache.known_at()),
+                f"{words.money(row.spend_at_risk, row.currency)} at risk" if money else "",
+                words.age(row.onset, cache.known_at(row.domain)),
                 f"confidence {words.confidence(row.confidence)}" if found else "",
                 row.status,
             )
@@ -63,7 +63,7 @@ def incident(row: Any) -> None:
 
 
 def preview(alert: Any) -> None:
-    """The chosen alert: two weeks of its metric, a sentence, the likeliest cause, and the verbs."""
+    """The chosen alert: its metric around it, a sentence, the likeliest cause, and the verbs."""
     with st.container(border=True):
         st.markdown(
             f"{theme.severity_markdown(alert.severity)} **{alert.entity_name or alert.entity}**  \n"
@@ -79,7 +79,7 @@ def preview(alert: Any) -> None:
                 theme=None,
                 config=frame.CONFIG,
                 key=f"glance:{alert.id}",
-                alt=f"{curve.label} of the last two weeks with its expected band.",
+                alt=f"{curve.label} around the alert with its expected band.",
             )
         with st.container(horizontal=True):
             if st.button(

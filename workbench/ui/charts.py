@@ -87,7 +87,7 @@ def series(
             x=str(onset),
             y=1,
             yref="paper",
-            text=f" onset {words.day(onset)}",
+            text=f" onset {words.period(onset)}",
             showarrow=False,
             xanchor="left",
             yanchor="top",
@@ -97,11 +97,20 @@ def series(
         chart.update_yaxes(rangemode="tozero")
     prefix = words.SYMBOLS.get(curve.currency, "") if curve.unit == "money" else ""
     chart.update_yaxes(tickprefix=prefix, tickformat=".1%" if curve.unit == "share" else "~s")
-    chart.update_xaxes(type="date", tickformat="%-d %b")
+    chart.update_xaxes(type="date", tickformat=ticks(curve.days))
     if not axes:
         chart.update_yaxes(visible=False)
         chart.update_xaxes(nticks=3)
     return chart
+
+
+def ticks(labels: Days) -> str:
+    """How times are written along an axis: days, or the time of day where periods are shorter."""
+    return "%-d %b" if np.datetime_data(labels.dtype)[0] == "D" else "%H:%M\n%-d %b"
+
+
+def _hover(labels: Days) -> str:
+    return "%-d %b" if np.datetime_data(labels.dtype)[0] == "D" else "%-d %b, %H:%M"
 
 
 def _band(chart: go.Figure, curve: Curve, colours: Palette, width: float, share: float) -> None:
@@ -174,19 +183,22 @@ def strips(rows: Sequence[Strip], alpha: float, colours: Palette) -> go.Figure:
         xgap=1,
         ygap=3,
         customdata=np.stack([row.p_values for row in rows]),
-        hovertemplate="%{y}, %{x|%-d %b}: p = %{customdata:.2g}<extra></extra>",
+        hovertemplate=f"%{{y}}, %{{x|{_hover(rows[0].days)}}}: p = %{{customdata:.2g}}<extra></extra>",
         text=np.where(surprise > -np.log10(alpha), "◆", ""),
         texttemplate="%{text}",
         textfont={"color": colours.background, "size": 10},
     )
-    chart.update_xaxes(type="date", tickformat="%-d %b")
-    chart.update_yaxes(autorange="reversed", tickfont={"color": colours.ink}, showgrid=False)
+    chart.update_xaxes(type="date", tickformat=ticks(rows[0].days))
+    chart.update_yaxes(
+        autorange="reversed", tickfont={"color": colours.ink}, showgrid=False, dtick=1
+    )
     return chart
 
 
 def heatmap(heat: Heat, colours: Palette, onset: np.datetime64 | None = None) -> go.Figure:
-    """Day × channel, blue below expected and orange above, in standard deviations."""
+    """Period × channel, blue below expected and orange above, in standard deviations."""
     chart = figure(colours, 30 * len(heat.labels) + 54)
+    daily = np.datetime_data(heat.days.dtype)[0] == "D"
     chart.add_heatmap(
         x=heat.days,
         y=list(heat.labels),
@@ -195,9 +207,10 @@ def heatmap(heat: Heat, colours: Palette, onset: np.datetime64 | None = None) ->
         zmin=-DEVIATIONS,
         zmax=DEVIATIONS,
         colorscale=theme.diverging(colours),
-        xgap=1,
+        # a gap beside each of a hundred minutes would be most of the picture
+        xgap=1 if daily else 0,
         ygap=2,
-        hovertemplate="%{y}, %{x|%-d %b}: %{z:+.1f} sd<extra></extra>",
+        hovertemplate=f"%{{y}}, %{{x|{_hover(heat.days)}}}: %{{z:+.1f}} sd<extra></extra>",
         colorbar={
             "thickness": 8,
             "outlinewidth": 0,
@@ -208,11 +221,13 @@ def heatmap(heat: Heat, colours: Palette, onset: np.datetime64 | None = None) ->
     )
     if onset is not None:
         chart.add_vline(
-            x=str(onset - np.timedelta64(12, "h")),
+            x=str(onset - np.timedelta64(12, "h")) if daily else str(onset),
             line={"color": colours.muted, "width": 1, "dash": "dot"},
         )
-    chart.update_xaxes(type="date", tickformat="%-d %b")
-    chart.update_yaxes(autorange="reversed", tickfont={"color": colours.ink}, showgrid=False)
+    chart.update_xaxes(type="date", tickformat=ticks(heat.days))
+    chart.update_yaxes(
+        autorange="reversed", tickfont={"color": colours.ink}, showgrid=False, dtick=1
+    )
     return chart
 
 
@@ -325,7 +340,7 @@ def siblings(curves: Sequence[Curve], colours: Palette, focus: str) -> go.Figure
             customdata=[
                 words.quantity(value, curve.unit, curve.currency) for value in curve.observed
             ],
-            hovertemplate="%{x|%-d %b}: %{customdata}<extra></extra>",
+            hovertemplate=f"%{{x|{_hover(curve.days)}}}: %{{customdata}}<extra></extra>",
             **cell,
         )
     chart.update_xaxes(showticklabels=False)
@@ -373,6 +388,9 @@ def timeline(
     return chart
 
 
+MOST_TICKS = 12
+
+
 def coverage(grid: Arrivals, colours: Palette) -> go.Figure:
     """Report × day: delivered in quiet green, partial and missing in severity colours with their glyph."""
     looks = {
@@ -403,6 +421,11 @@ def coverage(grid: Arrivals, colours: Palette) -> go.Figure:
         textfont={"color": colours.background, "size": 10},
         hovertemplate="%{y}, %{x|%-d %b}: %{customdata}<extra></extra>",
     )
-    chart.update_xaxes(type="date", tickformat="%-d %b")
-    chart.update_yaxes(autorange="reversed", tickfont={"color": colours.ink}, showgrid=False)
+    every = -(-len(grid.days) // MOST_TICKS)
+    chart.update_xaxes(
+        type="date", tickformat="%-d %b", tickvals=[str(day) for day in grid.days[::every]]
+    )
+    chart.update_yaxes(
+        autorange="reversed", tickfont={"color": colours.ink}, showgrid=False, dtick=1
+    )
     return chart

@@ -230,8 +230,8 @@ def plan(domain: str, versions: Sequence[Mapping[str, Any]], *, main: bool) -> N
         st.caption(f"{chosen.help}.")
         unit = st.selectbox(
             "Unit",
-            [*words.LEVELS, "entity"],
-            index=words.LEVELS.index("campaign"),
+            [*words.levels(domain), "entity"],
+            index=words.levels(domain).index(words.unit(domain)),
             format_func=words.level,
             key=Key.UNIT,
             help="What arms are drawn by: all below a unit goes the same way",

@@ -153,7 +153,9 @@ def toast() -> None:
 def header() -> None:
     """How fresh the data is, what scores it, what is running, and who is looking."""
     context, tenant, actor = state.who()
-    standing, fresh = brief.standing(context, tenant), cache.freshness()
+    shown = state.domain()
+    standing = brief.standing(context, tenant, domain=shown)
+    fresh = cache.freshness(shown)
     facts = [
         f":material/calendar_today: data to {words.day(fresh.newest_day, year=True)}",
         f":material/search: last run {words.moment(standing.last_run)}"

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from workbench.services.views import Lane, Node
 from workbench.ui import theme, words
-from workbench.ui.charts import figure
+from workbench.ui.charts import figure, ticks
 from workbench.ui.theme import Palette
 
 MOST_NODES = 60
@@ -131,7 +131,7 @@ def _links(
 
 def _label(node: Node, chosen: bool) -> str:
     if node.hidden:
-        return f"+{node.hidden} more"
+        return f"+{words.number(node.hidden)} more<br>{words.level(node.level)}"
     name = words.short(node.name, NAME_LENGTH)
     order = f" · {words.ordinal(node.order)}" if node.order else ""
     shown = f"<b>{name}</b>" if chosen else name
@@ -146,14 +146,16 @@ def _story(node: Node) -> str:
     if node.number:
         lines.append(node.number)
     if node.onset is not None:
-        lines.append(f"onset {words.day(node.onset)} ({words.ordinal(node.order)})")
+        lines.append(f"onset {words.period(node.onset)} ({words.ordinal(node.order)})")
     return "<br>".join(lines)
 
 
 def lanes(rows: Sequence[Lane], path: Sequence[str], colours: Palette) -> go.Figure:
     """When each node was anomalous, earliest on top: the order in which it spread."""
     chart = figure(colours, 26 * len(rows) + 48)
-    day = np.timedelta64(1, "D")
+    starts = np.array([row.start for row in rows])
+    # a node anomalous in one period alone was so from its beginning to its end
+    period = np.timedelta64(1, np.datetime_data(starts.dtype)[0])
     names = [
         f"{theme.mark(row.severity).glyph} {words.short(row.name)} · {words.level(row.level)}"
         for row in rows
@@ -161,7 +163,7 @@ def lanes(rows: Sequence[Lane], path: Sequence[str], colours: Palette) -> go.Fig
     chart.add_bar(
         y=list(range(len(rows))),
         base=[str(row.start) for row in rows],
-        x=[float((row.end - row.start + day) / np.timedelta64(1, "ms")) for row in rows],
+        x=[float((row.end - row.start + period) / np.timedelta64(1, "ms")) for row in rows],
         orientation="h",
         marker={
             "color": [
@@ -170,13 +172,13 @@ def lanes(rows: Sequence[Lane], path: Sequence[str], colours: Palette) -> go.Fig
             ]
         },
         customdata=[
-            [name, words.day(row.start), words.day(row.end)]
+            [name, words.period(row.start), words.period(row.end)]
             for name, row in zip(names, rows, strict=True)
         ],
         hovertemplate="%{customdata[0]}: %{customdata[1]} – %{customdata[2]}<extra></extra>",
         width=0.55,
     )
-    chart.update_xaxes(type="date", tickformat="%-d %b", showgrid=True)
+    chart.update_xaxes(type="date", tickformat=ticks(starts), showgrid=True)
     chart.update_yaxes(
         autorange="reversed",
         tickvals=list(range(len(rows))),

@@ -34,20 +34,24 @@ def height(rows: int, most: int = 10) -> int:
     return 31 * (min(rows, most) + 1) + 3
 
 
-def alert_rows(rows: Sequence[Any], now: datetime) -> pd.DataFrame:
-    """One page of alerts."""
-    return pd.DataFrame(
+def alert_rows(rows: Sequence[Any], now: datetime, domain: str) -> pd.DataFrame:
+    """One page of alerts of a domain; money only where there is any."""
+    shown = pd.DataFrame(
         {
             "Severity": [theme.severity_words(row.severity) for row in rows],
             "What": [row.entity_name or row.entity for row in rows],
             "Level": [words.level(row.level) for row in rows],
             "At risk": [words.money(row.spend_at_risk, row.currency) for row in rows],
             "p": [words.p_value(row.p_value) for row in rows],
-            "Onset": [alerts.local_day(row.onset) for row in rows],
+            "Onset": [alerts.local_day(row.onset, domain) for row in rows],
             "Age": [words.age(row.onset, now) for row in rows],
             "Status": [row.status.capitalize() for row in rows],
         }
     )
+    if words.has_money(domain):
+        return shown
+    times = [f"{words.day(row.onset)}, {row.onset:%H:%M}" for row in rows]
+    return shown.drop(columns="At risk").assign(Onset=times)
 
 
 ALERT_COLUMNS = {
@@ -62,6 +66,14 @@ ALERT_COLUMNS = {
 }
 
 
+def alert_columns(domain: str) -> dict[str, Any]:
+    """How those columns are written."""
+    if words.has_money(domain):
+        return ALERT_COLUMNS
+    when = st.column_config.TextColumn(width=96, help="First anomalous minute, UTC")
+    return {**ALERT_COLUMNS, "Onset": when}
+
+
 def candidates(rows: Sequence[Candidate]) -> pd.DataFrame:
     """Candidates with every term of their score as its own column."""
     terms = list(dict.fromkeys(name for row in rows for name in row.terms))
@@ -74,7 +86,7 @@ def candidates(rows: Sequence[Candidate]) -> pd.DataFrame:
             **{_term(name): [row.terms.get(name, np.nan) for row in rows] for name in terms},
             "Level": [words.level(row.level) for row in rows],
             "Hops": [row.hops for row in rows],
-            "Onset": [words.day(row.onset_day) for row in rows],
+            "Onset": [words.period(row.onset_day) for row in rows],
         }
     )
 
@@ -160,7 +172,7 @@ def nodes(rows: Sequence[Node], path: Sequence[str]) -> pd.DataFrame:
             "Node": [row.name for row in rows],
             "Level": [words.level(row.level) for row in rows],
             "Change": [row.number or words.MISSING for row in rows],
-            "Onset": [words.day(row.onset) for row in rows],
+            "Onset": [words.period(row.onset) for row in rows],
             "Order": [words.ordinal(row.order) if row.order else words.MISSING for row in rows],
             "On path": ["yes" if row.id in path else "" for row in rows],
         }
@@ -173,8 +185,8 @@ def lanes(rows: Sequence[Lane]) -> pd.DataFrame:
         {
             "Node": [row.name for row in rows],
             "Level": [words.level(row.level) for row in rows],
-            "From": [words.day(row.start) for row in rows],
-            "To": [words.day(row.end) for row in rows],
+            "From": [words.period(row.start) for row in rows],
+            "To": [words.period(row.end) for row in rows],
         }
     )
 

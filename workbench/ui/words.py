@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from core.domains import DOMAINS
+from core.domains import DOMAINS, conventions
 from core.domains.ads import ADS
 
 MISSING = "–"
+SHORT = 4
+"""Letters of the longest name that is an abbreviation: `ACOS`."""
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "CAD": "CA$", "AUD": "A$", "INR": "₹"}
 
 
@@ -129,6 +131,14 @@ def day(value: date | np.datetime64 | None, year: bool = False) -> str:
     return f"{plain.day} {plain:%b %Y}" if year else f"{plain.day} {plain:%b}"
 
 
+def period(value: date | np.datetime64 | None, year: bool = False) -> str:
+    """A day, or `9 Mar, 14:05` where periods are shorter: a datetime, or a datetime64 of minutes."""
+    if isinstance(value, np.datetime64) and np.datetime_data(value.dtype)[0] == "m":
+        value = value.item()
+    told = day(value, year)
+    return f"{told}, {value:%H:%M}" if isinstance(value, datetime) else told
+
+
 def moment(value: datetime | None, zone: str = "UTC") -> str:
     """`9 Mar 2026, 06:02 UTC`."""
     if value is None:
@@ -161,12 +171,30 @@ def domain(name: str) -> str:
     return DOMAINS[name].label if name in DOMAINS else name.upper()
 
 
-LEVELS = ADS.levels
+def has_money(domain: str) -> bool:
+    """Whether anything is spent in a domain."""
+    return domain in DOMAINS and bool(DOMAINS[domain].spend)
+
+
+def levels(domain: str) -> tuple[str, ...]:
+    """The levels of a domain, top first."""
+    return DOMAINS[domain].levels
+
+
+def unit(domain: str) -> str:
+    """The level that a domain is usually told apart by."""
+    return DOMAINS[domain].defaults["unit"]
+
+
+def periods(unit: str, zone: str) -> str:
+    """`days in UTC`, `times in UTC`: whose wall clock a page's periods are read from."""
+    return f"{'days' if unit == 'D' else 'times'} in {zone}"
 
 
 def level(name: str) -> str:
     """A level's display word."""
-    return ADS.level_labels.get(name, name.replace("_", " ").capitalize())
+    known = {name: label for spec in DOMAINS.values() for name, label in spec.level_labels.items()}
+    return known.get(name, name.replace("_", " ").capitalize())
 
 
 def inline(label: str) -> str:
@@ -176,8 +204,10 @@ def inline(label: str) -> str:
 
 def metric(name: str) -> str:
     """The word an analyst says for a metric or ratio: `Spend`, `CTR`."""
-    known = {spec.name: spec.label.partition(" (")[0] for spec in ADS.metrics}
-    return known.get(name, name.upper())
+    known = {
+        spec.name: spec.label.partition(" (")[0] for one in DOMAINS.values() for spec in one.metrics
+    }
+    return known.get(name, name.upper() if len(name) <= SHORT else conventions.label(name))
 
 
 def condition(name: str, value: float | str | None, currency: str = "") -> tuple[str, str]:

@@ -178,7 +178,7 @@ def test_an_alert_broke_on_its_local_day() -> None:
     rows = [
         Alert(**new_alert("ad:1", onset=onset).model_dump(), status="open") for onset in midnights
     ]
-    assert list(tables.alert_rows(rows, midnights[1])["Onset"]) == [date(2026, 3, 12)] * 2
+    assert list(tables.alert_rows(rows, midnights[1], "ads")["Onset"]) == [date(2026, 3, 12)] * 2
 
 
 def test_coverage_shows_what_is_missing_by_glyph_too() -> None:
@@ -206,7 +206,7 @@ def test_the_hierarchy_tells_severity_number_and_order_of_every_node() -> None:
     assert labels == [
         "<b>Account</b><br>Profile −20 % · 2nd",
         "<b>Campaign</b><br>Campaign −61 % · 1st",
-        "+3 more",
+        "+3 more<br>Campaign",
     ]
     (dots,) = (trace for trace in chart.data if trace.mode == "markers+text")
     assert list(dots.text) == ["◆", "▲▲", "·"]

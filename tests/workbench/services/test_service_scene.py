@@ -1,0 +1,211 @@
+"""Detection over running systems: what was planted is found, told, grouped and located; a re-run doubles nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import NotEnoughDataError
+from data.simulate.services import Size, simulate_services
+from workbench.context import Context, open_context
+from workbench.services import alerts, brief, detect, ingest, investigate, scorer
+from workbench.services import scene as scenes
+from workbench.services.detect import DetectionReport
+from workbench.services.findings import sightings_of
+from workbench.services.scene import Judged, Scene
+from workbench.services.service_scene import CELLS, _fitting
+from workbench.settings import Settings
+
+TENANT = "acme"
+SIZE = Size(8, (2, 3), 4, 2, 2, 8)
+HOURS = timedelta(hours=12)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("services") / "world"
+    simulate_services(folder, size=SIZE, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory, world: Path) -> Iterator[Context]:
+    with open_context(Settings(home=tmp_path_factory.mktemp("home"))) as opened:
+        done = ingest.import_paths(opened, TENANT, [world], domain="services")
+        assert not done.failed and not done.refused
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def report(context: Context) -> DetectionReport:
+    return detect.detect(context, TENANT, actor="ana", domain="services")
+
+
+@pytest.fixture(scope="module")
+def seen(context: Context, report: DetectionReport) -> tuple[Scene, Judged]:
+    scene = scenes.look(context, TENANT, domain="services")
+    served = context.serve.champion(TENANT, "services")
+    return scene, scenes.judge(scene, scorer.resumed(context, TENANT, served))
+
+
+@pytest.fixture(scope="module")
+def planted(world: Path) -> list[dict[str, Any]]:
+    """The faults that reach into the window that a run judges; the first had begun before it."""
+    truth = json.loads((world / "truth" / "incidents.json").read_text(encoding="utf-8"))
+    last = datetime(2026, 3, 4, tzinfo=UTC)
+    return [row for row in truth if datetime.fromisoformat(row["end"]) > last - HOURS]
+
+
+def within(row: dict[str, Any], moment: datetime) -> bool:
+    onset, end = (datetime.fromisoformat(row[name]) for name in ("onset", "end"))
+    return onset - timedelta(minutes=5) <= moment <= end + timedelta(minutes=10)
+
+
+def test_every_planted_fault_is_one_incident_and_nothing_else_is(
+    report: DetectionReport, planted: list[dict[str, Any]]
+) -> None:
+    assert len(planted) == 3
+    for row in planted:
+        assert sum(within(row, incident.onset) for incident in report.incidents) == 1
+    stray = [alert for alert in report.alerts if not any(within(p, alert.onset) for p in planted)]
+    assert len(stray) <= 1
+    assert len(report.incidents) <= len(planted) + 1
+
+
+def test_the_root_is_among_the_first_candidates(
+    context: Context, report: DetectionReport, planted: list[dict[str, Any]]
+) -> None:
+    graph = context.metrics.samples.graph(
+        TENANT, scenes.look(context, TENANT, domain="services").domain
+    )
+    # of the one that had begun before the window, a first run sees no beginning
+    begun = [row for row in planted if datetime.fromisoformat(row["onset"]).hour >= 12]
+    near = 0
+    for row in begun:
+        (incident,) = (found for found in report.incidents if within(row, found.onset))
+        nodes = [candidate["node"] for candidate in incident.candidates[:3]]
+        around = {row["root"], *graph.children(row["root"]), *graph.parents(row["root"])}
+        near += bool(around & set(nodes))
+    assert near == len(begun) == 2
+
+
+def test_an_alert_says_what_moved_when_and_by_how_much(report: DetectionReport) -> None:
+    worst = max(report.alerts, key=lambda alert: alert.score)
+    assert " at " in worst.sentence and "of the score" in worst.sentence
+    assert worst.onset.tzinfo is not None and worst.onset.minute != 0
+    told = worst.explanation
+    total = np.asarray(told["shares"]).sum() + told["base"] + told["gap"]
+    assert total == pytest.approx(told["score"], abs=1e-4)
+    assert "T" in told["days"][0]
+    assert worst.currency == "" and worst.spend_at_risk == 0.0 and worst.revenue_impact is None
+
+
+def test_a_second_run_doubles_nothing(context: Context, report: DetectionReport) -> None:
+    again = detect.detect(context, TENANT, actor="ben", domain="services")
+    assert again.created == 0
+    assert {alert.id for alert in again.alerts} == {alert.id for alert in report.alerts}
+    assert {row.id for row in again.incidents} == {row.id for row in report.incidents}
+
+
+def test_two_episodes_of_one_entity_are_two_alerts(seen: tuple[Scene, Judged]) -> None:
+    scene, judged = seen
+    calm = np.ones_like(judged.p_values)
+    window = calm.shape[1] - scene.domain.window
+    calm[0, window + 100 : window + 110] = 1e-9
+    calm[0, window + 125 : window + 130] = 1e-9
+    calm[0, window + 300 : window + 310] = 1e-9
+    calm[1, window + 300 : window + 302] = 1e-9
+    told = dataclasses.replace(judged, p_values=calm)
+    found = sightings_of(scene, told, np.ones(len(calm), dtype=bool))
+    spans = [(item.row, item.first - window, item.last - window) for item in found]
+    # half an hour of calm parts them, a shorter one does not; two minutes are no episode
+    assert spans == [(0, 100, 129), (0, 300, 309)]
+
+
+def test_neighbours_in_trouble_are_asked_about_once_where_it_is_felt(
+    seen: tuple[Scene, Judged], planted: list[dict[str, Any]]
+) -> None:
+    scene, judged = seen
+    found = sightings_of(scene, judged, np.ones(len(scene.panel.entities), dtype=bool))
+    outbreaks = scene.outbreaks(found)
+    assert sorted(place for places, _ in outbreaks for place in places) == list(range(len(found)))
+    assert len(outbreaks) < len(found) / 3
+    case = scene.case(judged, *outbreaks[0][1])
+    assert case.kind == "metrics" and case.panel is not None and case.normal is not None
+    assert len(case.panel.periods) <= 46
+    # the same object for all alerts, since localizers learn from it once
+    assert scene.case(judged, *outbreaks[-1][1]).normal is case.normal
+    quiet = {np.datetime64(label, "m") for label in case.normal.periods.labels}
+    for row in planted[1:]:
+        middle = np.datetime64(row["noticed"].rstrip("Z"), "m")
+        assert middle not in quiet
+
+
+def test_the_pages_show_minutes_and_at_most_sixty_nodes(
+    context: Context, report: DetectionReport, seen: tuple[Scene, Judged]
+) -> None:
+    scene, judged = seen
+    for alert in report.alerts[:5]:
+        row = alerts.get(context, TENANT, alert.id).alert
+        view = investigate.alert_view(scene, judged, row)
+        assert view.unit == "m" and view.onset.dtype == np.dtype("datetime64[m]")
+        assert view.focus in {curve.metric for curve in view.curves}
+        assert view.onset in view.curves[0].days
+        cause = investigate.cause_view(context, TENANT, scene, judged, row)
+        assert 1 < len(cause.nodes) <= 60
+        assert row.entity in {node.id for node in cause.nodes}
+        drawn = sum(node.hidden or 1 for node in cause.nodes)
+        assert drawn == len(scene.graph.net)
+        assert "headwater" in cause.methods and "tree-scan" not in cause.methods
+
+
+def test_another_method_looks_at_the_whole_outbreak(
+    context: Context, report: DetectionReport, seen: tuple[Scene, Judged]
+) -> None:
+    scene, judged = seen
+    grouped = next(alert for alert in report.alerts if alert.incident_id is not None)
+    row = alerts.get(context, TENANT, grouped.id).alert
+    view = investigate.cause_view(context, TENANT, scene, judged, row, method="graph-residual")
+    assert view.candidates and view.method == "graph-residual"
+
+
+def test_triage_tells_the_domains_apart(context: Context, report: DetectionReport) -> None:
+    assert brief.domains(context, TENANT) == ("services",)
+    today = brief.of(
+        context, TENANT, last_day=datetime(2026, 3, 3, tzinfo=UTC).date(), domain="services"
+    )
+    assert today.alerts_by_day[-1] > 0 and not any(today.alerts_by_day[:-1])
+    assert alerts.page(context, TENANT, filters={"domain": "ads"}).alerts == []
+    day = datetime(2026, 3, 3, tzinfo=UTC).date()
+    chosen = {"domain": "services", "broke": day, "muted": True}
+    kept = alerts.page(context, TENANT, filters=chosen, limit=500).alerts
+    assert len(kept) == len(report.alerts)
+
+
+def test_a_look_into_the_past_knows_nothing_of_what_came_after(context: Context) -> None:
+    until = datetime(2026, 3, 3, tzinfo=UTC)
+    scene = scenes.look(context, TENANT, domain="services", as_of=until)
+    assert scene.panel.periods.labels[-1] < np.datetime64("2026-03-03T00:00:00")
+
+
+def test_an_unknown_domain_and_an_empty_home_are_refused(context: Context) -> None:
+    with pytest.raises(NotEnoughDataError, match="imported first"):
+        scenes.look(context, "nobody", domain="services")
+
+
+@pytest.mark.parametrize(
+    ("width", "days", "seconds"), [(800, 2, 60), (800, 14, 60), (83_000, 2, 600), (70_000, 30, 600)]
+)
+def test_periods_grow_only_as_far_as_the_room_asks(width: int, days: int, seconds: int) -> None:
+    end = datetime(2026, 3, 20, tzinfo=UTC)
+    step, first = _fitting(end - timedelta(days=days), end, width)
+    assert step == np.timedelta64(seconds, "s")
+    assert (end - first) >= min(timedelta(days=days), timedelta(days=2)) - timedelta(minutes=20)
+    assert (end - first).total_seconds() / seconds * width <= CELLS * 1.01
