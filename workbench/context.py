@@ -79,7 +79,7 @@ def open_context(settings: Settings | None = None, *, clock: Clock = utc_now) ->
         registry = Registry(settings.home / "registry", Versions(records), keys, clock)
         registry.sweep()
         # nobody else holds the home, so whatever still counts as running died with its process
-        for tenant in {tenant for tenant, _ in metrics.holdings()}:
+        for tenant in {tenant for tenant, _ in (*metrics.holdings(), *metrics.samples.holdings())}:
             records.write(tenant, partial(run_store.heal, tenant=tenant, now=clock()))
         return Context(
             settings=settings,
