@@ -23,7 +23,7 @@ PLAIN = {
     "scaling": "none",
 }
 """Columns as they are: every row by itself."""
-SIZE = {"random-forest": "trees", "gradient-boosting": "rounds"}
+SIZE = {"extra-trees": "trees", "random-forest": "trees", "gradient-boosting": "rounds"}
 """What the number of trees is called."""
 REPEATS = 20
 """How often a row of a rare class is repeated at most."""
@@ -33,7 +33,7 @@ LEAST, MOST = 0.2, 5.0
 
 @dataclass(frozen=True)
 class CalibratedTreesParams(Params):
-    base: str = param("random-forest", help="Which trees are grown", choices=tuple(SIZE))
+    base: str = param("extra-trees", help="Which trees are grown", choices=tuple(SIZE))
     trees: int = param(200, help="Trees, or rounds of boosting", low=1, high=5_000)
     leaf: int = param(1, help="Labelled rows that a leaf must hold", low=1, high=100_000)
     folds: int = param(

@@ -16,7 +16,7 @@ from core.cases import Case, Truth
 from core.classifiers.calibrated import CalibratedTreesParams
 from core.contracts import Floats
 from core.errors import NotEnoughDataError
-from core.rootcause.case_features import Row, described, table
+from core.rootcause.case_features import Row, columns, described, table
 from core.rootcause.diagnosis import learn
 
 Names = NDArray[np.str_]
@@ -41,12 +41,9 @@ def figures(
     class_unseen             : each group by `key` told from the others; `known` is the share of cases whose class
                                the others have at all, `known_accuracy` the accuracy of those
     """
-    told = [name for name in cases if truths[name].classes]
-    classes = np.array([TOGETHER.join(sorted(truths[name].classes)) for name in told])
-    groups = np.array([key(truths[name]) for name in told])
+    rows, classes, groups = _told_of(cases, truths, key)
     if len(np.unique(classes)) < 2:
         return {}
-    rows = [described(cases[name]) for name in told]
     again = recurring(rows, classes)
     return {
         "class_accuracy": again["accuracy"],
@@ -55,6 +52,24 @@ def figures(
         "class_few": few(rows, classes),
         "class_unseen": unseen(rows, classes, groups),
     }
+
+
+def apart(
+    cases: Mapping[str, Case], truths: Mapping[str, Truth], key: Callable[[Truth], str]
+) -> dict[str, Any] | None:
+    """`class_unseen` by another key, e.g. each subsystem from the others; None where no two classes are told."""
+    rows, classes, groups = _told_of(cases, truths, key)
+    return unseen(rows, classes, groups) if len(np.unique(classes)) > 1 else None
+
+
+def _told_of(
+    cases: Mapping[str, Case], truths: Mapping[str, Truth], key: Callable[[Truth], str]
+) -> tuple[list[Row], Names, Names]:
+    """Row, class and group of every case whose class is told."""
+    told = [name for name in cases if truths[name].classes]
+    classes = np.array([TOGETHER.join(sorted(truths[name].classes)) for name in told])
+    groups = np.array([key(truths[name]) for name in told])
+    return [described(cases[name]) for name in told], classes, groups
 
 
 def recurring(rows: Sequence[Row], classes: Names) -> dict[str, Any]:
@@ -128,22 +143,24 @@ def _told(
 ) -> tuple[Names, Floats]:
     """The class of each asked row and its probability, learned from the taught rows alone.
 
-    The probability is worth something only where it is calibrated, which changes no answer and takes its time.
+    Columns are chosen over all rows, as no class is needed for it. The probability is worth something only where it
+    is calibrated, which changes no answer and takes its time.
     """
     if len(np.unique(classes[taught])) < 2:
         # one class is all there is to say
         return np.repeat(classes[taught][:1], len(asked)), np.ones(len(asked))
+    names = columns(rows)
     try:
         trees = learn(
             [rows[at] for at in taught],
             classes[taught].tolist(),
             CalibratedTreesParams(seed=seed, folds=3 if calibrated else 1),
+            names=names,
         )
     except NotEnoughDataError:
         values, counts = np.unique(classes[taught], return_counts=True)
         most = values[counts.argmax()]
         return np.repeat(most, len(asked)), np.full(len(asked), counts.max() / counts.sum())
-    names = str(trees.state["metrics"]).split("\n")
     shares = trees.predict_proba(table([rows[at] for at in asked], names))[:, 0]
     return np.array(trees.classes)[shares.argmax(axis=1)], shares.max(axis=1)
 
