@@ -107,7 +107,15 @@ def _said(verdict: Verdict, field: str, known: Taxonomy) -> str:
         return names.get(verdict.disposition, verdict.disposition)
     if field == "causes":
         return " + ".join(map(known.label, verdict.causes)) or words.MISSING
-    return verdict.component or words.MISSING
+    return _place(verdict.component, known.domain) if verdict.component else words.MISSING
+
+
+def _place(node: str, domain: str) -> str:
+    """`recommendation (service)`; the id of what the graph does not hold."""
+    graph = cache.graph(domain)
+    if node not in graph.net:
+        return node
+    return f"{graph.name(node)} ({words.inline(words.level(graph.level(node)))})"
 
 
 def another(dispute: Dispute, known: Taxonomy) -> None:
