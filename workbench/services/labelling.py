@@ -141,7 +141,17 @@ def submit(
         item = queue_store.get(session, tenant=tenant, item_id=item_id)
         subject = verdicts.subject_of(session, tenant, item.subject_kind, item.subject_id)
         label = verdicts.keep(
-            session, tenant, subject, item, checked, words, actor, now, seen=seen, seconds=seconds
+            session,
+            tenant,
+            subject,
+            item,
+            checked,
+            words,
+            actor,
+            now,
+            seen=seen,
+            seconds=seconds,
+            queued=True,
         )
         queue_store.let_go(item, actor)
         following = _next(session, tenant, domain=domain, actor=actor, now=now, after=after)

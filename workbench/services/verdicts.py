@@ -50,8 +50,12 @@ def keep(
     *,
     seen: int | None,
     seconds: float | None,
+    queued: bool = False,
 ) -> Label:
-    """The label that says it: the one that stands already where it is the same, else a new one."""
+    """The label that says it: the one that stands already where it is the same, else a new one.
+
+    queued : it answers the queue, which lets one person at a time
+    """
     kind = _kind(subject)
     about = {"subject_kind": kind, "subject_id": subject.id}
     standing = label_store.on(session, tenant=tenant, **about)
@@ -59,7 +63,9 @@ def keep(
     if mine and verdict_of(mine[0]).same(verdict):
         return mine[0]
     if not mine:
-        _check_unseen(item, standing, verdict, actor, now, seen)
+        _check_unseen(item, standing, verdict, seen)
+        if queued and item is not None and queue_store.held_by_another(item, actor, now):
+            raise _held(item, verdict)
     guess = guess_of(subject)
     label = NewLabel(
         alert_id=subject.id if kind == "alert" else None,
@@ -108,8 +114,6 @@ def _check_unseen(
     item: LabelItem | None,
     standing: Sequence[Label],
     verdict: Verdict,
-    actor: str,
-    now: datetime,
     seen: int | None,
 ) -> None:
     """Refuse a verdict that another one has crossed, with both; a second opinion that was asked for is none."""
@@ -131,18 +135,20 @@ def _check_unseen(
             at=theirs.labelled_at,
             seen=theirs.id,
         )
-    if item is not None and queue_store.held_by_another(item, actor, now):
-        raise ConflictError.of(
-            "label",
-            f"item {item.id}",
-            f"yours (your verdict: {_words(verdict)})",
-            f"held by {item.leased_by}, who has said nothing yet",
-            "Your ten minutes were over: go on with the next one.",
-            yours=verdict,
-            theirs=None,
-            actor=item.leased_by,
-            at=item.leased_until,
-        )
+
+
+def _held(item: LabelItem, verdict: Verdict) -> ConflictError:
+    return ConflictError.of(
+        "label",
+        f"item {item.id}",
+        f"yours (your verdict: {_words(verdict)})",
+        f"held by {item.leased_by}, who has said nothing yet",
+        "Your ten minutes were over: go on with the next one.",
+        yours=verdict,
+        theirs=None,
+        actor=item.leased_by,
+        at=item.leased_until,
+    )
 
 
 def subject_of(

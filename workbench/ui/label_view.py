@@ -342,13 +342,23 @@ def form(item: Item, seen: Evidence, words_of: Taxonomy) -> None:
             "several": words_of.several,
             "components": [list(pair) for pair in seen.components],
             "reasons": list(REASONS),
-            "mine": asdict(item.mine) if item.mine else None,
+            "mine": _mine(item),
             "onward": bool(item.label or not item.id or refused),
             "told": st.session_state.get(Key.LABEL_TOLD, ""),
             "refused": refused,
         },
         on_said_change=take,
     )
+
+
+def _mine(item: Item) -> dict[str, Any] | None:
+    """What the person said of it before; a component that the graph still lacks is one that is missing."""
+    if item.mine is None:
+        return None
+    said = item.mine
+    if said.component and said.component not in cache.graph(item.domain).net:
+        said = replace(said, component="", missing=said.component)
+    return asdict(said)
 
 
 def nothing(domain: str) -> None:

@@ -61,12 +61,13 @@ function begun(data) {
   const kept = data.mine ?? {};
   return {
     shown: data.shown,
+    fresh: true,
     since: Date.now(),
     busy: false,
     aside: false,
     disposition: kept.disposition ?? "real",
     causes: kept.causes ?? [],
-    component: kept.component ?? "",
+    component: kept.missing ? MISSING : kept.component ?? "",
     missing: kept.missing ?? "",
     confidence: kept.confidence ?? "high",
     note: kept.note ?? "",
@@ -144,8 +145,10 @@ function render(root, data, form, act) {
   root.dataset.item = data.item;
   root.dataset.shown = form.busy ? "" : data.shown;
   root.setAttribute("aria-busy", String(form.busy));
-  const again = reachable(root)[place];
-  again?.focus();
+  // a new item begins with no field in hand, or the next key would be written into it
+  const again = form.fresh ? root : reachable(root)[place];
+  if (place >= 0) again?.focus({ preventScroll: true });
+  form.fresh = false;
   if (caret != null && again?.setSelectionRange) again.setSelectionRange(caret, caret);
 }
 
@@ -154,7 +157,13 @@ const reachable = (root) => [...root.querySelectorAll("button, select, input")];
 function component(data, form, act) {
   const select = element("select", "component");
   select.setAttribute("aria-label", "Component");
-  const options = [["", "Component: not said (G)"], ...data.components, [MISSING, "Not in the graph…"]];
+  const far = form.component && form.component !== MISSING && !data.components.some(([id]) => id === form.component);
+  const options = [
+    ["", "Component: not said (G)"],
+    ...(far ? [[form.component, form.component]] : []),
+    ...data.components,
+    [MISSING, "Not in the graph…"],
+  ];
   for (const [id, label] of options) {
     const option = element("option", "", label);
     option.value = id;
