@@ -82,6 +82,53 @@ def incidents_unlabeled(
     answer(found, as_json, draw)
 
 
+@incidents_app.command("learn")
+def incidents_learn(
+    domain: DomainName = "services", tenant: Tenant = None, as_json: Json = False
+) -> None:
+    """Learn the kinds of causes from all labelled incidents."""
+    found = ask(incidents.LearnCauses(domain=domain), tenant)
+
+    def draw(value: Mapping[str, Any]) -> None:
+        table(
+            [{"cause": cause, "labels": count} for cause, count in value["labels"].items()],
+            {"cause": "Cause", "labels": "Labels"},
+            "Nothing was learned.",
+        )
+        out.print(f"Version {value['version']}; {len(value['left_out']):,} incidents left out.")
+
+    answer(found, as_json, draw)
+
+
+@incidents_app.command("suggest")
+def incidents_suggest(
+    number: Annotated[int, typer.Argument(help="Incident")],
+    top: Annotated[int, typer.Option(help="Reasons for each cause")] = 3,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """The likeliest causes of an incident, with what speaks for them."""
+    found = ask(incidents.SuggestCauses(id=number, top=top), tenant)
+
+    def draw(value: Mapping[str, Any]) -> None:
+        rows = [
+            {
+                "cause": one["cause"],
+                "probability": f"{one['probability']:.0%}",
+                "why": "; ".join(
+                    f"{reason['column']} = {reason['value']:.3g} ({reason['share']:+.0%})"
+                    for reason in one["reasons"]
+                ),
+            }
+            for one in value["causes"]
+        ]
+        columns = {"cause": "Cause", "probability": "Probability", "why": "Why"}
+        table(rows, columns, "No cause is known.")
+        out.print(f"Version {value['version']}.")
+
+    answer(found, as_json, draw)
+
+
 @incidents_app.command("record")
 def incidents_record(
     title: Annotated[str, typer.Argument(help="What happened")],
@@ -246,8 +293,13 @@ def _import(
 
 
 def _draw(rows: list[dict[str, Any]], empty: str) -> None:
-    shown = [row | {"services": ", ".join(row["services"]), "began": row["onset"]} for row in rows]
+    shown = [row | {"services": _few(row["services"]), "began": row["onset"]} for row in rows]
     table(shown, LISTED, empty)
+
+
+def _few(names: list[str]) -> str:
+    more = f" +{len(names) - 2}" if len(names) > 2 else ""
+    return ", ".join(name.rpartition(":")[2] for name in names[:2]) + more
 
 
 def _draw_import(report: Mapping[str, Any]) -> None:

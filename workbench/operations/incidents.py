@@ -10,7 +10,7 @@ from pydantic import Field
 from core.contracts import OnStep
 from workbench.context import Context
 from workbench.operations.operation import Caller, Instant, Operation, Severity, Status
-from workbench.services import changes, incidents, similar, snapshots
+from workbench.services import causes, changes, incidents, similar, snapshots
 
 AnyStatus = Status | Literal["any"]
 LabelStatus = Literal["unlabeled", "labeled", "validated"]
@@ -99,6 +99,29 @@ class ShowIncident(Operation):
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return incidents.get(context, caller.tenant, self.id)
+
+
+class LearnCauses(Operation):
+    """Learn the kinds of causes from all labelled incidents into a new version of "causes"."""
+
+    method, path, tag = "POST", "/api/incidents/causes", "incidents"
+    domain: str = "services"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return causes.teach(
+            context, caller.tenant, domain=self.domain, actor=caller.actor, on_step=on_step
+        )
+
+
+class SuggestCauses(Operation):
+    """What the newest version of "causes" says of an incident, each cause with what speaks for and against it."""
+
+    path, tag = "/api/incidents/{id}/causes", "incidents"
+    id: int
+    top: int = Field(5, ge=1, le=50, description="Reasons for each cause")
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return causes.suggest(context, caller.tenant, self.id, top=self.top)
 
 
 class _IncidentVerb(Operation):

@@ -1,0 +1,202 @@
+"""Kinds of causes learned from incidents that people labelled, and suggested with reasons for those without a label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from core.cases import Alarm, Case, Graph
+from core.contracts import OnStep
+from core.domain import Domain
+from core.domains import DOMAINS
+from core.errors import InvalidInputError, NotEnoughDataError, NotFoundError
+from core.rootcause.case_features import described, table
+from core.rootcause.diagnosis import Causes, Diagnosis, diagnose, learn
+from data import incident_store
+from data.records import Alert, Incident
+from models.manifest import Training
+from models.ports import VersionRow
+from models.train import panel_digest
+from workbench.context import Context
+from workbench.services import incidents, snapshots, taxonomy
+
+LABELLED = ("labeled", "validated")
+UNKNOWN = "unknown"
+"""A label that says that nobody knows: nothing to learn from."""
+MOST = 2_000
+"""Labelled incidents that are learned from, the latest."""
+LEAST = 2
+"""Labels of a cause before it is learned."""
+BEFORE, AFTER = timedelta(minutes=40), timedelta(minutes=6)
+"""What is looked at around the onset."""
+NORMAL, APART = timedelta(hours=8), timedelta(hours=1)
+"""What it is compared with, and how long before the onset that ends."""
+FEWEST = 30
+"""Periods of measurements before which nothing is called normal."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A version that was learned, how many incidents of each cause taught it, and which could not and why."""
+
+    version: str
+    labels: Mapping[str, int]
+    left_out: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What the newest version says of an incident: every cause it knows, the likeliest first, with its reasons."""
+
+    version: str
+    causes: tuple[Diagnosis, ...]
+
+
+def teach(
+    ctx: Context, tenant: str, *, domain: str, actor: str, on_step: OnStep | None = None
+) -> Taught:
+    """Learn the causes of all labelled incidents into a new signed version of "causes".
+
+    Raises NotEnoughDataError where fewer than two causes have two incidents with measurements around them.
+    """
+    spec = _measured(domain)
+    words = taxonomy.of(ctx, tenant, domain)
+    known = snapshots.graph(ctx, tenant, domain)
+    rows, causes = [], []
+    left_out: dict[int, str] = {}
+    for incident, alerts in _labelled(ctx, tenant, domain):
+        cause = words.now(incident.root_cause)
+        if cause == UNKNOWN:
+            left_out[incident.id] = "its cause is unknown"
+            continue
+        try:
+            rows.append(described(_case(ctx, tenant, spec, known, incident, alerts)))
+            causes.append(cause)
+        except NotEnoughDataError as error:
+            left_out[incident.id] = error.message
+    counts = Counter(causes)
+    kept = [at for at, cause in enumerate(causes) if counts[cause] >= LEAST]
+    labels = {cause: count for cause, count in sorted(counts.items()) if count >= LEAST}
+    if len(labels) < 2:
+        rule = f"at least 2 with {LEAST} labelled incidents and measurements around them"
+        raise NotEnoughDataError.of("causes", "the causes", rule, dict(counts))
+    trees = learn([rows[at] for at in kept], [causes[at] for at in kept], on_step=on_step)
+    panel = table([rows[at] for at in kept], str(trees.state["metrics"]).split("\n"))
+    row = ctx.registry.publish(
+        tenant,
+        domain=domain,
+        algorithm=trees,
+        probes=panel,
+        training=Training(
+            entities=len(kept),
+            periods=1,
+            snapshot_digest=panel_digest(panel),
+            seed=trees.params.seed,
+        ),
+        metrics={"labels": float(len(kept)), "causes": float(len(labels))},
+        actor=actor,
+    )
+    return Taught(row.id, labels, left_out)
+
+
+def suggest(ctx: Context, tenant: str, incident_id: int, *, top: int = 5) -> Suggestion:
+    """The causes of one incident by the newest version, each with its `top` reasons.
+
+    Raises NotFoundError where nothing was learned yet, NotEnoughDataError where nothing was measured around it.
+    """
+
+    def read(session: Any) -> tuple[Incident, list[Alert]]:
+        about: dict[str, Any] = {"tenant": tenant, "incident_id": incident_id}
+        return incident_store.get(session, **about), incident_store.alerts(session, **about)
+
+    incident, alerts = ctx.records.read(tenant, read)
+    spec = _measured(incident.domain)
+    newest = latest(ctx, tenant, incident.domain)
+    if newest is None:
+        rule = "learned from labelled incidents first"
+        hint = f"headwater incidents learn --domain {incident.domain}"
+        raise NotFoundError.of("causes", "a version", rule, "none", hint)
+    trees: Any = ctx.serve.load(newest)
+    known = snapshots.graph(ctx, tenant, incident.domain)
+    case = _case(ctx, tenant, spec, known, incident, alerts)
+    (found,) = diagnose(trees, [described(case)], top)
+    return Suggestion(newest.id, tuple(found))
+
+
+def latest(ctx: Context, tenant: str, domain: str) -> VersionRow | None:
+    """The newest version of what was learned in a domain, None before the first."""
+    rows = ctx.registry.store.versions(tenant, domain, Causes.name)
+    return max(rows, key=lambda row: row.id, default=None)
+
+
+def _measured(domain: str) -> Domain:
+    spec = DOMAINS.get(domain)
+    if spec is None or spec.step >= np.timedelta64(1, "D"):
+        rule = "one whose measurements are of moments, such as services"
+        raise InvalidInputError.of("causes", "the domain", rule, domain)
+    return spec
+
+
+def _labelled(ctx: Context, tenant: str, domain: str) -> list[tuple[Incident, list[Alert]]]:
+    def read(session: Any) -> list[tuple[Incident, list[Alert]]]:
+        about: dict[str, Any] = {"tenant": tenant}
+        past = incident_store.before(
+            session, **about, domain=domain, onset=datetime.max.replace(tzinfo=UTC), limit=MOST
+        )
+        return [
+            (one, incident_store.alerts(session, **about, incident_id=one.id))
+            for one in past
+            if one.label_status in LABELLED and one.root_cause
+        ]
+
+    return ctx.records.read(tenant, read)
+
+
+def _case(
+    ctx: Context,
+    tenant: str,
+    spec: Domain,
+    known: Graph,
+    incident: Incident,
+    alerts: Sequence[Alert],
+) -> Case:
+    """What was measured around an incident's onset, at the entities it hit and one hop upstream of them."""
+    hit = incidents.affected(incident, alerts, known)
+    if not hit:
+        rule = "at least 1 that the dependency graph knows"
+        raise NotEnoughDataError.of("causes", "affected entities", rule, list(incident.services))
+    alarms = tuple(Alarm(entity, np.datetime64(_plain(incident.onset), "s")) for entity in hit)
+    near = Case(known, alarms[0], alarms=alarms[1:]).hops(1)
+    samples = ctx.metrics.samples
+    window = (incident.onset - BEFORE, incident.onset + AFTER)
+    around = samples.panel(tenant, spec, start=window[0], end=window[1])
+    around = around.select(entities=[entity for entity in near if entity in around.row_of])
+    seen = np.isfinite(around.values).any(axis=(0, 1))
+    around = around.select(
+        metrics=[name for name, has in zip(around.metrics, seen, strict=True) if has]
+    )
+    end = incident.onset - APART
+    normal = samples.panel(
+        tenant,
+        spec,
+        start=end - NORMAL,
+        end=end,
+        entities=around.entities,
+        metrics=around.metrics,
+    )
+    for thing, panel in (("before it", normal), ("around it", around)):
+        periods = int(np.isfinite(panel.values).any(axis=(0, 2)).sum())
+        fewest = FEWEST if panel is normal else 1
+        if periods < fewest:
+            rule = f"measured in at least {fewest} periods"
+            raise NotEnoughDataError.of("causes", f"what was {thing}", rule, periods)
+    return Case(known, alarms[0], panel=around, normal=normal, alarms=alarms[1:])
+
+
+def _plain(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
