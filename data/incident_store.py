@@ -32,7 +32,7 @@ IDS_AT_A_TIME = 1000
 FACTS = tuple(IncidentFacts.model_fields)
 OWN = "headwater"
 """The source of what root-cause analysis found, or a person raised from an alert."""
-KEPT = ("onset", "source", "external_key", "description", "ended_at", "snapshots")
+KEPT = ("onset", "source", "external_key", "description", "snapshots")
 """What a run says nothing of: an incident that it finds again keeps them."""
 
 

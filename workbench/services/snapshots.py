@@ -20,7 +20,8 @@ from workbench.context import Context
 from workbench.services.alerts import local_day
 
 SHORTEST, LONGEST = timedelta(hours=1), timedelta(hours=6)
-"""How long before and after an incident of running systems is looked at, at least and at most."""
+"""How long before and after an incident of running systems is looked at: as long as it lasted, within these, a tenth
+of what lasted longer."""
 DAYS_BEFORE, DAYS_AFTER = timedelta(days=14), timedelta(days=7)
 """The same where the store holds days."""
 POINTS = 240
@@ -89,14 +90,14 @@ def resolve(known: Graph, names: Sequence[str]) -> dict[str, str]:
 
 
 def windows(
-    incident: Incident, domain: Domain, now: datetime
+    incident: Incident, domain: Domain, until: datetime
 ) -> dict[str, tuple[datetime, datetime]]:
-    """Before, during and after, half open; an incident that goes on is looked at up to now."""
-    over = ended(incident)
-    end = max(over or now, incident.onset + timedelta(seconds=_seconds(domain.step)))
-    width = min(max(end - incident.onset, SHORTEST), LONGEST)
-    short = domain.step < DAY
-    before, after = (width, width) if short else (DAYS_BEFORE, DAYS_AFTER)
+    """Before, during and after, half open; an incident that goes on is looked at up to `until`."""
+    least = incident.onset + timedelta(seconds=_seconds(domain.step))
+    end = max(ended(incident) or until, least)
+    lasted = end - incident.onset
+    width = max(SHORTEST, min(lasted, LONGEST), lasted / 10)
+    before, after = (width, width) if domain.step < DAY else (DAYS_BEFORE, DAYS_AFTER)
     return {
         "before": (incident.onset - before, incident.onset),
         "during": (incident.onset, end),
@@ -117,7 +118,7 @@ def look(
     None where the store holds nothing of that time.
     """
     domain = DOMAINS[incident.domain]
-    spans = windows(incident, domain, ctx.clock())
+    spans = windows(incident, domain, _measured_until(ctx, tenant, domain))
     start, end = spans["before"][0], spans["after"][1]
     chosen = _with_parts(known, entities) or [
         node for node in known.net if known.level(node) == domain.defaults["unit"]
@@ -202,6 +203,17 @@ def shifts(incident: Incident) -> dict[str, float]:
         if isinstance(shift, int | float) and abs(shift) > abs(strongest.get(row["metric"], 0.0)):
             strongest[row["metric"]] = float(shift)
     return strongest
+
+
+def _measured_until(ctx: Context, tenant: str, domain: Domain) -> datetime:
+    """Up to when anything is known: now, or the newest measurement where that lies back."""
+    now = ctx.clock()
+    if domain.step < DAY:
+        span = ctx.metrics.samples.span(tenant, domain)
+        newest = None if span is None else span[1]
+    else:
+        newest = ctx.metrics.newest(tenant, domain)
+    return now if newest is None else min(now, newest.astimezone(UTC))
 
 
 def _with_parts(known: Graph, entities: Sequence[str]) -> set[str]:

@@ -265,7 +265,10 @@ def alike(found: Sequence[Similar]) -> None:
         row = one.incident
         with st.container(border=True, gap="xxsmall"):
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"{theme.severity_markdown(row.severity)} {row.title}", width="stretch")
+                st.markdown(
+                    f"{theme.severity_markdown(row.severity)} {words.short(row.title, 42)}",
+                    width="stretch",
+                )
                 st.button(
                     words.percent(one.similarity, 0),
                     key=f"similar:{row.id}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -198,7 +199,8 @@ def preview(row: Any) -> None:
             verbs.undo_button()
         if row.description:
             st.text(words.short(row.description, 320))
-        moved = row.snapshots.get("rows", [])[:3]
+        kept = row.snapshots.get("rows", [])
+        moved = [one for one in kept if one["before"] is not None][:3]
         if moved:
             st.markdown("\n".join(f"- {shift_in_words(one)}" for one in moved))
         st.markdown(label_in_words(row))
@@ -220,8 +222,7 @@ def facts(row: Any) -> str:
     return " · ".join(
         part
         for part in (
-            f"{SOURCE_WORDS.get(row.source, row.source)}"
-            + (f" {row.external_key}" if row.source in ("pagerduty", "file") else ""),
+            f"{SOURCE_WORDS.get(row.source, row.source)} {given_key(row)}".strip(),
             words.moment(row.onset),
             span,
             f"at {hit}" if hit else "",
@@ -230,6 +231,12 @@ def facts(row: Any) -> str:
         )
         if part
     )
+
+
+def given_key(row: Any) -> str:
+    """What others call it, "" where nobody gave it a name."""
+    made = re.fullmatch("[0-9a-f]{32}", row.external_key) or row.source == "headwater"
+    return "" if made else str(row.external_key)
 
 
 def shift_in_words(row: Any) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from core.cases import Graph
+from core.domains.services import SERVICES
 from core.errors import CancelledError, ConflictError, InvalidInputError, UnknownNameError
 from data import alert_store, label_store
 from data.records import Incident, NewLabel
@@ -284,3 +286,39 @@ def test_an_incident_of_days_is_pictured_from_the_store_of_days(tmp_path: Path) 
     assert worst.during / worst.before == pytest.approx(0.35, rel=0.15)  # as it was planted
     assert (worst.label, worst.bad, worst.shift < -3) == ("Impressions", -1, True)
     assert seen.windows["before"][1] == line.onset
+
+
+@pytest.mark.parametrize(
+    ("last", "ended"),
+    [(5, datetime(2026, 3, 7, tzinfo=UTC)), (6, None), (9, None)],
+)
+def test_a_detected_incident_has_ended_once_its_last_alert_was_calm_for_long_enough(
+    last: int, ended: datetime | None
+) -> None:
+    labels = np.datetime64("2026-03-01", "s") + np.arange(10) * np.timedelta64(1, "D")
+    panel = SimpleNamespace(periods=SimpleNamespace(labels=labels), zones=("UTC",))
+    seen = [SimpleNamespace(row=0, last=2), SimpleNamespace(row=1, last=last)]
+    scene: Any = SimpleNamespace(panel=panel)
+    assert findings._ended(scene, seen) == ended  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "before"), [(5, 60.0), (120, 120.0), (24 * 60, 360.0), (10 * 24 * 60, 1440.0)]
+)
+def test_the_time_before_is_as_long_as_it_lasted_within_bounds(
+    minutes: float, before: float
+) -> None:
+    incident = Incident(onset=NOW, ended_at=NOW + minutes * HOUR / 60)
+    spans = snapshots.windows(incident, SERVICES, NOW)
+    lengths = {name: (end - start).total_seconds() / 60 for name, (start, end) in spans.items()}
+    assert lengths == {"before": before, "during": minutes, "after": before}
+
+
+def test_an_incident_that_goes_on_is_looked_at_as_far_as_anything_was_measured(
+    measured: Context, clock: Any
+) -> None:
+    row = record(measured, onset=FAULT[0]).incident
+    clock.advance(days=300)
+    seen = look(measured, row)
+    assert seen.windows["during"][1] == NOW - HOUR / 60  # the newest minute
+    assert all(np.isfinite([row.before, row.during]).all() for row in seen.rows)
