@@ -24,6 +24,7 @@ MAX_ENTRIES = 10_000
 # Cells beyond the header that a line may have before the file as a whole is no table.
 SPARE = 8
 DELIMITERS = (",", ";", "\t")
+LONGEST_HEADER = 1 << 20
 
 
 def recognise(source: Source) -> bool:
@@ -89,7 +90,9 @@ def _create(cursor: Cursor, table: str, names: list[str], header_rows: int) -> N
 
 def header(source: Source) -> tuple[list[str], str]:
     """The header row of a CSV, and what parts its cells."""
-    line = source.head.decode("utf-8-sig", errors="replace").splitlines()[:1] or [""]
+    with source.path.open("rb") as file:
+        told = file.readline(LONGEST_HEADER).decode("utf-8-sig", errors="replace")
+    line = told.splitlines()[:1] or [""]
     delimiter = max(DELIMITERS, key=line[0].count)
     return next(csv.reader(line, delimiter=delimiter), []), delimiter
 

@@ -33,7 +33,7 @@ def import_(
     dry_run: Annotated[bool, typer.Option(help="Only say what would happen")] = False,
     as_json: Json = False,
 ) -> None:
-    """Import report files; exit 1 if anything was refused in a dry run or nothing could be read."""
+    """Import reports, or measurements of running systems; exit 1 if anything was refused in a dry run or nothing could be read."""
     report = ask(
         ask_for.Import(
             paths=[path.resolve() for path in paths],

@@ -97,6 +97,21 @@ def test_a_wide_file_has_a_metric_per_column_and_leaves_text_aside(tmp_path: Pat
     assert told(wide) == [("pod:a", "cpu", 0, 0.5), ("pod:a", "hits", 0, 7.0)]
 
 
+def test_a_wide_file_may_have_many_hundred_metrics(tmp_path: Path) -> None:
+    names = [f"measured_thing_number_{number}_total" for number in range(800)]
+    lines = [
+        f"{SECONDS + 60 * at},cart," + ",".join(str(at + n) for n in range(800)) for at in (0, 1)
+    ]
+    file = write(tmp_path / "a.csv", "\n".join(["time,service," + ",".join(names), *lines]) + "\n")
+    (batch,) = read(file)
+    assert batch.refused == ()
+    assert set(told(batch)) == {
+        ("service:cart", name, 60 * at, float(at + n))
+        for n, name in enumerate(names)
+        for at in (0, 1)
+    }
+
+
 def test_a_bad_cell_is_refused_by_line_and_the_rest_comes_in(tmp_path: Path) -> None:
     text = (
         "time,node,metric,value\n"
