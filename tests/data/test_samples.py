@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from core.domains.services import SERVICES
@@ -281,3 +283,10 @@ def test_coverage_tells_whole_days_from_partial_and_missing_ones(store: MetricSt
         assert {row.state for row in found if row.report == name} == {"delivered"}
     assert [row.day.day for row in store.samples.coverage("t", SERVICES, days=2)[:2]] == [3, 4]
     assert store.samples.coverage("other", SERVICES, days=14) == []
+
+
+def test_a_snapshot_holds_the_measurements(store: MetricStore, tmp_path: Path) -> None:
+    store.samples.load("t", SERVICES, batch(CART))
+    folder = store.snapshot(tmp_path / "snapshot")
+    assert pq.read_table(folder / "sample.parquet").num_rows == 4
+    assert pq.read_table(folder / "series.parquet")["entity"].to_pylist() == ["service:cart"]
