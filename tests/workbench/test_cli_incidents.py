@@ -102,3 +102,12 @@ def test_changes_over_http(api: TestClient) -> None:
     assert len(api.get("/api/changes", params=asked).json()["changes"]) == 1
     wrong = api.post("/api/changes", json=told | {"kind": "boom"})
     assert wrong.status_code == 422 and "deploy" in wrong.json()["error"]
+
+
+def test_secrets_that_are_no_json_are_refused_by_name(
+    headwater: Headwater, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADWATER_PAGERDUTY_SECRETS", "a-secret-of-the-subscription")
+    said = headwater("incidents", "list")
+    assert said.code == 2 and "pagerduty_secrets" in said.err and "JSON" in said.err
+    assert "a-secret" not in said.err and "Traceback" not in said.err

@@ -11,6 +11,7 @@ import sys
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from core.errors import HeadwaterError
 from workbench.cli import (
@@ -71,6 +72,9 @@ def main() -> None:
         if error.hint:
             err.print(f"Hint: {error.hint}", highlight=False)
         sys.exit(1)
+    except SettingsError as error:
+        err.print(f"headwater: {error}: it must be JSON.", highlight=False)
+        sys.exit(2)
     except ValidationError as error:
         for item in error.errors():
             place = ".".join(str(part) for part in item["loc"])
