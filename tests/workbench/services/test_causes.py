@@ -1,0 +1,106 @@
+"""Causes learned from labelled incidents of simulated systems: named with reasons, kept as a signed version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from core.errors import InvalidInputError, NotEnoughDataError, NotFoundError
+from data.simulate.services import Size, simulate_services
+from workbench.context import Context, open_context
+from workbench.services import causes, incidents, ingest, label_files
+from workbench.settings import Settings
+
+TENANT = "acme"
+SIZE = Size(6, (2, 2), 3, 1, 3, 18)
+"""Two incidents of most kinds."""
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
+    folder = tmp_path_factory.mktemp("services") / "world"
+    simulate_services(folder, size=SIZE, seed=5)
+    with open_context(Settings(home=tmp_path_factory.mktemp("home"))) as opened:
+        done = ingest.import_paths(opened, TENANT, [folder], domain="services")
+        assert not done.failed and not done.refused
+        with pytest.raises(NotEnoughDataError, match="at least 2 with 2 labelled incidents"):
+            causes.teach(opened, TENANT, domain="services", actor="ana")
+        content = (folder / "labels.csv").read_bytes()
+        label_files.import_csv(
+            opened, TENANT, domain="services", content=content, file="labels.csv"
+        )
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def numbers(context: Context) -> dict[int, str]:
+    """Incident → the cause that people gave it."""
+    listed = incidents.page(context, TENANT, domain="services", status="any", limit=100).incidents
+    return {line.id: line.root_cause for line in listed if line.root_cause}
+
+
+@pytest.fixture(scope="module")
+def taught(context: Context) -> causes.Taught:
+    return causes.teach(context, TENANT, domain="services", actor="ana")
+
+
+def test_nothing_is_suggested_before_anything_was_learned(
+    context: Context, numbers: dict[int, str]
+) -> None:
+    with pytest.raises(NotFoundError, match="learned from labelled incidents first"):
+        causes.suggest(context, TENANT, next(iter(numbers)))
+
+
+def test_labelled_incidents_teach_a_signed_version(
+    context: Context, numbers: dict[int, str], taught: causes.Taught
+) -> None:
+    assert sum(taught.labels.values()) + len(taught.left_out) <= len(numbers)
+    assert len(taught.labels) >= 4
+    manifest = context.registry.manifest(TENANT, taught.version)
+    assert (manifest.name, manifest.kind, manifest.domain) == ("causes", "classifier", "services")
+    assert manifest.metrics["labels"] == sum(taught.labels.values())
+    assert all(verdict.ok for verdict in context.registry.verify(TENANT))
+
+
+def test_a_suggestion_names_every_cause_and_what_speaks_for_it(
+    context: Context, numbers: dict[int, str], taught: causes.Taught
+) -> None:
+    newest = causes.latest(context, TENANT, "services")
+    assert newest is not None and newest.id == taught.version
+    right = 0
+    learned = [number for number, cause in numbers.items() if cause in taught.labels]
+    for number in learned:
+        found = causes.suggest(context, TENANT, number, top=3)
+        assert found.version == taught.version
+        assert {one.cause for one in found.causes} == set(taught.labels)
+        assert sum(one.probability for one in found.causes) == pytest.approx(1.0)
+        assert all(len(one.reasons) == 3 for one in found.causes)
+        right += found.causes[0].cause == numbers[number]
+    # they taught it: whoever cannot name these names nothing
+    assert right >= 0.9 * len(learned)
+
+
+def test_an_incident_that_nothing_was_measured_of_says_so(context: Context) -> None:
+    told = incidents.record(
+        context,
+        TENANT,
+        title="The fax is down",
+        severity="low",
+        onset=next(iter(_onsets(context))),
+        services=["fax"],
+        domain="services",
+        actor="ana",
+    )
+    with pytest.raises(NotEnoughDataError, match="affected entities must be at least 1"):
+        causes.suggest(context, TENANT, told.incident.id)
+
+
+def test_money_by_the_day_has_no_neighbourhood(context: Context) -> None:
+    with pytest.raises(InvalidInputError, match="measurements are of moments"):
+        causes.teach(context, TENANT, domain="ads", actor="ana")
+
+
+def _onsets(context: Context) -> list:
+    listed = incidents.page(context, TENANT, domain="services", status="any", limit=5).incidents
+    return [line.onset for line in listed]
