@@ -39,7 +39,7 @@ def run(on_step: OnStep, path: Path = SUITES) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for suite in suites(path):
         on_step(suite.name, len(rows) / 40, {})
-        ours = evaluate_cause(suite.root, methods=["all"])["results"]
+        ours = evaluate_cause(suite.root, methods=["all"], classes=False)["results"]
         theirs = _peers(suite)
         rows += [_row(suite, row["method"], row) for row in ours]
         rows += [_row(suite, f"{name} (peer)", row) for name, row in theirs.items()]

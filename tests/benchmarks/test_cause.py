@@ -35,10 +35,11 @@ def test_a_row_per_method_and_the_difference_to_the_best_peer(tmp_path: Path) ->
 def test_a_peer_that_is_not_installed_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    case = suite(written.write_metrics(tmp_path / "shop")).case("case 0")
+    assert case.panel is not None and isinstance(case.normal, Panel)
     monkeypatch.setattr(cause.importlib.util, "find_spec", lambda _: None)
-    written.write_metrics(tmp_path / "shop")
     with pytest.raises(MissingExtraError, match="fse-baro"):
-        cause.run(lambda *_: True, tmp_path / "shop")
+        cause.baro(case, case.panel, case.normal)
 
 
 def test_n_sigma_is_the_standard_scaler_both_ways(tmp_path: Path) -> None:

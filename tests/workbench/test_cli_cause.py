@@ -41,6 +41,9 @@ def test_one_method_on_one_suite_is_one_object(headwater: Headwater, tmp_path: P
     assert found["ac@1"] == found["subsystem_ac@1"] == 1.0
     assert found["chance_ac@1"] == pytest.approx(1 / 6)
     assert found["ci"]["ac@1"] == [1.0, 1.0] and found["specificity"] >= 0.9
+    # two kinds, dealt to the cases without regard to what went wrong
+    assert 0.0 <= found["class_accuracy"] <= 1.0 and found["class_recurring"]["classes"] == 2
+    assert found["class_unseen"]["groups"] == 3 and found["subsystem_class_unseen"]["known"] == 0.0
     assert found["per_group"].keys() == {"db", "auth", "ads"}
     assert found["per_group"]["db"]["cases"] == 2
     (first, *_) = found["per_case"]
@@ -52,7 +55,7 @@ def test_several_suites_and_methods_are_results(headwater: Headwater, tmp_path: 
     for name, write in WRITERS.items():
         write(tmp_path / "all" / name)
     written.write_dimensions(tmp_path / "all" / "cube")
-    methods = ("--method", "bfs-temporal", "--method", "robust-deviation")
+    methods = ("--method", "bfs-temporal", "--method", "robust-deviation", "--no-classes")
     said = headwater("evaluate", "cause", tmp_path / "all", *methods, "--json")
     assert said.code == 0
     found = {(row["suite"], row["method"]): row for row in said.json["results"]}
@@ -73,7 +76,7 @@ def test_the_products_own_method_is_asked_where_none_is_named(tmp_path: Path) ->
     for name, write in WRITERS.items():
         write(tmp_path / "all" / name)
     written.write_dimensions(tmp_path / "all" / "cube")
-    found = evaluate_cause(tmp_path / "all")
+    found = evaluate_cause(tmp_path / "all", classes=False)
     methods = {row["suite"]: row["method"] for row in found["results"]}
     assert methods == {"shop": "headwater", "machine": "headwater", "cube": "dimension-drilldown"}
     assert not found["skipped"]
@@ -95,7 +98,9 @@ def test_what_cannot_be_asked_is_refused(headwater: Headwater, tmp_path: Path) -
 def test_a_parameter_reaches_the_localizer(tmp_path: Path) -> None:
     folder = written.write_metrics(tmp_path / "shop")
     near, far = (
-        evaluate_cause(folder, methods=["bfs-temporal"], params={"hops": hops})["results"][0]
+        evaluate_cause(folder, methods=["bfs-temporal"], params={"hops": hops}, classes=False)[
+            "results"
+        ][0]
         for hops in ("0", "3")
     )
     assert near["ac@5"] == 0.0 < far["ac@5"]
@@ -130,7 +135,7 @@ def outcomes(folder: Path) -> dict[str, dict[str, float | None]]:
             **{f"{key} {end}": row["ci"][key][end] for key in ("ac@1", "map@3") for end in (0, 1)},
             **{f"{case['case']} {key}": case[key] for case in row["per_case"] for key in told[:5]},
         }
-        for row in evaluate_cause(folder, methods=["all"])["results"]
+        for row in evaluate_cause(folder, methods=["all"], classes=False)["results"]
     }
 
 
@@ -144,7 +149,7 @@ def test_the_plain_localizers_reach_what_was_measured_before() -> None:
     found = {
         (row["suite"].partition("_")[0], row["method"]): row
         for method in ("bfs-temporal", "graph-residual", "robust-deviation", "ranked-correlation")
-        for row in evaluate_cause(PUBLIC, methods=[method])["results"]
+        for row in evaluate_cause(PUBLIC, methods=[method], classes=False)["results"]
     }
     # the rule of hops, recency and rarity: P@1 .79, MAP@3 .858 on 100 runs, of which these are 66
     assert found["causrca", "bfs-temporal"]["ac@1"] >= 0.79

@@ -304,6 +304,8 @@ CAUSE = {
     "abstained": "Abstained",
     "class_accuracy": "Class",
     "macro_f1": "Macro-F1",
+    "class_few.macro_f1": "of 3 labels",
+    "class_unseen.macro_f1": "unseen",
     "seconds_per_case": "s/case",
 }
 
@@ -321,6 +323,9 @@ def evaluate_cause(
         typer.Option(help="Localizer, repeatable, or all; the product's own when absent"),
     ] = None,
     param: Param = None,
+    classes: Annotated[
+        bool, typer.Option(help="Also how well the kind of a cause is told; takes longest")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Score localizers on past incidents whose cause is known; exit 1 if a case failed.
@@ -337,7 +342,11 @@ def evaluate_cause(
     with progress("Evaluating") as on_step:
         found = plain(
             service.evaluate_cause(
-                path, methods=method or (), params=dict(map(pair, param or ())), on_step=on_step
+                path,
+                methods=method or (),
+                params=dict(map(pair, param or ())),
+                classes=classes,
+                on_step=on_step,
             )
         )
     single = len(found["results"]) == 1 and not found["skipped"]
@@ -351,7 +360,10 @@ def draw_cause(found: Mapping[str, Any]) -> None:
     for suite in dict.fromkeys(result["suite"] for result in found["results"]):
         results = [result for result in found["results"] if result["suite"] == suite]
         rows = [
-            {**row, "between": "{:.2f} – {:.2f}".format(*row["ci"]["ac@1"])}
+            {
+                **_flat(row, ("class_few", "class_unseen")),
+                "between": "{:.2f} – {:.2f}".format(*row["ci"]["ac@1"]),
+            }
             for row in sorted(results, key=lambda row: -row["ac@1"])
         ]
         out.print(f"[bold]{suite}[/]: {rows[0]['cases']} cases")
@@ -367,5 +379,6 @@ def draw_cause(found: Mapping[str, Any]) -> None:
         out.print(f"not scored: {row['method']} on {row['suite']}: {row['reason']}")
     out.print(
         "AC@k: all n causes among the first n + k − 1; causes of the same group (†: subsystem) were never learned "
-        "from; Quiet: fault-free windows in which no cause was found"
+        "from; Quiet: fault-free windows in which no cause was found. The class of a cause does not depend on the "
+        "method: recurring, learned from three labels a class, and of groups that were never learned from"
     )

@@ -12,6 +12,7 @@ from core import catalog
 from core.cases import Case, Localizer, Truth
 from core.contracts import OnStep
 from core.errors import HeadwaterError, InvalidInputError, UnknownNameError
+from core.evaluate import diagnoses
 from core.evaluate.localisation import (
     Answer,
     candidates,
@@ -25,6 +26,7 @@ from data.cause_suites import CauseSuite, suites
 ALL = "all"
 DEFAULTS = ("headwater", "dimension-drilldown")
 """What is scored where nobody says what: the first of these that works on the suite's kind."""
+CLASSES = ("class_accuracy", "macro_f1", "class_recurring", "class_few", "class_unseen")
 FIGURES = (
     "cases",
     "ac@1",
@@ -33,8 +35,7 @@ FIGURES = (
     "avg@5",
     "map@3",
     "chance_ac@1",
-    "class_accuracy",
-    "macro_f1",
+    *CLASSES,
     "specificity",
     "abstained",
     "seconds_per_case",
@@ -43,6 +44,9 @@ FIGURES = (
     "per_case",
 )
 """What is told of a method on a suite, in this order; specificity is its silence on fault-free windows."""
+PREFIXES = ("", "subsystem_")
+"""What was never learned from: the group of a case, or its subsystem."""
+UNCLASSIFIED = tuple(f"{before}{name}" for before in PREFIXES for name in CLASSES)
 
 
 def evaluate_cause(
@@ -50,12 +54,14 @@ def evaluate_cause(
     *,
     methods: Sequence[str] = (),
     params: Mapping[str, str] | None = None,
+    classes: bool = True,
     on_step: OnStep | None = None,
 ) -> dict[str, Any]:
     """Score localizers on the suite in a folder, or on every suite in the folders within it.
 
     methods : localizers of the catalogue, or "all" that work on a suite; the product's own where empty
     params  : set in each localizer that has a parameter of the name
+    classes : also how well the kind of a cause is told, which takes longer than the rest; null where not
 
     Returns {"results": one per suite and method, "skipped": [{suite, method, reason}]}. Whatever learns does so anew
     for every group (figures without prefix) and every subsystem (`subsystem_`, null where there is one) from the
@@ -75,10 +81,17 @@ def evaluate_cause(
     if not kept:
         why = "; ".join(f"{row['method']}: {row['reason']}" for row in skipped)
         raise InvalidInputError.of("evaluate", "the method", "one that works on the suite", why)
-    results = []
+    results: list[dict[str, Any]] = []
+    kinds: dict[Path, dict[str, Any]] = {}
     for number, (suite, method) in enumerate(kept):
         told(f"{method} on {suite.name}", number / len(kept), {})
-        results.append({"suite": suite.name, "method": method, **judge(suite, localizers[method])})
+        if suite.root not in kinds:
+            kinds[suite.root] = classified(suite) if classes else dict.fromkeys(UNCLASSIFIED)
+        figured = judge(suite, localizers[method]) | kinds[suite.root]
+        ordered = {
+            f"{before}{name}": figured[f"{before}{name}"] for before in PREFIXES for name in FIGURES
+        }
+        results.append({"suite": suite.name, "method": method, **ordered})
     return {"results": results, "skipped": skipped}
 
 
@@ -149,9 +162,28 @@ def _measured(
         answers |= {name: ask(taught, cases[name]) for name in held}
         calm += [ask(taught, window) for name, window in windows if name in held]
     ordered = {name: answers[name] for name in cases}
-    told = {**figures(ordered, truths), "class_accuracy": None, "macro_f1": None}
-    told |= {"specificity": silence(calm), "abstained": silence(list(ordered.values()))}
-    return {name: told[name] for name in FIGURES}
+    abstained = silence(list(ordered.values()))
+    return {**figures(ordered, truths), "specificity": silence(calm), "abstained": abstained}
+
+
+def classified(suite: CauseSuite) -> dict[str, Any]:
+    """How well the kind of a cause is told, whatever the localizer; null where no two kinds are told of.
+
+    Without prefix a kind recurs: cases of one group are on both sides. With it, a subsystem is told from the others.
+    """
+    cases = {name: suite.case(name) for name in suite.cases}
+    truths = {name: suite.truth(name) for name in suite.cases}
+    found: dict[str, Any] = dict.fromkeys(UNCLASSIFIED)
+    if suite.kind == "dimensions":
+        return found
+    found |= diagnoses.figures(cases, truths, lambda truth: truth.group)
+    if len(suite.subsystems) > 1:
+        told = diagnoses.apart(cases, truths, lambda truth: truth.subsystem)
+        if told is not None:
+            found["subsystem_class_accuracy"] = told["accuracy"]
+            found["subsystem_macro_f1"] = told["macro_f1"]
+            found["subsystem_class_unseen"] = told
+    return found
 
 
 def _taught(
