@@ -523,7 +523,7 @@ def _shift(scene: Scene, entity: str, focus: str, alert: AlertRow) -> str:
     onset, last_day = _episode(scene, alert)
     within = (scene.times >= onset) & (scene.times <= last_day)
     told = scene.telling(row, focus, scene.around(onset, last_day, 3))
-    label = "" if told == focus else f"{scene.word(told)} "
+    label = "" if told == focus else f"{scene.word(told).partition(' (')[0]} "
     focus = told
     ratio = next((ratio for ratio in scene.domain.ratios if ratio.name == focus), None)
     names = (ratio.numerator, ratio.denominator) if ratio else (focus,)
