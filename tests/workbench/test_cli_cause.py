@@ -117,6 +117,7 @@ def test_other_names_and_another_order_change_no_figure(name: str, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(not PUBLIC.is_dir(), reason="the public suites are not beside the checkout")
 @pytest.mark.parametrize("name", ["causrca", "nezha_boutique_2022-08-22", "petshop_low_traffic"])
 def test_other_names_change_no_figure_of_a_public_suite(name: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,14 @@ def evaluate_cause(
         why = "; ".join(f"{row['method']}: {row['reason']}" for row in skipped)
         raise InvalidInputError.of("evaluate", "the method", "one that works on the suite", why)
     results: list[dict[str, Any]] = []
-    kinds: dict[Path, dict[str, Any]] = {}
+    trials: dict[Path, tuple[Trial, dict[str, Any]]] = {}
     for number, (suite, method) in enumerate(kept):
         told(f"{method} on {suite.name}", number / len(kept), {})
-        if suite.root not in kinds:
-            kinds[suite.root] = classified(suite) if classes else dict.fromkeys(UNCLASSIFIED)
-        figured = judge(suite, localizers[method]) | kinds[suite.root]
+        if suite.root not in trials:
+            trial = Trial.of(suite)
+            trials[suite.root] = trial, classified(trial) if classes else {}
+        trial, kinds = trials[suite.root]
+        figured = dict.fromkeys(UNCLASSIFIED) | judge(trial, localizers[method]) | kinds
         ordered = {
             f"{before}{name}": figured[f"{before}{name}"] for before in PREFIXES for name in FIGURES
         }
@@ -138,47 +141,51 @@ def unfit(suite: CauseSuite, localizer: Localizer) -> str:
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
-def judge(suite: CauseSuite, localizer: Localizer) -> dict[str, Any]:
-    """All figures of one localizer on one suite, the causes or the subsystems of others alone learned from."""
-    cases = {name: suite.case(name) for name in suite.cases}
-    truths = {name: suite.truth(name) for name in suite.cases}
-    by_group = _measured(localizer, cases, truths, lambda truth: truth.group)
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What every method is asked of a suite: its cases, and fault-free windows with the case that each is made of."""
+
+    suite: CauseSuite
+    cases: Mapping[str, Case]
+    truths: Mapping[str, Truth]
+    windows: Sequence[tuple[str, Case]]
+
+    @classmethod
+    def of(cls, suite: CauseSuite) -> Trial:
+        cases = {name: suite.case(name) for name in suite.cases}
+        return cls(suite, cases, {name: suite.truth(name) for name in cases}, quiet(cases))
+
+
+def judge(trial: Trial, localizer: Localizer) -> dict[str, Any]:
+    """Figures of one localizer on one suite, with and without prefix."""
+    by_group = _measured(localizer, trial, lambda truth: truth.group)
     by_subsystem = dict.fromkeys(by_group)
-    if len(suite.subsystems) > 1:
-        by_subsystem = _measured(localizer, cases, truths, lambda truth: truth.subsystem)
+    if len(trial.suite.subsystems) > 1:
+        by_subsystem = _measured(localizer, trial, lambda truth: truth.subsystem)
     return by_group | {f"subsystem_{name}": value for name, value in by_subsystem.items()}
 
 
-def _measured(
-    localizer: Localizer,
-    cases: Mapping[str, Case],
-    truths: Mapping[str, Truth],
-    key: Callable[[Truth], str],
-) -> dict[str, Any]:
+def _measured(localizer: Localizer, trial: Trial, key: Callable[[Truth], str]) -> dict[str, Any]:
     answers: dict[str, Answer] = {}
     calm: list[Answer] = []
-    windows = quiet(cases)
-    for held, taught in _taught(localizer, cases, truths, key):
-        answers |= {name: ask(taught, cases[name]) for name in held}
-        calm += [ask(taught, window) for name, window in windows if name in held]
-    ordered = {name: answers[name] for name in cases}
+    for held, taught in _taught(localizer, trial, key):
+        answers |= {name: ask(taught, trial.cases[name]) for name in held}
+        calm += [ask(taught, window) for name, window in trial.windows if name in held]
+    ordered = {name: answers[name] for name in trial.cases}
     abstained = silence(list(ordered.values()))
-    return {**figures(ordered, truths), "specificity": silence(calm), "abstained": abstained}
+    return {**figures(ordered, trial.truths), "specificity": silence(calm), "abstained": abstained}
 
 
-def classified(suite: CauseSuite) -> dict[str, Any]:
-    """How well the kind of a cause is told, whatever the localizer; null where no two kinds are told of.
+def classified(trial: Trial) -> dict[str, Any]:
+    """How well the kind of a cause is told, whatever the localizer; nothing where no two kinds are told of.
 
     Without prefix a kind recurs: cases of one group are on both sides. With it, a subsystem is told from the others.
     """
-    cases = {name: suite.case(name) for name in suite.cases}
-    truths = {name: suite.truth(name) for name in suite.cases}
-    found: dict[str, Any] = dict.fromkeys(UNCLASSIFIED)
-    if suite.kind == "dimensions":
-        return found
-    found |= diagnoses.figures(cases, truths, lambda truth: truth.group)
-    if len(suite.subsystems) > 1:
-        told = diagnoses.apart(cases, truths, lambda truth: truth.subsystem)
+    if trial.suite.kind == "dimensions":
+        return {}
+    found = diagnoses.figures(trial.cases, trial.truths, lambda truth: truth.group)
+    if found and len(trial.suite.subsystems) > 1:
+        told = diagnoses.apart(trial.cases, trial.truths, lambda truth: truth.subsystem)
         if told is not None:
             found["subsystem_class_accuracy"] = told["accuracy"]
             found["subsystem_macro_f1"] = told["macro_f1"]
@@ -187,15 +194,12 @@ def classified(suite: CauseSuite) -> dict[str, Any]:
 
 
 def _taught(
-    localizer: Localizer,
-    cases: Mapping[str, Case],
-    truths: Mapping[str, Truth],
-    key: Callable[[Truth], str],
+    localizer: Localizer, trial: Trial, key: Callable[[Truth], str]
 ) -> Iterator[tuple[list[str], Localizer]]:
     if not localizer.learns:
-        yield list(cases), localizer
+        yield list(trial.cases), localizer
         return
-    yield from leave_one_out(cases, truths, key, localizer.learned)
+    yield from leave_one_out(trial.cases, trial.truths, key, localizer.learned)
 
 
 def ask(localizer: Localizer, case: Case) -> Answer:
