@@ -29,6 +29,8 @@ REPEATS = 20
 """How often a row of a rare class is repeated at most."""
 LEAST, MOST = 0.2, 5.0
 """Temperatures that are tried."""
+DOUBT = 5.0
+"""How much the rows lose for each squared log of the temperature: a handful that are all right prove little."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class CalibratedTrees(Classifier):
     """Trees on single rows, their probabilities sharpened or flattened by one temperature.
 
     Each part of the labelled rows is judged by trees that were grown on the others. The temperature T for which
-    softmax(log p / T) of those answers loses least log-likelihood is kept; the trees in use are grown on all rows.
-    Every class weighs about the same in growing; a row whose class no other part has does not calibrate.
+    softmax(log p / T) of those answers loses least log-likelihood is kept, drawn to 1 where rows are few; the trees in
+    use are grown on all rows. Every class weighs about the same in growing; a row whose class no other part has does not calibrate.
 
     Good for: a few labels of a class and many columns; saying why. Bad for: time series, as every row stands alone.
     Answer: probabilities. Cost: trees · depth per row; growing them folds + 1 times.
@@ -160,7 +162,7 @@ def _temperature(judged: list[tuple[Floats, NDArray[np.intp]]]) -> float:
 
     def lost(power: float) -> float:
         told = log_softmax(logs / np.exp(power), axis=1)
-        return -float(told[np.arange(len(answers)), answers].mean())
+        return DOUBT * power**2 - float(told[np.arange(len(answers)), answers].sum())
 
     return float(
         np.exp(minimize_scalar(lost, bounds=tuple(np.log([LEAST, MOST])), method="bounded").x)

@@ -78,7 +78,8 @@ def table(rows: Sequence[Row], names: Sequence[str]) -> Panel:
 
 def spoken(column: str) -> str:
     """A column as a person reads it."""
-    return " and ".join(column.split(SAME))
+    first, *others = column.split(SAME)
+    return f"{first} (and {len(others)} alike)" if others else first
 
 
 # ── Events ───────────────────────────────────────────────────────────────────────────────────────

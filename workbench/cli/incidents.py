@@ -20,6 +20,8 @@ changes_app = typer.Typer(
 Sheet = Annotated[Path, typer.Argument(help="CSV file", exists=True, dir_okay=False)]
 Where = Annotated[list[str] | None, typer.Option(help="Once for each name")]
 Day = Annotated[str | None, typer.Option(help="A day or time such as 2026-03-10T06:00")]
+TOLD = 3
+"""Causes of a suggestion that a terminal shows, the likeliest first."""
 LISTED = {
     "id": "Incident",
     "severity": "Severity",
@@ -115,14 +117,14 @@ def incidents_suggest(
             {
                 "cause": one["cause"],
                 "probability": f"{one['probability']:.0%}",
-                "why": "; ".join(
+                "sentence": "; ".join(
                     f"{reason['column']} = {reason['value']:.3g} ({reason['share']:+.0%})"
                     for reason in one["reasons"]
                 ),
             }
-            for one in value["causes"]
+            for one in value["causes"][:TOLD]
         ]
-        columns = {"cause": "Cause", "probability": "Probability", "why": "Why"}
+        columns = {"cause": "Cause", "probability": "Probability", "sentence": "Why"}
         table(rows, columns, "No cause is known.")
         out.print(f"Version {value['version']}.")
 
