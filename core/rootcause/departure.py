@@ -19,7 +19,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Bools, Floats, Panel
+from core.cases import Case
+from core.contracts import Bools, Floats, Panel, Times
 from core.rootcause.metric_kinds import Kind
 
 Rows = NDArray[np.intp]
@@ -30,8 +31,8 @@ LEAST = 3.0
 """A z-score below this is never news, however calm the series was."""
 BEST = 2
 """Periods of a window whose mean counts: one may be a slip of the measurement."""
-CELLS = 4_000_000
-"""Cells of normal windows that are looked at; of more, every k-th window."""
+CELLS = 2_000_000
+"""Cells of normal periods that are looked at; of more, every k-th period and window."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,48 +71,87 @@ class Departure:
     known: Bools
 
 
-_remembered: WeakKeyDictionary[Panel, dict[tuple[int, bytes], Usual]] = WeakKeyDictionary()
+class _Known:
+    """What is normal for the rows of one panel and one length of window, as far as anybody asked."""
+
+    def __init__(self, rows: int, metrics: int, families: int, largest: Floats) -> None:
+        self.done = np.zeros(rows, dtype=bool)
+        self.largest = largest
+        self.tables = [np.full((rows, metrics), np.nan) for _ in range(4)]
+        self.tables.append(np.full((rows, families), np.nan))
+
+
+_remembered: WeakKeyDictionary[Panel, dict[int, _Known]] = WeakKeyDictionary()
 
 
 def usual(
     normal: Panel, rows: Rows, width: int, kinds: Sequence[Kind], families: Sequence[str]
 ) -> Usual:
-    """What is normal for some rows of a panel; remembered as long as the panel lives."""
-    seen = _remembered.setdefault(normal, {})
-    key = (width, rows.tobytes())
-    if key not in seen:
-        seen[key] = _usual(normal.values[rows], width, kinds, families)
-    return seen[key]
+    """What is normal for some rows of a panel; worked out once per row as long as the panel lives."""
+    width = min(width, len(normal.periods))
+    widths = _remembered.setdefault(normal, {})
+    if width not in widths:
+        thin = _every(normal.values.size)
+        some = normal.values[:, ::thin]
+        with np.errstate(invalid="ignore"):
+            high = np.fmax.reduce(some, axis=(0, 1), initial=0.0)
+            low = np.fmin.reduce(some, axis=(0, 1), initial=0.0)
+        widths[width] = _Known(
+            len(normal.entities), len(kinds), len(families), np.maximum(high, -low)
+        )
+    known = widths[width]
+    missing = np.unique(rows[~known.done[rows]])
+    if len(missing):
+        made = _usual(normal.values[missing], width, kinds, families, known.largest)
+        fields = (made.median, made.scale, made.rise, made.fall, made.crowd)
+        for table, field in zip(known.tables, fields, strict=True):
+            table[missing] = field
+        known.done[missing] = True
+    return Usual(*(table[rows] for table in known.tables))
 
 
-def _usual(values: Floats, width: int, kinds: Sequence[Kind], families: Sequence[str]) -> Usual:
-    low, median, high = quantiles(values, (0.25, 0.5, 0.75))
+def _every(cells: int) -> int:
+    return max(-(-cells // CELLS), 1)
+
+
+def _usual(
+    values: Floats, width: int, kinds: Sequence[Kind], families: Sequence[str], largest: Floats
+) -> Usual:
+    thin = _every(values.size)
+    some = values[:, ::thin]
+    low, median, high = quantiles(some, (0.25, 0.5, 0.75))
     with np.errstate(invalid="ignore"):
-        deviation = np.sqrt(_mean((values - _mean(values)[:, None]) ** 2))
-        scale = np.maximum(np.maximum((high - low) / 1.349, 0.05 * np.abs(median)), 0.1 * deviation)
-        largest = np.max(np.abs(values), axis=(0, 1), initial=0.0, where=np.isfinite(values))
+        deviation = np.sqrt(_mean((some - _mean(some)[:, None]) ** 2))
+        floor = np.maximum(0.05 * np.abs(median), 0.1 * deviation)
+        scale = np.maximum((high - low) / 1.349, floor)
         for column, kind in enumerate(kinds):
             if kind == Kind("success", -1):
                 # a share near its ceiling: what matters is how much is missing, and 0.2 points are nothing
                 full = 100.0 if largest[column] > 1.5 else 1.0
                 missing = 0.05 * np.abs(full - median[:, column])
-                scale[:, column] = np.maximum((high - low)[:, column] / 1.349, missing)
-                scale[:, column] = np.maximum(scale[:, column], 0.1 * deviation[:, column])
-                scale[:, column] = np.maximum(scale[:, column], 0.002 * full)
+                floor = np.maximum(missing, 0.1 * deviation[:, column])
+                spread = np.maximum((high - low)[:, column] / 1.349, 0.002 * full)
+                scale[:, column] = np.maximum(spread, floor)
                 scale[median[:, column] <= 0.0, column] = np.nan
         # a series that never moved: a hundredth of what any row shows
         scale = np.where(scale == 0.0, 0.01 * largest, scale)
         scale = np.where(np.isfinite(median) & (scale > 0.0), scale, np.nan)
-        width = min(width, values.shape[1])
-        count = values.shape[1] - width + 1
-        stride = -(-count * values.shape[0] * values.shape[2] // CELLS)
-        z = (values - median[:, None]) / scale[:, None]
-        up, down = _best(z, width, stride), _best(-z, width, stride)
+        up, down = _windows(values, median, scale, width, thin)
         rise = np.fmax(quantiles(up, (USUAL,))[0], LEAST)
         fall = np.fmax(quantiles(down, (USUAL,))[0], LEAST)
         calm = _bad(up / rise[:, None], down / fall[:, None], kinds)
         crowd = quantiles(_largest(calm, kinds, families), (USUAL,))[0]
     return Usual(median, scale, rise, fall, np.fmax(crowd, 1.0))
+
+
+def _windows(
+    values: Floats, median: Floats, scale: Floats, width: int, stride: int
+) -> tuple[Floats, Floats]:
+    """(n, n_window, m) z-scores of every stride-th window, upwards and downwards."""
+    count = values.shape[1] - width + 1
+    places = np.arange(0, count, stride)[:, None] + np.arange(width)
+    z = (values[:, places] - median[:, None, None]) / scale[:, None, None]
+    return _best(z), _best(-z)
 
 
 def departure(
@@ -130,20 +170,25 @@ def departure(
     with np.errstate(invalid="ignore", divide="ignore"):
         inside, before = values[:, window], values[:, : window.start]
         z = (values - normal.median[:, None]) / normal.scale[:, None]
-        width = inside.shape[1]
-        up, down = _best(z[:, window], width)[:, 0], _best(-z[:, window], width)[:, 0]
+        up, down = _best(z[:, None, window])[:, 0], _best(-z[:, None, window])[:, 0]
         base = normal.median
         if local and before.shape[1] >= BEST:
             level = quantiles(before, (0.5,))[0]
             base = np.where(np.isfinite(level), level, normal.median)
-            moved = (inside - base[:, None]) / normal.scale[:, None]
-            up = np.fmin(up, _best(moved, width)[:, 0])
-            down = np.fmin(down, _best(-moved, width)[:, 0])
+            moved = ((inside - base[:, None]) / normal.scale[:, None])[:, None]
+            up = np.fmin(up, _best(moved)[:, 0])
+            down = np.fmin(down, _best(-moved)[:, 0])
         strength = _bad(up / normal.rise, down / normal.fall, kinds)
         strength = np.where(np.isfinite(strength), np.maximum(strength, 0.0), 0.0)
         family = _largest(strength, kinds, families) / normal.crowd
     known = _largest(np.isfinite(normal.scale).astype(float), kinds, families) > 0.0
     return Departure(strength, family, base, inside, _bad(z, -z, kinds), known)
+
+
+def window_of(case: Case, labels: Times, span: int) -> slice:
+    """The `span` periods from the one on in which the alarm fell."""
+    start = max(int(np.searchsorted(labels, case.alarm.at, side="right")) - 1, 0)
+    return slice(start, min(start + span, len(labels)))
 
 
 def quantiles(values: Floats, shares: Sequence[float]) -> list[Floats]:
@@ -168,14 +213,12 @@ def _mean(values: Floats) -> Floats:
     return total / np.where(seen.any(axis=1), seen.sum(axis=1), np.nan)
 
 
-def _best(z: Floats, width: int, stride: int = 1) -> Floats:
-    """(n, n_window, m) mean of the `BEST` highest of each window; of the one where there is only one."""
-    count = z.shape[1] - width + 1
-    first = np.full((z.shape[0], -(-count // stride), z.shape[2]), -np.inf)
+def _best(z: Floats) -> Floats:
+    """(n, n_window, m) mean of the `BEST` highest of windows (n, n_window, width, m); of the one where there is one."""
+    first = np.full((*z.shape[:2], z.shape[3]), -np.inf)
     second = first.copy()
-    for offset in range(width):
-        value = z[:, offset : offset + count : stride]
-        value = np.where(np.isnan(value), -np.inf, value)
+    for offset in range(z.shape[2]):
+        value = np.where(np.isnan(z[:, :, offset]), -np.inf, z[:, :, offset])
         second = np.maximum(second, np.minimum(first, value))
         first = np.maximum(first, value)
     mean = np.where(np.isinf(second), first, (first + second) / BEST)

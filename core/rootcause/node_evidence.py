@@ -17,7 +17,8 @@ import numpy as np
 from core.cases import Case
 from core.contracts import Bools, Floats, Panel, Times
 from core.errors import InvalidInputError, NotEnoughDataError
-from core.rootcause.departure import BEST, Departure, Usual, departure, usual
+from core.rootcause import calls
+from core.rootcause.departure import BEST, Departure, Usual, departure, usual, window_of
 from core.rootcause.metric_kinds import RESOURCES, SYMPTOMS, TRAFFIC, Kind, kind
 from core.rootcause.suspects import FURTHEST, Suspects, Term, near, path, soft
 
@@ -40,9 +41,6 @@ TERMS = (
     Term("hops", -0.1, "edges to the alarm", proof=False),
 )
 NAMES = tuple(term.name for term in TERMS)
-LATENCY = (Kind("latency", 1),)
-DROP = (Kind("drop", -1),)
-SIDES = re.compile(r"[:._ ]*(source|target)(_side)?\b", re.IGNORECASE)
 MEANS = re.compile(r"average|avg|mean", re.IGNORECASE)
 """Latencies that times a count are time spent; a percentile is not."""
 CAUSES: Mapping[str, str] = {
@@ -73,51 +71,58 @@ class _Seen:
         places = [place for place, name in enumerate(self.families) if name in names]
         return 0.0 if row is None or not places else float(self.departure.family[row, places].max())
 
+    def largest(self, names: Sequence[str]) -> dict[str, float]:
+        """`family` of every observed node."""
+        places = [place for place, name in enumerate(self.families) if name in names]
+        most = self.departure.family[:, places].max(axis=1, initial=0.0).tolist()
+        return dict(zip(self.rows, most, strict=True))
+
 
 def suspects(case: Case, hops: int) -> Suspects:
     """Candidates upstream of the alarm, with their features; raises where there is nothing to compare with."""
-    distance = case.hops(FURTHEST)
-    seen = _seen(case, distance)
-    alarming = kind(case.alarm.metric).family if case.alarm.metric else ""
-    symptoms = (alarming,) if alarming else tuple(f for f in SYMPTOMS if f in seen.families)
-    symptoms = symptoms or tuple(family for family in seen.families if family != TRAFFIC)
-    others = tuple(family for family in SYMPTOMS if family not in symptoms)
-    delays, answers = _calls(case)
-    net = case.graph.net
-    exact = seen.metrics.index(case.alarm.metric) if case.alarm.metric in seen.metrics else None
-    symptom, departed = {}, {}
-    for node in distance:
-        row = seen.rows.get(node)
-        named = 0.0 if row is None or exact is None else seen.departure.strength[row, exact]
-        symptom[node] = max(seen.family(node, symptoms), answers.get(node, 0.0), float(named))
-        rest = seen.family(node, (*others, *RESOURCES))
-        departed[node] = max(symptom[node], rest, *delays.get(node, ()))
-    silent = {node for node in distance if node not in seen.rows and node not in delays}
-    found = [node for node in near(net, distance, hops, departed) if node not in silent]
+    net, distance = case.graph.net, case.hops(FURTHEST)
+    delays, answers = calls.lateness(case, SPAN)
+    held = [node for node, step in distance.items() if step <= hops]
+    while True:
+        # what lies farther is looked at only where a trail of departures leads there
+        around = dict.fromkeys([*held, *(cause for node in held for cause in net.pred[node])])
+        seen = _seen(case, [node for node in around if node in distance])
+        view = _View.of(case, seen, answers)
+        departed = {
+            node: max(view.symptom.get(node, 0.0), view.rest.get(node, 0.0), *delays.get(node, ()))
+            for node in around
+        }
+        reached = near(net, distance, hops, departed)
+        if len(reached) == len(held):
+            break
+        held = reached
+    silent = {node for node in around if node not in seen.rows and node not in delays}
+    found = [node for node in held if node not in silent]
     if not found:
         rule = "observed, or upstream of it something that is"
         raise InvalidInputError.of(WHO, "the alarm's node", rule, case.alarm.node)
-    starving, starved = _starving(case, seen, found)
-    inherited = _inherited(case, seen, symptoms, silent)
-    volume = _volumes(case, seen, symptoms, exact)
+    starving, starved = calls.starving(case, found, SPAN)
+    inherited = _inherited(case, seen, view.symptoms, silent)
+    volume = _volumes(case, seen, view.symptoms, view.exact)
     onset = {node: _onset(seen, node) for node in found}
-    began = min(onset.get(seed, seen.start) for seed in case.seeds)
+    began = min((onset[seed] for seed in case.seeds if seed in onset), default=seen.start)
     rows, told, kinds = [], [], []
     for node in found:
         causes, effects = list(net.pred[node]), list(net.succ[node])
-        worst = float(soft(max((symptom.get(other, 0.0) for other in causes), default=0.0)))
-        mine = float(soft(symptom[node]))
-        late = [float(soft(one)) for one in delays.get(node, ())]
-        own = max(volume.get(node, 0.0) - sum(volume.get(other, 0.0) for other in causes), 0.0)
+        mine = view.symptom.get(node, 0.0)
+        worst = max((view.symptom.get(cause, 0.0) for cause in causes), default=0.0)
+        passed = max((view.symptom.get(effect, 0.0) for effect in effects), default=0.0)
+        own = max(volume.get(node, 0.0) - sum(volume.get(cause, 0.0) for cause in causes), 0.0)
+        late = delays.get(node, ())
         values = {
-            "symptom": mine,
-            "own": mine - worst,
-            "other": float(soft(seen.family(node, others))),
-            "resource": float(soft(seen.family(node, RESOURCES))),
-            "delay": float(np.mean(late)) if late else 0.0,
-            "starving": float(soft(starving.get(node, 0.0))),
+            "symptom": _soft(mine),
+            "own": _soft(mine) - _soft(worst),
+            "other": _soft(view.other.get(node, 0.0)),
+            "resource": _soft(view.resource.get(node, 0.0)),
+            "delay": sum(map(_soft, late)) / max(len(late), 1),
+            "starving": _soft(starving.get(node, 0.0)),
             "inherited": inherited.get(node, 0.0),
-            "effect": float(soft(max((symptom.get(e, 0.0) for e in effects), default=0.0))),
+            "effect": _soft(passed),
             "volume": _grown(volume.get(node, 0.0)),
             "self": _grown(own),
             "lead": min(max(began - onset[node], 0), 3) / 3.0,
@@ -126,8 +131,8 @@ def suspects(case: Case, hops: int) -> Suspects:
         }
         rows.append([values[name] for name in NAMES])
         departed[node] = max(departed[node], starving.get(node, 0.0))
-        told.append(_told(case, seen, node, delays.get(node, ()), starved.get(node, "")))
-        kinds.append(_kind(seen, node, max(delays.get(node, (0.0,)))))
+        told.append(_told(case, seen, node, late, starved.get(node, "")))
+        kinds.append(_kind(seen, node, max(late, default=0.0)))
     return Suspects(
         tuple(found),
         np.array(rows),
@@ -140,16 +145,53 @@ def suspects(case: Case, hops: int) -> Suspects:
     )
 
 
+def _soft(strength: float) -> float:
+    return float(soft(strength))
+
+
+@dataclass(frozen=True)
+class _View:
+    """The same departures as the alarm sees them, by node: its kind of symptom, another, what is used up.
+
+    symptoms : families that count as the alarm's; exact : column of its metric, where it named one
+    """
+
+    symptoms: tuple[str, ...]
+    exact: int | None
+    symptom: Mapping[str, float]
+    other: Mapping[str, float]
+    resource: Mapping[str, float]
+    rest: Mapping[str, float]
+
+    @classmethod
+    def of(cls, case: Case, seen: _Seen, answers: Mapping[str, float]) -> _View:
+        metric = case.alarm.metric
+        wanted = (kind(metric).family,) if metric else SYMPTOMS
+        symptoms = tuple(family for family in wanted if family in seen.families)
+        symptoms = symptoms or tuple(family for family in seen.families if family != TRAFFIC)
+        exact = seen.metrics.index(metric) if metric in seen.metrics else None
+        symptom = seen.largest(symptoms)
+        for node, row in seen.rows.items():
+            if exact is not None:
+                symptom[node] = max(symptom[node], float(seen.departure.strength[row, exact]))
+        for node, slow in answers.items():
+            symptom[node] = max(symptom.get(node, 0.0), slow)
+        other = seen.largest(tuple(family for family in SYMPTOMS if family not in symptoms))
+        resource = seen.largest(RESOURCES)
+        rest = {node: max(other[node], resource[node]) for node in seen.rows}
+        return cls(symptoms, exact, symptom, other, resource, rest)
+
+
 # ── Departures ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _seen(case: Case, distance: Mapping[str, int]) -> _Seen:
+def _seen(case: Case, nodes: Sequence[str]) -> _Seen:
     panel = case.panel
     if panel is None:
         raise InvalidInputError.of(WHO, "the case", "given with a panel or events", "neither")
-    names = [node for node in panel.entities if node in distance]
+    names = [node for node in nodes if node in panel.row_of]
     rows = panel.rows(names)
-    window = _window(case, panel.periods.labels)
+    window = window_of(case, panel.periods.labels, SPAN)
     kinds = tuple(kind(metric) for metric in panel.metrics)
     families = tuple(dict.fromkeys(one.family for one in kinds))
     if case.reference is not None and case.spread is not None:
@@ -173,13 +215,6 @@ def _seen(case: Case, distance: Mapping[str, int]) -> _Seen:
         window.start,
         case.reference is not None,
     )
-
-
-def _window(case: Case, labels: Times) -> slice:
-    """The periods from the alarm on; the one in which it fell where none begins after it."""
-    start = int(np.searchsorted(labels, case.alarm.at))
-    start = min(start, len(labels) - 1)
-    return slice(start, min(start + SPAN, len(labels)))
 
 
 def _standard(values: Floats, families: Sequence[str]) -> Usual:
@@ -226,118 +261,6 @@ def _onset(seen: _Seen, node: str) -> int:
     while first > 0 and odd[first - 1]:
         first -= 1
     return first
-
-
-# ── Calls ────────────────────────────────────────────────────────────────────────────────────────
-
-
-_halves: WeakKeyDictionary[Panel, Panel] = WeakKeyDictionary()
-
-
-def _calls(case: Case) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """By callee: how late its calls arrive, by caller, and how slow its answers are; both 1 = the edge of normal."""
-    if case.edges is None or case.normal_edges is None:
-        return {}, {}
-    observed = _halved(case.edges)
-    normal = _halves.get(case.normal_edges)
-    if normal is None:
-        normal = _halves.setdefault(case.normal_edges, _halved(case.normal_edges))
-    kinds = LATENCY * len(observed.metrics)
-    window = _window(case, observed.periods.labels)
-    places = normal.rows(observed.entities)
-    families = ("latency",)
-    ordinary = usual(normal, places, window.stop - window.start, kinds, families)
-    moved = departure(observed.values, ordinary, window, kinds, families)
-    delays: dict[str, list[float]] = {}
-    answers: dict[str, float] = {}
-    late = [place for place, name in enumerate(observed.metrics) if name.startswith("delay")]
-    slow = [place for place, name in enumerate(observed.metrics) if name.startswith("answer")]
-    for row, arrow in enumerate(observed.entities):
-        callee = arrow.partition("→")[2]
-        delays.setdefault(callee, []).append(float(moved.strength[row, late].max(initial=0.0)))
-        slowest = float(moved.strength[row, slow].max(initial=0.0))
-        answers[callee] = max(answers.get(callee, 0.0), slowest)
-    return delays, answers
-
-
-def _halved(calls: Panel) -> Panel:
-    """What the caller waits beyond the callee's own time (delay), and that time (answer), of each latency of calls."""
-    sides: dict[str, dict[str, int]] = {}
-    for column, metric in enumerate(calls.metrics):
-        side = SIDES.search(metric)
-        if kind(metric).family == "latency":
-            name = metric if side is None else SIDES.sub("", metric)
-            sides.setdefault(name, {})["target" if side is None else side[1].lower()] = column
-    made: dict[str, Floats] = {}
-    for name, columns in sides.items():
-        if "target" in columns:
-            made[f"answer {name}"] = calls.values[:, :, columns["target"]]
-            if "source" in columns:
-                source = calls.values[:, :, columns["source"]]
-                made[f"delay {name}"] = source - made[f"answer {name}"]
-    values = np.stack(list(made.values()), axis=2) if made else calls.values[:, :, :0]
-    return Panel(values, calls.entities, tuple(made), calls.periods)
-
-
-_ratios: WeakKeyDictionary[Panel, dict[tuple[tuple[str, str], ...], Panel]] = WeakKeyDictionary()
-
-
-def _starving(
-    case: Case, seen: _Seen, found: Sequence[str]
-) -> tuple[dict[str, float], dict[str, str]]:
-    """By caller: how far the calls to a node it depends on fell below what its own traffic asks for, and that node."""
-    panel, normal = case.panel, case.normal
-    traffic = [column for column, one in enumerate(seen.kinds) if one.family == TRAFFIC]
-    if panel is None or not isinstance(normal, Panel) or not traffic:
-        return {}, {}
-    net, level = case.graph.net, case.graph.level
-    pairs = tuple(
-        (callee, caller)
-        for caller in found
-        for callee in net.pred[caller]
-        if caller in seen.rows and callee in seen.rows and level(caller) == level(callee)
-    )
-    if not pairs:
-        return {}, {}
-    column = traffic[0]
-    usually = np.nanmedian(
-        np.where(np.isfinite(normal.values[:, :, column]), normal.values[:, :, column], 0.0), axis=1
-    )
-    level_of = dict(zip(normal.entities, usually.tolist(), strict=True))
-    known = _ratios.setdefault(normal, {})
-    if pairs not in known:
-        known[pairs] = _ratio(normal, pairs, column, level_of)
-    observed = _ratio(panel, pairs, column, level_of)
-    window = _window(case, panel.periods.labels)
-    width = window.stop - window.start
-    ordinary = usual(known[pairs], np.arange(len(pairs)), width, DROP, ("drop",))
-    moved = departure(observed.values, ordinary, window, DROP, ("drop",))
-    worst: dict[str, float] = {}
-    whom: dict[str, str] = {}
-    for row, (callee, caller) in enumerate(pairs):
-        strength = float(moved.strength[row, 0])
-        if strength > worst.get(caller, 0.0):
-            worst[caller] = strength
-            if strength > 1.0:
-                whom[caller] = callee
-    return worst, whom
-
-
-def _ratio(
-    panel: Panel, pairs: Sequence[tuple[str, str]], column: int, usually: Mapping[str, float]
-) -> Panel:
-    """log(traffic of the callee / traffic of the caller) over time, NaN where the caller itself is all but idle."""
-    values = np.nan_to_num(panel.values[:, :, column])
-    callees, callers = (panel.rows([pair[side] for pair in pairs]) for side in (0, 1))
-    usual_callee, usual_caller = (
-        np.array([usually[pair[side]] for pair in pairs])[:, None] for side in (0, 1)
-    )
-    below, above = values[callees] + 0.1 * usual_callee, values[callers] + 0.1 * usual_caller
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log(below / above)
-    busy = (values[callers] > 0.3 * usual_caller) & (usual_callee > 0.0)
-    names = tuple(f"{callee}→{caller}" for callee, caller in pairs)
-    return Panel(np.where(busy, ratio, np.nan)[:, :, None], names, ("drop",), panel.periods)
 
 
 # ── What is passed on ────────────────────────────────────────────────────────────────────────────
