@@ -217,9 +217,9 @@ def standing(
         or_(AuditEvent.actor == actor, AuditEvent.undo_of.is_not(None)),
     )
     for event, in_effect in _newest_first(session, query.limit(UNDO_DEPTH)):
-        if in_effect and event.actor == actor and event.undo_of is None:
-            if not verbs or event.verb in verbs:
-                yield event
+        asked = not verbs or event.verb in verbs
+        if asked and in_effect and event.actor == actor and event.undo_of is None:
+            yield event
 
 
 def _undoable(session: Session, tenant: str, actor: str, audit_id: int | None) -> AuditEvent:

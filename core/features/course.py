@@ -151,7 +151,8 @@ def _fitted(rows: Floats, columns: Floats) -> Floats:
     for _ in range(ROUNDS):
         normal = (weight @ squares).reshape(-1, width, width) + ridge
         normal[:, 0, 0] += 1e-9
-        found = np.linalg.solve(normal, ((weight * target) @ design)[..., None])[..., 0]
+        solved = np.linalg.solve(normal, ((weight * target) @ design)[..., None])
+        found = np.asarray(solved[..., 0], dtype=np.float64)
         off = target - found @ design.T
         reach = REACH * np.maximum(_spread(np.where(known, off, np.nan)), 1e-6)
         nearness = np.maximum(1.0 - np.square(off / reach), 0.0)
