@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit import config as streamlit_config
 from streamlit.testing.v1 import AppTest
 
 from data import label_store
@@ -39,8 +40,10 @@ def _forget() -> Iterator[None]:
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Context]:
     settings = Settings(home=tmp_path / "home", user="ana", tenant=TENANT)
+    streamlit_config.set_option("server.address", "127.0.0.1")
     with shared(settings, clock=lambda: NOW) as context:
         yield context
+    streamlit_config.set_option("server.address", None)
 
 
 @pytest.fixture
