@@ -91,6 +91,10 @@ def meaning(detail: AlertDetail, view: AlertView) -> None:
         with st.container(horizontal=True):
             verbs.verbs(alert)
             verbs.undo_button()
+            if st.button("Label", icon=":material/sell:", shortcut="L"):
+                st.switch_page(
+                    state.LABEL, query_params={"domain": alert.domain, "alert": str(alert.id)}
+                )
         if st.button(
             "Go to root cause",
             type=theme.main_button(),

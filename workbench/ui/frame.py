@@ -35,10 +35,11 @@ KEYS = (
     ("S", "start the training"),
     ("X", "cancel the job"),
     ("M", "resume the job"),
-    ("L", "label the incident, or clone the job"),
+    ("L", "label the alert or incident, or clone the job"),
     ("P", "promote the challenger"),
     ("T", "retrain with the window of the drift check"),
     ("N", "take the experiment to its next rung"),
+    ("1–9 0", "a cause on the Label page; Ctrl+Enter submits, S skips, P goes to the one before"),
     ("1 2", "whose label is right; 3 for neither"),
 )
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}
