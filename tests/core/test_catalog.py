@@ -42,7 +42,7 @@ def test_a_description_holds_what_a_form_needs():
     row = next(row for row in catalog.describe() if row["name"] == "robust-z")
     assert row["summary"].startswith("Distance from the median")
     scope = next(spec for spec in row["params"] if spec["name"] == "scope")
-    assert scope["choices"] == ("pooled", "entity")
+    assert scope["choices"] == ("pooled", "entity", "given")
     assert set(scope) == {"name", "default", "help", "low", "high", "choices", "unit"}
 
 
