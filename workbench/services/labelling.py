@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from core.cases import Graph
 from core.errors import InvalidInputError, UnknownNameError
 from data import label_store, queue_store
@@ -137,7 +135,7 @@ def submit(
     checked = verdicts.checked(ctx, tenant, words, verdict, graph)
     now = ctx.clock()
 
-    def write(session: Session) -> Submitted:
+    def write(session: Any) -> Submitted:
         item = queue_store.get(session, tenant=tenant, item_id=item_id)
         subject = verdicts.subject_of(session, tenant, item.subject_kind, item.subject_id)
         label = verdicts.keep(
@@ -186,7 +184,7 @@ def label_subject(
     checked = verdicts.checked(ctx, tenant, words, verdict, graph)
     now = at or ctx.clock()
 
-    def write(session: Session) -> Label:
+    def write(session: Any) -> Label:
         return verdicts.keep(
             session,
             tenant,
@@ -221,7 +219,7 @@ def skip(
         raise InvalidInputError.of("skip", "the reason", "something to read", reason)
     now = ctx.clock()
 
-    def write(session: Session) -> Item | None:
+    def write(session: Any) -> Item | None:
         queue_store.skip(
             session, tenant=tenant, item_id=item_id, actor=actor, reason=reason.strip(), now=now
         )
@@ -235,7 +233,7 @@ def undo(ctx: Context, tenant: str, *, actor: str, domain: str) -> Item:
     """Take back the actor's last label or skip in a domain; what it was about is theirs again, as it was left."""
     now = ctx.clock()
 
-    def write(session: Session) -> Item:
+    def write(session: Any) -> Item:
         last = queue_store.last_action(session, tenant=tenant, domain=domain, actor=actor)
         label_store.undo(session, tenant=tenant, actor=actor, now=now, audit_id=last.id)
         said = label_store.touched(session, last, Label)
@@ -258,7 +256,7 @@ def previous(ctx: Context, tenant: str, *, actor: str, domain: str, before: int 
     """
     now = ctx.clock()
 
-    def read(session: Session) -> Item | None:
+    def read(session: Any) -> Item | None:
         mine = queue_store.judged(session, tenant=tenant, domain=domain, by=actor)[-EARLIER:]
         numbers = [row.id for row in mine if before == 0 or row.id < before]
         if not numbers:
@@ -290,7 +288,7 @@ def listing(
     """The labels of a domain that stand, newest first; those of one person where one is named."""
     _known_domain(domain)
 
-    def read(session: Session) -> list[Label]:
+    def read(session: Any) -> list[Label]:
         told = queue_store.judged(session, tenant=tenant, domain=domain, by=by)[-limit:]
         return [label_store.get(session, tenant=tenant, label_id=row.id) for row in reversed(told)]
 
@@ -338,7 +336,7 @@ def progress(
 
 
 def _next(
-    session: Session,
+    session: Any,
     tenant: str,
     *,
     domain: str,
@@ -359,7 +357,7 @@ def _next(
 
 
 def _asked(
-    session: Session, tenant: str, subject_kind: str, subject_id: int, number: int = 0
+    session: Any, tenant: str, subject_kind: str, subject_id: int, number: int = 0
 ) -> LabelItem:
     """The item `number`, else the queue's open one on the subject, else one that the queue does not have."""
     if number:
@@ -378,7 +376,7 @@ def _asked(
     )
 
 
-def _item(session: Session, row: LabelItem, actor: str, now: datetime) -> Item:
+def _item(session: Any, row: LabelItem, actor: str, now: datetime) -> Item:
     about = {"subject_kind": row.subject_kind, "subject_id": row.subject_id}
     standing = label_store.on(session, tenant=row.tenant, **about)
     own = next((label for label in standing if label.labelled_by == actor), None)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from core.cases import Graph
 from core.domains import DOMAINS
 from core.errors import ConflictError, InvalidInputError, UnknownNameError
@@ -39,7 +37,7 @@ class Verdict:
 
 
 def keep(
-    session: Session,
+    session: Any,
     tenant: str,
     subject: AlertRow | Incident,
     item: LabelItem | None,
@@ -152,7 +150,7 @@ def _held(item: LabelItem, verdict: Verdict) -> ConflictError:
 
 
 def subject_of(
-    session: Session, tenant: str, subject_kind: str, subject_id: int
+    session: Any, tenant: str, subject_kind: str, subject_id: int
 ) -> AlertRow | Incident:
     if subject_kind == "incident":
         return incident_store.get(session, tenant=tenant, incident_id=subject_id)
