@@ -1,8 +1,8 @@
 """Pictures of the pages for the README: `python docs/screenshots.py [URL]`.
 
 Without a URL the demo world is built in a temporary home and served from there. Walks the way an analyst does
-(triage, alert, root cause, data) and a modeller does (train, models, experiments, drift), light and dark, and
-fails on a console error.
+(triage, alert, root cause, data), a labeler (incidents, label, agreement) and a modeller (train, models,
+experiments, drift), light and dark, and fails on a console error.
 """
 
 from __future__ import annotations
@@ -32,13 +32,16 @@ CHROMIUM = (
     "--disable-component-update",
     "--disable-sync",
 )
-MODELLER = {
-    "train": "Start training",
-    "models": "Would change",
-    "experiments": "Try it in shadow",
-    "drift": "Retrain with this window",
+ROOMS = {
+    "incidents": ("incidents?domain=services", "What happened when"),
+    "label": ("label?domain=services", "What else moved"),
+    "agreement": ("agreement?domain=services", "Do people judge alike?"),
+    "train": ("train", "Start training"),
+    "models": ("models", "Would change"),
+    "experiments": ("experiments", "Try it in shadow"),
+    "drift": ("drift", "Retrain with this window"),
 }
-"""Page → what stands on it once it is drawn."""
+"""Picture → address, and what stands there once it is drawn."""
 # Streamlit asks beside a deep link before it asks at the root; nothing else may fail.
 KNOWN = ("_stcore/health", "_stcore/host-config")
 
@@ -71,7 +74,7 @@ def settle(page: Page) -> None:
 
 
 def walk(page: Page, url: str, scheme: str, out: Path) -> None:
-    """Triage, the first alert, its root cause, the data behind it; then the life of the models."""
+    """Triage, the first alert, its root cause, the data behind it; then the other rooms, and a web of calls."""
 
     def picture(name: str) -> None:
         settle(page)
@@ -89,8 +92,17 @@ def walk(page: Page, url: str, scheme: str, out: Path) -> None:
     page.goto(f"{url}/data")
     expect(page.get_by_text("Bring files in").first).to_be_visible(timeout=60_000)
     picture("data")
-    for name, sign in MODELLER.items():
-        page.goto(f"{url}/{name}")
+    page.goto(f"{url}/triage?domain=services")
+    expect(page.get_by_text("Where it started").first).to_be_visible(timeout=60_000)
+    settle(page)
+    page.keyboard.press("o")
+    expect(page.get_by_text("against expected").first).to_be_visible(timeout=60_000)
+    settle(page)
+    page.keyboard.press("g")
+    expect(page.get_by_text("From cause to effect").first).to_be_visible(timeout=60_000)
+    picture("calls")
+    for name, (address, sign) in ROOMS.items():
+        page.goto(f"{url}/{address}")
         expect(page.get_by_text(sign).first).to_be_visible(timeout=60_000)
         picture(name)
 
@@ -104,7 +116,8 @@ def demo() -> Iterator[str]:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="headwater-tour-") as home:
         environment = {**os.environ, "HEADWATER_HOME": home, "HEADWATER_USER": "ana"}
-        for command in (["demo", "--no-serve"], ["train", "ensemble"]):
+        queue = ["labels", "queue", "--fill", "50", "--domain", "services"]
+        for command in (["demo", "--no-serve"], ["train", "ensemble"], queue):
             subprocess.run([headwater, *command], env=environment, check=True)
         serving = subprocess.Popen([headwater, "serve", "--port", str(port)], env=environment)
         try:
