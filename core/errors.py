@@ -59,6 +59,12 @@ class ConflictError(HeadwaterError):
     """Somebody else changed the record first; the message shows both values."""
 
 
+class BusyError(HeadwaterError):
+    """More is asked at once than can be answered in time; nothing of it was done."""
+
+    cure = "Ask again in a moment, or ask for less at once."
+
+
 class PermissionDeniedError(HeadwaterError):
     """The actor may not do this."""
 

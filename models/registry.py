@@ -275,6 +275,13 @@ class Registry:
         """The manifest of a version, once its signature and all its bytes are verified."""
         return self._verified(tenant, version_id)[0]
 
+    def probes(self, tenant: str, version_id: str) -> Panel:
+        """The rows that a version tests itself with."""
+        manifest, files = self._verified(tenant, version_id, leave={PREDICTIONS})
+        if PROBES not in files:
+            raise MissingArtifactError.of("registry", PROBES, "among the artifacts", sorted(files))
+        return probing.unpack(files[PROBES], manifest)[0]
+
     def predictions(self, tenant: str, version_id: str) -> bytes | None:
         """What the model said of its held-out rows, as it was published; None for a version without."""
         return self._verified(tenant, version_id)[1].get(PREDICTIONS)

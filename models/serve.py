@@ -67,6 +67,16 @@ class Serve:
                 future.set_exception(error)
         return future.result()
 
+    def held(self, version: VersionRow) -> Algorithm | None:
+        """The fitted algorithm of a version where it is in memory already, without waiting."""
+        key = (version.tenant, version.digest)
+        with self._lock:
+            future = self._models.get(key)
+            if future is None or not future.done() or future.exception() is not None:
+                return None
+            self._models.move_to_end(key)
+            return future.result()
+
     def champion(self, tenant: str, domain: str) -> Served:
         """The champion of a tenant's domain; when it cannot be trusted, the last good one before it.
 

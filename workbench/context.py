@@ -26,6 +26,7 @@ from data.metrics import MetricStore
 from data.record_store import Records
 from data.version_store import Versions
 from models.registry import Registry
+from models.scoring import RowScorer
 from models.serve import Serve
 from models.signing import Keys
 from workbench.settings import Settings
@@ -48,6 +49,7 @@ class Context:
     records: Records
     registry: Registry
     serve: Serve
+    scorer: RowScorer
     clock: Clock
     actor: str
     _opened: ExitStack = field(repr=False)
@@ -81,12 +83,16 @@ def open_context(settings: Settings | None = None, *, clock: Clock = utc_now) ->
         # nobody else holds the home, so whatever still counts as running died with its process
         for tenant in {tenant for tenant, _ in (*metrics.holdings(), *metrics.samples.holdings())}:
             records.write(tenant, partial(run_store.heal, tenant=tenant, now=clock()))
+        serve = Serve(registry, settings.loaded_models)
+        scorer = RowScorer(serve)
+        opening.callback(scorer.close)
         return Context(
             settings=settings,
             metrics=metrics,
             records=records,
             registry=registry,
-            serve=Serve(registry, settings.loaded_models),
+            serve=serve,
+            scorer=scorer,
             clock=clock,
             actor=settings.user,
             _opened=opening.pop_all(),

@@ -145,6 +145,7 @@ def opened(home: Path, *, data: bool = True) -> Iterator[Context]:
             records=records,
             registry=cast(Any, None),
             serve=cast(Any, SimpleNamespace(champion=champion, notice=lambda *_: "")),
+            scorer=cast(Any, None),
             clock=lambda: NOW,
             actor="ana",
             _opened=ExitStack(),

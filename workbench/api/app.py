@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from core.errors import (
+    BusyError,
     ConflictError,
     HeadwaterError,
     InvalidInputError,
@@ -26,9 +27,10 @@ from core.errors import (
     PermissionDeniedError,
     UnknownNameError,
 )
-from workbench.api import webhooks
+from workbench.api import scoring, webhooks
 from workbench.context import Context
 from workbench.operations import TENANT_HEADER, USER_HEADER, Caller, Operation, concrete
+from workbench.operations.scoring import Score
 from workbench.services import tokens
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ STATUS = (
     (NotFoundError, 404),
     (PermissionDeniedError, 403),
     (ConflictError, 409),
+    (BusyError, 429),
     (MissingExtraError, 424),
     (UnknownNameError, 422),
     (InvalidInputError, 422),
@@ -48,7 +51,10 @@ def build_router(context: Callable[[], Context]) -> APIRouter:
     """Every operation and webhook as a route; `context` gives the open stores when a request comes."""
     router = APIRouter()
     caller = _caller(context)
+    router.include_router(scoring.build_router(context, caller))
     for kind in concrete():
+        if kind is Score:  # answered above, without a thread of its own
+            continue
         router.add_api_route(
             kind.path,
             _endpoint(kind, context, caller),
@@ -67,7 +73,8 @@ def add_errors(app: FastAPI) -> None:
     @app.exception_handler(HeadwaterError)
     async def known(_: Request, error: HeadwaterError) -> JSONResponse:
         status = next(code for kind, code in STATUS if isinstance(error, kind))
-        return _failure(status, error.message, error.hint)
+        headers = {"retry-after": "1"} if isinstance(error, BusyError) else None
+        return _failure(status, error.message, error.hint, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(ValidationError)

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
-from core.errors import InvalidInputError
+from workbench.api.body import read
 from workbench.context import Context
 from workbench.plain import plain
 from workbench.services import pagerduty
@@ -24,19 +24,8 @@ def build_router(context: Callable[[], Context]) -> APIRouter:
 
     @router.post(PAGERDUTY, summary="Take in an event of PagerDuty's v3 webhooks.")
     async def receive(request: Request) -> Any:
-        body = await _body(request)
+        body = await read(request, MOST_BYTES)
         signature = request.headers.get("x-pagerduty-signature", "")
         return plain(await run_in_threadpool(pagerduty.receive, context(), body, signature))
 
     return router
-
-
-async def _body(request: Request) -> bytes:
-    """The raw body; reading stops where it grows too long."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            rule = f"at most {MOST_BYTES:,} bytes long"
-            raise InvalidInputError.of("API", "the body", rule, f"more than {MOST_BYTES:,}")
-    return bytes(body)

@@ -18,6 +18,7 @@ from workbench.operations import (
     jobs,
     labels,
     models,
+    scoring,
     sources,
 )
 from workbench.operations.operation import (
@@ -45,5 +46,6 @@ __all__ = [
     "jobs",
     "labels",
     "models",
+    "scoring",
     "sources",
 ]
