@@ -61,7 +61,8 @@ def group(noticed: Sequence[Noticed], graph: Graph, domain: Domain) -> list[Foun
     """Incidents, strongest first. An alert without a cause stays an alert of its own, in no incident.
 
     Alerts whose best cause is the same node belong together when their onsets are close. A weaker cause below
-    the node of a stronger one, not earlier than it, is what the stronger one left over, and joins it.
+    the node of a stronger one, not earlier than it nor after it was over, is what the stronger one left over, and
+    joins it.
     """
     ranked = sorted(
         (place for place, alert in enumerate(noticed) if alert.causes),
@@ -72,7 +73,12 @@ def group(noticed: Sequence[Noticed], graph: Graph, domain: Domain) -> list[Foun
         cause = noticed[place].causes[0]
         above = graph.ancestors(cause.node, len(domain.levels))
         home = next(
-            (g for g in groups if _belongs(cause, noticed[g[0]].causes[0], above, domain.pause)),
+            (
+                g
+                for g in groups
+                if _belongs(cause, noticed[g[0]].causes[0], above, domain.pause)
+                and cause.onset <= max(noticed[member].last for member in g) + domain.pause
+            ),
             None,
         )
         if home is None:

@@ -24,7 +24,7 @@ RESOURCES = ("cpu", "memory", "disk")
 """What a node has used up."""
 OUTGOING = "outgoing"
 """How long a node waits for others: a symptom of those it calls, not its own."""
-TRAFFIC = "traffic"
+TRAFFIC, BYTES, CAPACITY = "traffic", "bytes", "capacity"
 
 RULES: tuple[tuple[str, Kind], ...] = (
     (r"client|upstream|outgoing", Kind(OUTGOING, 1)),
@@ -35,9 +35,9 @@ RULES: tuple[tuple[str, Kind], ...] = (
     (r"cpu|load1\b|load5\b|throttl", Kind("cpu", 1)),
     (r"mem|heap|swap", Kind("memory", 1)),
     (r"disk|iops|filesystem|inode", Kind("disk", 1)),
-    (r"kube_|replica|pod_status|running", Kind("capacity", -1)),
+    (r"kube_|replica|pod_status|running", Kind(CAPACITY, -1)),
     (r"request|workload|\bops\b|rps|qps|throughput|calls|invocations", Kind(TRAFFIC, 0)),
-    (r"network|bytes|syscall|packet|traffic", Kind("bytes", 0)),
+    (r"network|bytes|syscall|packet|traffic", Kind(BYTES, 0)),
     (r"signup|transaction|order|revenue|conversion", Kind("business", -1)),
 )
 """Pattern and kind, the first that matches counts."""

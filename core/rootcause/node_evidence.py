@@ -17,7 +17,7 @@ import numpy as np
 from core.cases import Case
 from core.contracts import Bools, Floats, Panel, Times
 from core.errors import InvalidInputError, NotEnoughDataError
-from core.rootcause import calls
+from core.rootcause import calls, parts
 from core.rootcause.departure import BEST, Departure, Usual, departure, usual, window_of
 from core.rootcause.metric_kinds import RESOURCES, SYMPTOMS, TRAFFIC, Kind, kind
 from core.rootcause.suspects import FURTHEST, Suspects, Term, near, path, soft
@@ -39,6 +39,7 @@ TERMS = (
     Term("lead", 0.1, "left normal before the alarm's node did", proof=False),
     Term("alarms", -1.0, "is the node that alarms", proof=False),
     Term("hops", -0.1, "edges to the alarm", proof=False),
+    *parts.TERMS,
 )
 NAMES = tuple(term.name for term in TERMS)
 MEANS = re.compile(r"average|avg|mean", re.IGNORECASE)
@@ -64,6 +65,12 @@ class _Seen:
     labels: Times
     start: int
     expected: bool
+    normal: Panel | None
+
+    @property
+    def window(self) -> slice:
+        """The periods looked at."""
+        return slice(self.start, self.start + self.departure.window.shape[1])
 
     def family(self, node: str, names: Sequence[str]) -> float:
         """The largest departure of a node in some families, 0 where it has none."""
@@ -92,7 +99,11 @@ def suspects(case: Case, hops: int) -> Suspects:
             node: max(view.symptom.get(node, 0.0), view.rest.get(node, 0.0), *delays.get(node, ()))
             for node in around
         }
-        reached = near(net, distance, hops, departed)
+        leading = dict(departed)
+        for node in around:
+            for part in parts.parts(case.graph, node):
+                leading[part] = max(leading.get(part, 0.0), leading[node])
+        reached = near(net, distance, hops, leading)
         if len(reached) == len(held):
             break
         held = reached
@@ -106,15 +117,17 @@ def suspects(case: Case, hops: int) -> Suspects:
     volume = _volumes(case, seen, view.symptoms, view.exact)
     onset = {node: _onset(seen, node) for node in found}
     began = min((onset[seed] for seed in case.seeds if seed in onset), default=seen.start)
-    rows, told, kinds = [], [], []
-    for node in found:
-        causes, effects = list(net.pred[node]), list(net.succ[node])
+    used = {node: {family: seen.family(node, (family,)) for family in RESOURCES} for node in found}
+    made = parts.Parts.of(case, seen.normal, found, seen.kinds, seen.window, departed, used)
+    rows: dict[str, dict[str, float]] = {}
+    for node in sorted(found, key=distance.__getitem__):
+        causes = parts.callees(case.graph, node)
         mine = view.symptom.get(node, 0.0)
         worst = max((view.symptom.get(cause, 0.0) for cause in causes), default=0.0)
-        passed = max((view.symptom.get(effect, 0.0) for effect in effects), default=0.0)
+        passed = max((view.symptom.get(effect, 0.0) for effect in net.succ[node]), default=0.0)
         own = max(volume.get(node, 0.0) - sum(volume.get(cause, 0.0) for cause in causes), 0.0)
         late = delays.get(node, ())
-        values = {
+        rows[node] = {
             "symptom": _soft(mine),
             "own": _soft(mine) - _soft(worst),
             "other": _soft(view.other.get(node, 0.0)),
@@ -129,19 +142,20 @@ def suspects(case: Case, hops: int) -> Suspects:
             "alarms": float(distance[node] == 0),
             "hops": float(distance[node]),
         }
-        rows.append([values[name] for name in NAMES])
         departed[node] = max(departed[node], starving.get(node, 0.0))
-        told.append(_told(case, seen, node, late, starved.get(node, "")))
-        kinds.append(_kind(seen, node, max(late, default=0.0)))
+    made.answering(rows)
+    late_by = {node: max(delays.get(node, ()), default=0.0) for node in found}
     return Suspects(
         tuple(found),
-        np.array(rows),
+        np.array([[rows[node][name] for name in NAMES] for node in found]),
         (np.arange(len(found)),),
         np.array([departed[node] for node in found]),
         seen.labels[[onset[node] for node in found]],
         tuple(path(net, distance, departed, node) for node in found),
-        tuple(told),
-        tuple(kinds),
+        tuple(
+            _told(case, seen, node, delays.get(node, ()), starved.get(node, "")) for node in found
+        ),
+        tuple(_kind(seen, node, late_by[node]) for node in found),
     )
 
 
@@ -198,7 +212,7 @@ def _seen(case: Case, nodes: Sequence[str]) -> _Seen:
         # what was expected is known, period by period: nothing else has to say what is normal
         values = (panel.values - case.reference.values)[rows] / case.spread[rows]
         ordinary = _standard(values, families)
-        moved = departure(values, ordinary, window, kinds, families, local=False)
+        moved, normal = departure(values, ordinary, window, kinds, families, local=False), None
     else:
         values = panel.values[rows]
         normal, places = _normal(case, panel, names, window)
@@ -214,6 +228,7 @@ def _seen(case: Case, nodes: Sequence[str]) -> _Seen:
         panel.periods.labels,
         window.start,
         case.reference is not None,
+        normal,
     )
 
 

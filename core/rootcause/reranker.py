@@ -128,8 +128,9 @@ class Reranker(Localizer):
         """Evidence of fault-free windows like the most frequent kinds of these cases, made once per kind."""
         with_normal = [case for case in cases if case.normal is not None]
         found: list[Suspects] = []
-        for like, count in Counter(map(_like, with_normal)).most_common(LIKE):
-            if found and count < RARE * len(cases):
+        kinds = 0
+        for like, count in Counter(map(_like, with_normal)).most_common():
+            if kinds == LIKE or (found and count < RARE * len(cases)):
                 break
             case = next(one for one in with_normal if _like(one) == like)
             known = _calm.setdefault(case.normal, {})
@@ -137,6 +138,8 @@ class Reranker(Localizer):
             if key not in known:
                 windows = quiet({"": case}, WINDOWS[_kind(case)], late=False)
                 known[key] = [self._suspects(window) for _, window in windows]
+            # normal periods with gaps hold no window
+            kinds += bool(known[key])
             found += known[key]
         return found
 
