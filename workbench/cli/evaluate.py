@@ -382,3 +382,106 @@ def draw_cause(found: Mapping[str, Any]) -> None:
         "from; Quiet: fault-free windows in which no cause was found. The class of a cause does not depend on the "
         "method: recurring, learned from three labels a class, and of groups that were never learned from"
     )
+
+
+# ── Failures before they happen ──────────────────────────────────────────────────────────────────
+
+FAILURE = {
+    "algorithm": "Algorithm",
+    "average_precision": "Avg. precision",
+    "between": "95 %",
+    "base_rate": "Base rate",
+    "lift": "Lift",
+    "over_logistic.average_precision": "over logistic",
+    "caught": "Caught",
+    "lead.q1": "Lead, 25 %",
+    "lead.median": "median",
+    "lead.q3": "75 %",
+    "false_alarms_per_1000": "False/1000",
+    "seconds": "Seconds",
+}
+
+
+@evaluate_app.command("failure")
+def evaluate_failure(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a labelled suite, or of several", exists=True, file_okay=False
+        ),
+    ],
+    algorithm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Classifier or detector, repeatable, or all; extra-trees, logistic and failure-40-40-20 when absent"
+        ),
+    ] = None,
+    param: Param = None,
+    horizon: Annotated[
+        list[int] | None, typer.Option(help="Periods ahead, repeatable; 30, 60 and 120 when absent")
+    ] = None,
+    budget: Annotated[
+        float, typer.Option(help="False alarms per 1,000 quiet periods of a series")
+    ] = 1.0,
+    gap: Annotated[int, typer.Option(help="Periods after an event that are left out")] = 30,
+    jobs: Jobs = None,
+    as_json: Json = False,
+) -> None:
+    """Score how well events are foretold before they begin; exit 1 if a method failed.
+
+    The folder holds npz files of train, test and test_y (and step, in
+    seconds). Only quiet periods count: an event itself and the gap after it
+    are left out. The first 40 % of test is learned from, the threshold is set
+    on the next 20 % and the last 40 % is judged.
+    """
+    from workbench.services import evaluate_failure as service
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with progress("Evaluating") as on_step:
+        found = plain(
+            service.evaluate_failure(
+                path,
+                algorithms=algorithm or (),
+                params=dict(map(pair, param or ())),
+                horizons=horizon or service.HORIZONS,
+                budget=budget,
+                gap=gap,
+                jobs=jobs,
+                on_step=on_step,
+            )
+        )
+    answer(found, as_json, lambda _: draw_failure(found))
+    if any(result["error"] for result in found["results"]):
+        raise typer.Exit(1)
+
+
+def draw_failure(found: Mapping[str, Any]) -> None:
+    """A table per suite and horizon, the best first."""
+    tables = dict.fromkeys((result["suite"], result["horizon"]) for result in found["results"])
+    for suite, horizon in tables:
+        results = [
+            row for row in found["results"] if (row["suite"], row["horizon"]) == (suite, horizon)
+        ]
+        rows = [
+            {
+                **_flat(row, ("over_logistic", "lead")),
+                "between": "{:.2f} – {:.2f}".format(*row["ci"]["average_precision"]),
+            }
+            for row in results
+            if not row["error"]
+        ]
+        rows.sort(key=lambda row: -(row["average_precision"] or 0.0))
+        events = f": {rows[0]['events']} events" if rows else ""
+        out.print(f"[bold]{suite}, {horizon} periods ahead[/]{events}")
+        columns = {key: title for key, title in FAILURE.items() if _known(rows, key)}
+        table(rows, columns, "nothing was scored")
+        for row in results:
+            if row["error"]:
+                out.print(f"  failed: {row['algorithm']}: {row['error']}")
+    for row in found["skipped"]:
+        out.print(f"not scored: {row['algorithm']} on {row['suite']}: {row['reason']}")
+    out.print(
+        "Average precision of knowing nothing is the base rate; caught: events with an alarm before them, lead: "
+        "periods from the first such alarm to the event, at the threshold that kept the false alarms to the budget "
+        "on earlier data"
+    )
