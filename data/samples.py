@@ -20,11 +20,12 @@ from core.contracts import Floats, Panel, Periods, Times
 from core.domain import Domain
 from core.domains import conventions
 from core.errors import InvalidInputError, UnknownNameError
-from data import batches
+from data import batches, sample_quality
 from data.batches import Loaded
 from data.coverage import Coverage
 from data.duck import Cursor, Duck, columns, one, rows, statements
 from data.ingest.batch import Samples
+from data.sample_quality import Presence, Sampled
 
 TABLES = ("series", "sample", "sampling", "component", "dependency", "measure")
 CALL = "→"
@@ -236,6 +237,24 @@ class SampleStore:
                 many = 0 if row is None else row["rows"]
                 covered.append(Coverage(info.name, "", day, state, many, told, None))
         return covered
+
+    def presence(
+        self,
+        tenant: str,
+        domain: Domain,
+        names: Sequence[str],
+        *,
+        start: datetime,
+        end: datetime,
+        seconds: float,
+    ) -> Presence:
+        """Hour by hour, which share of [start, end) each named metric, whole or in parts, was measured every `seconds`."""
+        window = (start, end)
+        return sample_quality.presence(self._duck, tenant, domain, tuple(names), window, seconds)
+
+    def sampled(self, tenant: str, domain: Domain, *, start: datetime, end: datetime) -> Sampled:
+        """What the samples of [start, end) tell of their steps, holes and values, a row per series."""
+        return sample_quality.sampled(self._duck, tenant, domain, (start, end))
 
     # ── structure ────────────────────────────────────────────────────────────────────────────────
 

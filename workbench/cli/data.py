@@ -10,6 +10,7 @@ import typer
 
 from workbench.cli.asking import DomainName, Identity, Tenant, ask, moment
 from workbench.operations import data as ask_for
+from workbench.services import validation, validation_page
 from workbench.terminal import Json, answer, facts, out, table
 
 app = typer.Typer()
@@ -71,7 +72,39 @@ def _draw_import(report: Mapping[str, Any]) -> None:
     hidden = report["refused"] - min(20, len(cells))
     if hidden > 0:
         out.print(f"… and {hidden:,} more refused; see them all with --json or on the Data page.")
+    for note in report["notes"]:
+        out.print(f"Note: {note}.")
     out.print(f"{report['new']:,} new rows, {report['refused']:,} refused.")
+
+
+@app.command("validate")
+def validate(
+    domain: DomainName = "services",
+    days: Annotated[
+        int, typer.Option(help="Days up to the newest sample", min=1, max=validation.MOST_DAYS)
+    ] = validation.DAYS,
+    html: Annotated[Path | None, typer.Option(help="Write the report here, as one page")] = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Is the data good enough to learn from? Each check with its cure; exit 1 when one fails."""
+    report = ask(ask_for.Validate(domain=domain, days=days), tenant, "Looking")
+    if html:
+        html.write_text(validation_page.page(validation.revived(report)), encoding="utf-8")
+    answer(report, as_json, _draw_report)
+    if not report["passed"]:
+        raise typer.Exit(1)
+
+
+def _draw_report(report: Mapping[str, Any]) -> None:
+    for check in report["checks"]:
+        glyph, word, _ = validation_page.MARKS[check["state"]]
+        out.print(f"{glyph} {word:9}  {check['title']} {check['message']}", highlight=False)
+        for found in check["findings"]:
+            out.print(f"             {found['where']}: {found['message']}", highlight=False)
+        if check["cure"]:
+            out.print(f"             What to do: {check['cure']}", highlight=False)
+    out.print(validation_page.VERDICTS[report["state"]])
 
 
 @batches_app.command("list")

@@ -11,7 +11,7 @@ from core.contracts import OnStep
 from core.errors import PermissionDeniedError
 from workbench.context import Context
 from workbench.operations.operation import Caller, Instant, Operation
-from workbench.services import ingest
+from workbench.services import ingest, validation
 
 
 class Import(Operation):
@@ -64,3 +64,63 @@ class UndoBatch(Operation):
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return ingest.undo_batch(context, caller.tenant, self.id, actor=caller.actor)
+
+
+class Validate(Operation):
+    """Look now at how good the newest data are to learn from: every check with its figure and cure; keeps the report."""
+
+    method, path, tag = "POST", "/api/data/validation", "data"
+    domain: str = "services"
+    days: int = Field(validation.DAYS, ge=1, le=validation.MOST_DAYS)
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return validation.validate(
+            context,
+            caller.tenant,
+            domain=self.domain,
+            days=self.days,
+            actor=caller.actor,
+            on_step=on_step,
+        )
+
+
+class Validation(Operation):
+    """The newest report on the quality of the data, null where nobody ever looked, and the list of those before."""
+
+    path, tag = "/api/data/validation", "data"
+    domain: str = "services"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return {
+            "report": validation.latest(context, caller.tenant, domain=self.domain),
+            "reports": validation.history(context, caller.tenant, domain=self.domain),
+        }
+
+
+class ExpectedMetrics(Operation):
+    """The metrics that a domain's data must hold to be complete."""
+
+    path, tag = "/api/data/expected", "data"
+    domain: str = "services"
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return validation.expected(context, caller.tenant, domain=self.domain)
+
+
+class ExpectMetrics(Operation):
+    """Choose them; `version` is the one seen, another one is a conflict."""
+
+    method, path, tag = "PUT", "/api/data/expected", "data"
+    domain: str = "services"
+    metrics: list[str] = Field(min_length=1, max_length=validation.MOST_EXPECTED)
+    version: int = Field(0, ge=0)
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return validation.expect(
+            context,
+            caller.tenant,
+            self.metrics,
+            domain=self.domain,
+            seen=self.version,
+            actor=caller.actor,
+        )
