@@ -9,10 +9,22 @@ import streamlit as st
 
 from workbench.services import incidents
 from workbench.services.views import Candidate, CauseView
-from workbench.ui import cache, change_marks, frame, graph_view, state, tables, theme, verbs, words
+from workbench.ui import (
+    cache,
+    change_marks,
+    frame,
+    graph_view,
+    state,
+    tables,
+    theme,
+    verbs,
+    web_chart,
+    words,
+)
 from workbench.ui.state import Key
 
 context, tenant, actor = state.who()
+DRAWING = {"expected": graph_view.hierarchy, "metrics": web_chart.web}
 
 
 def choice(alert: Any, view: CauseView) -> Candidate:
@@ -107,7 +119,7 @@ def page() -> None:
         if view.nodes:
             frame.draw(
                 "From cause to effect",
-                graph_view.hierarchy(view.nodes, view.edges, path, colours),
+                DRAWING[view.kind](view.nodes, view.edges, path, colours),
                 lambda: tables.nodes(view.nodes, path),
                 alt=f"Hierarchy of {len(view.nodes)} nodes, causes left; "
                 f"the path leads through {words.listed([names.get(node, node) for node in path], 6)}.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,19 +36,19 @@ def layered(
     focus: str,
     *,
     weight: Mapping[str, float],
-    keep: Iterable[str] = (),
+    paths: Sequence[Sequence[str]] = (),
     depth: int = 3,
     limit: int = 60,
 ) -> Layout:
     """Ancestors of `focus` to `depth`, then the heaviest anomalous children of what is drawn.
 
     weight : how much an anomalous node matters (e.g. −log10 p); a node without weight counts as normal
-    keep   : nodes drawn in any case, e.g. the path to the cause
+    paths  : drawn in any case, from a suspected cause to an alarm each
     limit  : most spots, those that stand for collapsed nodes included
 
     Whatever is not drawn below a drawn node is one spot with a count.
     """
-    lineage = [focus, *keep, *graph.ancestors(focus, depth)]
+    lineage = [focus, *(node for path in paths for node in path), *graph.ancestors(focus, depth)]
     drawn = dict.fromkeys(node for node in lineage if node in graph.net)
     fringe = {
         child
@@ -77,87 +76,6 @@ def layered(
         tuple(Spot(*spots[node][:3], column[node], height[node], spots[node][3]) for node in spots),
         tuple(edges),
     )
-
-
-def woven(
-    graph: Graph,
-    focus: str,
-    *,
-    weight: Mapping[str, float],
-    keep: Sequence[str] = (),
-    limit: int = 60,
-) -> Layout:
-    """The part of a web of calls that matters to one alarm: `focus`, `keep`, and the heaviest that hang together.
-
-    weight : how much an anomalous node matters; of the levels that `focus` and `keep` are of, the heaviest are drawn
-    keep   : nodes drawn first, e.g. the path to the cause
-    limit  : most spots, those that stand for collapsed nodes included
-
-    Then come calm neighbours of what is drawn at those levels. All other nodes are counted, one spot a level, linked
-    to the drawn node that most of them touch. There may be cycles; an edge that would run back is drawn as it is.
-    """
-    first = [node for node in dict.fromkeys((focus, *keep)) if node in graph.net]
-    levels = {graph.level(node) for node in first}
-    room = limit - len({graph.level(node) for node in graph.net})
-    odd = sorted(
-        (node for node in weight if node in graph.net and graph.level(node) in levels),
-        key=lambda node: (-weight[node], node),
-    )
-    drawn = dict.fromkeys([*first, *odd][:room])
-    beside = (
-        near
-        for node in list(drawn)
-        for near in (*graph.parents(node), *graph.children(node))
-        if graph.level(near) == graph.level(focus)
-    )
-    drawn.update(dict.fromkeys(list(dict.fromkeys(beside))[: max(room - len(drawn), 0)]))
-    drawn = dict.fromkeys(list(drawn)[:room])
-
-    edges = [(node, child) for node in drawn for child in graph.children(node) if child in drawn]
-    spots = {node: (node, graph.name(node), graph.level(node), 0) for node in drawn}
-    hidden: dict[str, list[str]] = {}
-    for node in graph.net:
-        if node not in drawn:
-            hidden.setdefault(graph.level(node), []).append(node)
-    for level, nodes in hidden.items():
-        rest = f"{level}/+{len(nodes)}"
-        spots[rest] = (rest, f"+{len(nodes)}", level, len(nodes))
-        touched = Counter(
-            child for node in nodes for child in graph.children(node) if child in drawn
-        )
-        edges += [(rest, child) for child, _ in touched.most_common(1)]
-    column = _columns(spots, _onward(edges))
-    height = _heights(column, edges)
-    return Layout(
-        tuple(Spot(*spots[node][:3], column[node], height[node], spots[node][3]) for node in spots),
-        tuple(edges),
-    )
-
-
-def _onward(edges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The edges without those that close a cycle."""
-    after: dict[str, list[str]] = {}
-    for parent, child in edges:
-        after.setdefault(parent, []).append(child)
-    closing: set[tuple[str, str]] = set()
-    state: dict[str, bool] = {}
-    for start in after:
-        if start in state:
-            continue
-        state[start] = True
-        walk = [(start, iter(after[start]))]
-        while walk:
-            node, children = walk[-1]
-            found = next(children, None)
-            if found is None:
-                state[node] = False
-                walk.pop()
-            elif state.get(found):
-                closing.add((node, found))
-            elif found not in state:
-                state[found] = True
-                walk.append((found, iter(after.get(found, ()))))
-    return [edge for edge in edges if edge not in closing]
 
 
 def _columns(nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, float]:

@@ -14,13 +14,14 @@ from core.cases import Alarm
 from core.contracts import Floats
 from core.domain import Ratio
 from core.errors import UnknownNameError
-from core.hierarchy.layout import Layout, layered, woven
+from core.hierarchy.layout import Layout, layered
+from core.hierarchy.web import woven
 from data.alert_feed import Filters, page
 from data.records import ACTIVE, AlertRow
 from workbench.context import Context
 from workbench.services import alerts, scorer
 from workbench.services import scene as scenes
-from workbench.services.findings import lasting, sightings_of
+from workbench.services.findings import CANDIDATES, lasting, sightings_of
 from workbench.services.scene import Judged, Scene
 from workbench.services.views import (
     AlertView,
@@ -40,12 +41,14 @@ from workbench.services.views import (
 SHOWN, HEAT, GLANCE = 60, 28, 14
 """Periods of a curve, of a heat map and of a preview; a domain of shorter periods shows more of them."""
 SIBLINGS = 8
-DRAWING: Mapping[str, tuple[Callable[..., Layout], int]] = {
-    "expected": (layered, 18),
-    "metrics": (woven, 60),
+DRAWING: Mapping[str, tuple[Callable[..., Layout], int, int]] = {
+    "expected": (layered, 18, 3),
+    "metrics": (woven, 60, CANDIDATES),
 }
-"""How a scene's graph is drawn, and with how many nodes at most: a hierarchy by its lines, a web of calls whole."""
+"""How a scene's graph is drawn, with how many nodes and candidates at most: a hierarchy's lines, a web by its hops."""
 LANES = 12
+MANY = 10.0
+"""From so many times what was expected on, a change is told as a multiple."""
 
 
 # ── Alert ────────────────────────────────────────────────────────────────────────────────────────
@@ -325,15 +328,17 @@ def cause_view(
     known = alert.entity in scene.graph.net
     drawn = Layout((), ())
     if known:
-        draw, limit = DRAWING[scene.case_kind]
+        draw, limit, candidates = DRAWING[scene.case_kind]
         drawn = draw(
             scene.graph,
             alert.entity,
             weight=_weights(judged, scene, alert, first),
-            keep=[node for candidate in found[:3] for node in candidate.path],
+            paths=[candidate.path for candidate in found[:candidates]],
             limit=limit,
         )
     severities = _severities(context, tenant, [spot.node for spot in drawn.spots])
+    if scene.case_kind == "metrics":  # an alert of this morning says nothing of tonight
+        severities = {node: worst for node, worst in severities.items() if node in first}
     shown = [spot.node for spot in drawn.spots if spot.node in first]
     onsets = sorted({first[node][0] for node in shown})
     places = {day: place for place, day in enumerate(onsets, start=1)}
@@ -356,6 +361,7 @@ def cause_view(
     return CauseView(
         zone=_zone(scene, scene.panel.row_of.get(alert.entity)),
         unit=scene.unit,
+        kind=scene.case_kind,
         method=method or usual,
         methods=methods(scene.case_kind),
         candidates=found,
@@ -523,7 +529,8 @@ def _shift(scene: Scene, entity: str, focus: str, alert: AlertRow) -> str:
     onset, last_day = _episode(scene, alert)
     within = (scene.times >= onset) & (scene.times <= last_day)
     told = scene.telling(row, focus, scene.around(onset, last_day, 3))
-    label = "" if told == focus else f"{scene.word(told).partition(' (')[0]} "
+    alike = scene.case_kind == "expected" and told == focus
+    label = "" if alike else f"{scene.word(told).partition(' (')[0]} "
     focus = told
     ratio = next((ratio for ratio in scene.domain.ratios if ratio.name == focus), None)
     names = (ratio.numerator, ratio.denominator) if ratio else (focus,)
@@ -534,6 +541,8 @@ def _shift(scene: Scene, entity: str, focus: str, alert: AlertRow) -> str:
         if seen <= 0 or wanted <= 0:
             return f"{label}−100 %" if power == 1 and wanted > 0 else ""
         change *= (seen / wanted) ** power
+    if change >= MANY:
+        return f"{label}× {change:.0f}"
     sign = "+" if change >= 1 else "−"
     return label + f"{sign}{abs(change - 1):.0%}".replace("%", " %")
 

@@ -180,10 +180,14 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class CauseView:
-    """What the Root cause page shows beside the records of the alert and its incident; `unit` as in `AlertView`."""
+    """What the Root cause page shows beside the records of the alert and its incident; `unit` as in `AlertView`.
+
+    kind : what was asked about, as `Case.kind`: a hierarchy of what was "expected", or "metrics" of a web of calls
+    """
 
     zone: str
     unit: str
+    kind: str
     method: str
     methods: tuple[str, ...]
     candidates: tuple[Candidate, ...]

@@ -64,7 +64,7 @@ def hierarchy(
         text=[theme.mark(node.severity).glyph for node in nodes],
         textfont={"color": [colours.severity(node.severity) for node in nodes], "size": 10},
         textposition="middle center",
-        customdata=[[_story(node)] for node in nodes],
+        customdata=[[story(node)] for node in nodes],
         ids=[node.id for node in nodes],
         hovertemplate="%{customdata[0]}<extra></extra>",
         showlegend=False,
@@ -138,7 +138,8 @@ def _label(node: Node, chosen: bool) -> str:
     return f"{shown}<br>{words.level(node.level)} {node.number}{order}"
 
 
-def _story(node: Node) -> str:
+def story(node: Node) -> str:
+    """What hovering over a node tells."""
     lines = [
         f"<b>{node.name}</b>",
         f"{words.level(node.level)} · {theme.mark(node.severity).word}",
