@@ -42,17 +42,45 @@ SERVICES = Domain(
     ),
     ratios=(),
     causes=tuple(
-        CauseType(name, label, LEVELS)
-        for name, label in (
-            ("memory_leak", "Memory leak"),
-            ("database_slow", "Database slow"),
-            ("deployment_failure", "Deployment failure"),
-            ("network_latency", "Network latency"),
-            ("disk_full", "Disk full"),
-            ("cpu_saturation", "CPU saturation"),
-            ("config_error", "Configuration error"),
-            ("external_dependency", "External dependency"),
-            ("unknown", "Unknown"),
+        CauseType(name, label, LEVELS, signature)
+        for name, label, signature in (
+            ("memory_leak", "Memory leak", {"memory": 0.6, "latency": 0.6, "success": 1.5}),
+            (
+                "database_slow",
+                "Database slow",
+                {"query": 2.0, "latency": 2.0, "cpu": 0.4, "delay": 0.8, "success": 2.0},
+            ),
+            (
+                "deployment_failure",
+                "Deployment failure",
+                {"success": 2.3, "capacity": -0.7, "cpu": 0.4, "latency": 0.4},
+            ),
+            (
+                "network_latency",
+                "Network latency",
+                {"delay": 2.0, "latency": 1.0, "bytes": -0.4, "success": 1.2},
+            ),
+            (
+                "disk_full",
+                "Disk full",
+                {"disk": 1.5, "query": 1.4, "latency": 1.4, "success": 2.3},
+            ),
+            (
+                "cpu_saturation",
+                "CPU saturation",
+                {"cpu": 1.4, "latency": 1.5, "query": 1.2, "success": 1.5},
+            ),
+            (
+                "config_error",
+                "Configuration error",
+                {"success": 2.3, "cpu": -0.4, "latency": -0.25},
+            ),
+            (
+                "external_dependency",
+                "External dependency",
+                {"latency": 1.5, "delay": 0.5, "success": 2.3},
+            ),
+            ("unknown", "Unknown", {}),
         )
     ),
     step=np.timedelta64(60, "s"),
@@ -64,7 +92,10 @@ SERVICES = Domain(
         "detector": "robust-z",
         "settings": "robust-z.scope=given",
         "localizer": "headwater",
+        "predictor": "extra-trees",
         "unit": "service",
     },
 )
-"""The expected metrics are those that the specification lists; any other that is imported stands beside them."""
+"""Signatures are of channels that metrics of any make belong to (`core.rootcause.metric_signs`): families, and `delay`.
+
+The expected metrics are those that the specification lists; any other that is imported stands beside them."""

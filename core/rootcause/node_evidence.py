@@ -16,10 +16,13 @@ import numpy as np
 
 from core.cases import Case
 from core.contracts import Bools, Floats, Panel, Times
+from core.domains import conventions
 from core.errors import InvalidInputError, NotEnoughDataError
+from core.quantities import amount
 from core.rootcause import calls, parts
 from core.rootcause.departure import BEST, Departure, Usual, departure, usual, window_of
 from core.rootcause.metric_kinds import RESOURCES, SYMPTOMS, TRAFFIC, Kind, kind
+from core.rootcause.metric_signs import changes, word
 from core.rootcause.suspects import FURTHEST, Suspects, Term, near, path, soft
 
 WHO = "headwater-cause"
@@ -44,13 +47,6 @@ TERMS = (
 NAMES = tuple(term.name for term in TERMS)
 MEANS = re.compile(r"average|avg|mean", re.IGNORECASE)
 """Latencies that times a count are time spent; a percentile is not."""
-CAUSES: Mapping[str, str] = {
-    "cpu": "cpu_saturation",
-    "memory": "memory_leak",
-    "disk": "disk_full",
-    "delay": "network_latency",
-}
-"""What a leading departure suggests; a symptom alone suggests nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +62,8 @@ class _Seen:
     start: int
     expected: bool
     normal: Panel | None
+    values: Floats
+    median: Floats
 
     @property
     def window(self) -> slice:
@@ -77,6 +75,14 @@ class _Seen:
         row = self.rows.get(node)
         places = [place for place, name in enumerate(self.families) if name in names]
         return 0.0 if row is None or not places else float(self.departure.family[row, places].max())
+
+    def changes(self, node: str) -> dict[str, float]:
+        """Relative changes by channel; none where it was not measured, or what was expected is all that is known."""
+        row = self.rows.get(node)
+        if row is None or self.expected:
+            return {}
+        base, median = self.departure.base[row], self.median[row]
+        return changes(self.metrics, self.kinds, self.values[row], self.window, base, median)
 
     def largest(self, names: Sequence[str]) -> dict[str, float]:
         """`family` of every observed node."""
@@ -143,8 +149,7 @@ def suspects(case: Case, hops: int) -> Suspects:
             "hops": float(distance[node]),
         }
         departed[node] = max(departed[node], starving.get(node, 0.0))
-    made.answering(rows)
-    late_by = {node: max(delays.get(node, ()), default=0.0) for node in found}
+    whole_of = made.answering(rows)
     return Suspects(
         tuple(found),
         np.array([[rows[node][name] for name in NAMES] for node in found]),
@@ -155,7 +160,7 @@ def suspects(case: Case, hops: int) -> Suspects:
         tuple(
             _told(case, seen, node, delays.get(node, ()), starved.get(node, "")) for node in found
         ),
-        tuple(_kind(seen, node, late_by[node]) for node in found),
+        _words(seen, found, whole_of, delays, leading),
     )
 
 
@@ -229,6 +234,8 @@ def _seen(case: Case, nodes: Sequence[str]) -> _Seen:
         window.start,
         case.reference is not None,
         normal,
+        values,
+        ordinary.median,
     )
 
 
@@ -352,15 +359,15 @@ def _grown(volume: float) -> float:
 def _told(
     case: Case, seen: _Seen, node: str, delays: Sequence[float], starved: str
 ) -> tuple[str, ...]:
-    said = [] if node not in seen.rows else _moved(seen, seen.rows[node])
+    said = [] if node not in seen.rows else _moved(case, seen, seen.rows[node])
     if max(delays, default=0.0) > 1.0:
-        said.append(f"Calls reach it late: {max(delays):.1f} times the edge of normal")
+        said.append(f"Calls reach it late: {_times(max(delays))}")
     if starved:
         said.append(f"Calls {case.graph.name(starved)} less than its own traffic asks for")
     return tuple(said) or ("Itself within its normal range",)
 
 
-def _moved(seen: _Seen, row: int) -> list[str]:
+def _moved(case: Case, seen: _Seen, row: int) -> list[str]:
     """The two metrics of a node that left normal farthest, with their values."""
     said = []
     strength = seen.departure.strength[row]
@@ -371,16 +378,37 @@ def _moved(seen: _Seen, row: int) -> list[str]:
         before, bad = seen.departure.base[row, column], seen.kinds[column].bad
         rises = bad > 0 or (bad == 0 and np.nanmean(values) >= before)
         worst = np.nanmax(values) if rises else np.nanmin(values)
-        name, edges = seen.metrics[column], f"{strength[column]:.1f} times the edge of normal"
+        name = seen.metrics[column]
         if seen.expected:
             way = "above" if rises else "below"
             said.append(f"{name} {abs(worst):.1f} standard deviations {way} what was expected")
         else:
-            said.append(f"{name} {before:.4g} → {worst:.4g}, {edges}")
+            unit = case.units.get(name) or conventions.unit(name)
+            change = f"{amount(before, unit)} → {amount(worst, unit)}"
+            said.append(f"{name} {change}, {_times(strength[column])}")
     return said
 
 
-def _kind(seen: _Seen, node: str, delay: float) -> str:
-    strengths = {family: seen.family(node, (family,)) for family in RESOURCES} | {"delay": delay}
-    leading = max(strengths, key=lambda family: strengths[family])
-    return CAUSES[leading] if strengths[leading] > 1.0 else "unknown"
+def _times(strength: float) -> str:
+    return f"{strength:.{0 if strength >= 10 else 1}f} times the edge of normal"
+
+
+def _words(
+    seen: _Seen,
+    found: Sequence[str],
+    whole_of: Mapping[str, str],
+    delays: Mapping[str, Sequence[float]],
+    departed: Mapping[str, float],
+) -> tuple[str, ...]:
+    """The kind of cause that each suspect's metrics tell, completed by those of what it answers for."""
+    told: dict[str, Mapping[str, float]] = {}
+
+    def told_by(node: str) -> Mapping[str, float]:
+        if node not in told:
+            above = told_by(whole_of[node]) if node in whole_of else {}
+            late = {"delay": max(float(np.mean(delays[node])), 1.0) - 1.0} if node in delays else {}
+            told[node] = {**above, **seen.changes(node), **late}
+        return told[node]
+
+    words = {node: word(told_by(node)) for node in found if departed[node] > 1.0}
+    return tuple(words.get(node, "unknown") for node in found)

@@ -114,9 +114,13 @@ class Parts:
         ]
         return max(excess, default=0.0)
 
-    def answering(self, rows: dict[str, dict[str, float]]) -> None:
-        """Hold against every part what is held against its worst whole, and add what tells the two apart, in place."""
+    def answering(self, rows: dict[str, dict[str, float]]) -> dict[str, str]:
+        """Hold against every part what is held against its worst whole, and add what tells the two apart, in place.
+
+        Returns the whole that each part answers for.
+        """
         depth: dict[str, int] = {}
+        answers: dict[str, str] = {}
 
         def answer(node: str) -> None:
             depth[node] = 0
@@ -129,13 +133,14 @@ class Parts:
                 for name in HELD:
                     rows[node][name] = max(rows[node][name], rows[worst][name])
                 rows[node]["alarms"] = rows[worst]["alarms"]
-                depth[node] = depth[worst] + 1
+                depth[node], answers[node] = depth[worst] + 1, worst
 
         for node in rows:
             if node not in depth:
                 answer(node)
         for node, own in rows.items():
             own.update(self._told_apart(node, depth[node]))
+        return answers
 
     def _told_apart(self, node: str, depth: int) -> dict[str, float]:
         wholes, made_of = self._wholes(node), self._parts(node)
