@@ -143,6 +143,7 @@ class Case:
                    runs, keyed "run/node" with the texts "run" and "node" beside those of `events`
     events       : state changes, keyed by node; text `value` and `type`, number `value` (NaN where it is no number)
     edges        : series of the calls, entities "caller→callee"; `normal_edges` in other periods
+    units        : the unit of metrics, for what is said of them; where absent their names tell
     cube         : attribute leaves; the graph then holds `WHOLE` alone, and causes are combinations of attributes
 
     Times are UTC; events of runs without a clock count from 1970-01-01. Nodes of `panel` need not be in the graph.
@@ -161,6 +162,7 @@ class Case:
     events: EventTable | None = None
     edges: Panel | None = None
     normal_edges: Panel | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
     cube: Cube | None = None
 
     @property

@@ -6,6 +6,7 @@ import numpy as np
 
 from core.contracts import DAY, Attribution, Floats, Panel
 from core.domain import Domain
+from core.quantities import amount
 
 BAND = 1.2816
 """Standard deviations on either side that hold 80 % of normal days."""
@@ -15,7 +16,6 @@ NOTABLE = 0.15
 """Share of the score from which a metric is worth a mention."""
 MOST_USUAL = 4
 """Metrics that are said to be as usual."""
-SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "CAD": "CA$", "MXN": "MX$"}
 
 
 def sentence(
@@ -63,13 +63,8 @@ def sentence(
     text = "; ".join(pieces) + "."
     wasted = told.spend_without_revenue()
     if wasted:
-        text += f" {_amount(wasted, 'money', currency)} of spend without sales."
+        text += f" {amount(wasted, 'money', currency)} of spend without sales."
     return text[0].upper() + text[1:]
-
-
-PREFIXES = {1e12: "T", 1e9: "G", 1e6: "M", 1e3: "k", 1.0: ""}
-PREFIXED = {"bytes": "B", "bytes/s": "B/s", "s": "s"}
-UNITS = {"percent": "%", "1/s": "a second"}
 
 
 class _Window:
@@ -153,41 +148,23 @@ def _change(told: _Window, name: str, currency: str) -> str:
     if not np.isfinite(seen):
         return f"{label} can not be told {when}"
     if not np.isfinite(usual) or usual <= 0:
-        return (
-            f"{label} stood at {_amount(seen, unit, currency)} {when}, with nothing to expect yet"
-        )
+        return f"{label} stood at {amount(seen, unit, currency)} {when}, with nothing to expect yet"
     ratio = seen / usual
     if ratio >= 3:
         against = f"{ratio:.1f} times the expected"
     else:
         against = f"{_percent(abs(ratio - 1))} {'above' if ratio >= 1 else 'below'} the expected"
     low, high = max(usual - BAND * deviation, 0.0), usual + BAND * deviation
-    band = f"{_amount(low, unit, currency)}–{_amount(high, unit, currency)}"
+    band = f"{amount(low, unit, currency)}–{amount(high, unit, currency)}"
     verb = "rose" if ratio >= 1 else "fell"
     return (
-        f"{label} {verb} to {_amount(seen, unit, currency)} {when}, {against} "
-        f"{_amount(usual, unit, currency)} (80 % band {band})"
+        f"{label} {verb} to {amount(seen, unit, currency)} {when}, {against} "
+        f"{amount(usual, unit, currency)} (80 % band {band})"
     )
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-def _amount(value: float, unit: str, currency: str) -> str:
-    if unit == "money":
-        symbol = SYMBOLS.get(currency, f"{currency} " if currency else "")
-        return f"{symbol}{value:,.0f}" if abs(value) >= 1000 else f"{symbol}{value:,.2f}"
-    if unit == "share":
-        return f"{100 * value:.3g} %"
-    if unit == "count":
-        return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:.1f}"
-    if unit in PREFIXED:
-        size = next((size for size in PREFIXES if abs(value) >= size), 1e-3)
-        return f"{value / size:.3g} {PREFIXES.get(size, 'm')}{PREFIXED[unit]}"
-    if unit not in ("", "ratio"):
-        return f"{value:.3g} {UNITS.get(unit, unit)}"
-    return f"{value:.2f}"
 
 
 def _list(words: list[str]) -> str:

@@ -135,6 +135,7 @@ class ServiceScene(Scene):
             edges=None if self.calls is None else self.calls.select(times=window),
             normal_edges=self._normal_calls,
             alarms=others,
+            units={metric.name: metric.unit for metric in self.domain.metrics},
         )
 
     def _periods(self, length: np.timedelta64) -> int:
@@ -277,7 +278,11 @@ def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -
     end = span and min(span[1] + timedelta(seconds=1), as_of or span[1] + timedelta(seconds=1))
     if span is None or end is None or end <= span[0]:
         raise NotEnoughDataError.of(
-            "scene", "measurements", "imported first", 0, "Run: headwater import PATH"
+            "detection",
+            "measurements",
+            "imported first",
+            0,
+            "Run: headwater import PATH --domain services",
         )
     measured = samples.metrics(tenant, SERVICES)
     graph = samples.graph(tenant, SERVICES)
