@@ -124,7 +124,9 @@ def suspects(case: Case, hops: int) -> Suspects:
     onset = {node: _onset(seen, node) for node in found}
     began = min((onset[seed] for seed in case.seeds if seed in onset), default=seen.start)
     used = {node: {family: seen.family(node, (family,)) for family in RESOURCES} for node in found}
-    made = parts.Parts.of(case, seen.normal, found, seen.kinds, seen.window, departed, used)
+    made = parts.Parts.of(
+        case, seen.normal, found, seen.kinds, seen.window, departed, leading, used
+    )
     rows: dict[str, dict[str, float]] = {}
     for node in sorted(found, key=distance.__getitem__):
         causes = parts.callees(case.graph, node)

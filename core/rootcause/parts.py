@@ -9,12 +9,10 @@ compared in logarithms minute by minute: whatever hits all of them cancels. Grap
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from core.cases import Case, Graph
 from core.contracts import Floats, Panel
@@ -83,16 +81,21 @@ class Parts:
         kinds: Sequence[Kind],
         window: slice,
         departed: Mapping[str, float],
+        troubled: Mapping[str, float],
         used: Mapping[str, Mapping[str, float]],
     ) -> Parts:
-        """Compare siblings among `nodes` where a whole of theirs left normal."""
+        """Compare siblings among `nodes` where a whole of theirs is in trouble.
+
+        departed : node → how far it left normal; troubled : the same, or what it is part of; 1 = the edge of normal
+        used     : node → family of resources → how far that left normal
+        """
         held = dict.fromkeys(nodes)
         graph = case.graph
         apart: dict[str, float] = {}
         for whole in held:
-            mine = [part for part in parts(graph, whole) if part in held]
-            if case.panel is None or normal is None or len(mine) < 2:
+            if case.panel is None or normal is None or troubled.get(whole, 0.0) <= 1.0:
                 continue
+            mine = [part for part in parts(graph, whole) if part in held]
             mine = [part for part in mine if part in case.panel.row_of and part in normal.row_of]
             if len(mine) < 2:
                 continue
@@ -213,18 +216,20 @@ def _apart(values: Floats, usually: Floats, kinds: Sequence[Kind], window: slice
         return far
     now, before = now[:, window, told], before[:, :, told]
     bad = np.array([kinds[column].bad or -1 for column in told])
-    width = now.shape[1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        for row in range(len(values)):
-            others = np.delete(np.arange(len(values)), row)
-            usual = before[row] - np.nanmedian(before[others], axis=0)
-            gap = np.nanmean(now[row] - np.nanmedian(now[others], axis=0), axis=0)
-            centre = np.nanmedian(usual, axis=0)
-            means = np.nanmean(sliding_window_view(usual, min(width, len(usual)), axis=0), axis=2)
-            scale = 1.4826 * np.nanmedian(np.abs(means - centre), axis=0)
-            moved = bad * (gap - centre) / (EDGE * np.maximum(scale, SMALLEST))
-            far[row] = np.nan_to_num(moved).max(initial=0.0)
+    for row in range(len(values)):
+        others = np.delete(np.arange(len(values)), row)
+        usual, gap = (
+            levels[row] - quantiles(levels[others].transpose(1, 0, 2), (0.5,))[0]
+            for levels in (before, now)
+        )
+        centre = quantiles(usual[None], (0.5,))[0][0]
+        width = min(len(gap), len(usual))
+        means = np.mean([usual[at : len(usual) - width + 1 + at] for at in range(width)], axis=0)
+        scale = 1.4826 * quantiles(np.abs(means - centre)[None], (0.5,))[0][0]
+        seen = np.isfinite(gap)
+        mean = np.where(seen, gap, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+        moved = bad * (mean - centre) / (EDGE * np.maximum(scale, SMALLEST))
+        far[row] = np.where(seen.any(axis=0) & np.isfinite(moved), moved, 0.0).max(initial=0.0)
     return far
 
 
