@@ -41,11 +41,12 @@ page = st.navigation(
         st.Page(state.CAUSE, title="Root cause", url_path="cause", visibility="hidden"),
         st.Page(state.ADJUDICATE, title="Adjudicate", url_path="adjudicate", visibility="hidden"),
         st.Page(state.AGREEMENT, title="Agreement", url_path="agreement", visibility="hidden"),
+        st.Page(state.VALIDATION, title="Validation", url_path="validation", visibility="hidden"),
     ],
     position="top",
 )
 with frame.guard():
     if gate.admitted():
-        frame.header()
+        frame.header(page.title)
         frame.toast()
         page.run()

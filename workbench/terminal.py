@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from core.contracts import OnStep
+from core.domains import DOMAINS
 from workbench.services.alerts import local_day
 
 err = Console(stderr=True)
@@ -79,11 +80,11 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], empty: 
     for key, heading in columns.items():
         drawn.add_column(heading, no_wrap=key not in PROSE, overflow="ellipsis")
     for row in rows:
-        drawn.add_row(*(_cell(key, row.get(key)) for key in columns))
+        drawn.add_row(*(_cell(key, row.get(key), row.get("domain")) for key in columns))
     out.print(drawn)
 
 
-def _cell(key: str, value: Any) -> str:
+def _cell(key: str, value: Any, domain: Any = "") -> str:
     if value is None:
         return "–"
     if key == "confidence":
@@ -94,11 +95,15 @@ def _cell(key: str, value: Any) -> str:
         return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, int):
         return f"{value:,}"
-    if key == "onset":
+    if key == "onset" and not _by_the_minute(domain):
         return f"{local_day(datetime.fromisoformat(value))}"
     if isinstance(value, str) and MOMENT.match(value):
         return value[:16].replace("T", " ")
     return str(value)
+
+
+def _by_the_minute(domain: Any) -> bool:
+    return domain in DOMAINS and DOMAINS[domain].step < timedelta(days=1)
 
 
 def facts(value: Mapping[str, Any], indent: str = "") -> None:
@@ -118,11 +123,16 @@ def facts(value: Mapping[str, Any], indent: str = "") -> None:
             for row in item[:20]:
                 out.print(f"{indent}  · {_line(row)}")
         else:
-            out.print(f"{indent}[bold]{key:<{width}}[/]  {_cell(key, item)}")
+            cell = _cell(key, item, value.get("domain"))
+            out.print(f"{indent}[bold]{key:<{width}}[/]  {cell}")
 
 
 def _line(row: Any) -> str:
     if not isinstance(row, Mapping):
         return str(row)
     pairs = ((key, item) for key, item in row.items() if not isinstance(item, list | dict))
-    return ", ".join(f"{key} {_cell(key, item)}" for key, item in pairs if item not in (None, ""))
+    return ", ".join(
+        f"{key} {_cell(key, item, row.get('domain'))}"
+        for key, item in pairs
+        if item not in (None, "")
+    )

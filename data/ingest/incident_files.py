@@ -11,6 +11,7 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -217,6 +218,7 @@ def _read(
             rule = f"there, under one of these names: {', '.join(column.names)}"
             raise InvalidInputError.of(file, f"the column {column.names[0]}", rule, header)
     rows: list[Row] = []
+    ids: Counter[str] = Counter()
     refused: list[Refusal] = []
     for line, cells in lines[1:]:
         broken = (
@@ -238,14 +240,17 @@ def _read(
         if not broken:
             try:
                 rows.append(make(told))
+                ids.update([told["id"]] if "id" in told else [])
             except _Broken as error:
                 column, value, rule = error.args
                 broken.append(Refusal(file, line, column, value, rule))
         refused += broken
     used = {header[index] for index in place.values()}
     aside = [name for name in header if name and name not in used]
-    notes = (f"{file}: nothing reads the columns {', '.join(aside)}",) if aside else ()
-    return Told(tuple(rows), tuple(refused), notes)
+    notes = [f"{file}: nothing reads the columns {', '.join(aside)}"] if aside else []
+    if again := [key for key, times in ids.items() if times > 1]:
+        notes.append(f"{file}: the last line counts of those with the same id: {', '.join(again)}")
+    return Told(tuple(rows), tuple(refused), tuple(notes))
 
 
 def _lines(content: bytes, file: str) -> Sequence[tuple[int, list[str]]]:

@@ -54,7 +54,7 @@ SUITE = "suite.json"
 DECLARING = ("metrics.csv", "nodes.csv", "edges.csv")
 OTHERS = {
     "cases.csv": "it holds the answers: `headwater evaluate cause` reads it",
-    "labels.csv": "labels are people's, given on the Label page",
+    "labels.csv": "what people said comes in with `headwater labels import`",
     "prometheus.txt": "the same measurements stand in the tables; fetch a Prometheus with `headwater sources`",
 }
 """Files of the layouts that hold no measurements to store, and why."""

@@ -313,8 +313,13 @@ def test_open_to_others_a_token_is_asked_for_on_every_page(
 
 
 def test_every_key_is_listed_and_free(detected: Context) -> None:
-    keys = [key for key, _ in frame.KEYS]
-    assert len(set(keys)) == len(keys) and not set(keys) & {"C", "R"}
+    for page, listed in frame.KEYS.items():
+        held = [key for keys, _ in listed for key in keys.split()]
+        # C and R are Streamlit's own
+        assert len(set(held)) == len(held) and not set(held) & {"C", "R"}, page
+    app = (ROOT / "workbench" / "app.py").read_text()
+    assert set(re.findall(r'title="([^"]+)"', app)) == set(frame.KEYS)
+    keys = {keys for page, listed in frame.KEYS.items() if page != "Label" for keys, _ in listed}
     source = "".join(path.read_text() for path in (ROOT / "pages").glob("*.py"))
     source += "".join(path.read_text() for path in (ROOT / "workbench" / "ui").glob("*.py"))
     used = set(re.findall(r'shortcut="(\w)"', source)) | {verb.key for verb in verbs.VERBS}

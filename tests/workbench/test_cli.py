@@ -142,7 +142,11 @@ def test_a_dry_run_fails_where_anything_is_refused_an_import_loads_the_rest(
 @pytest.mark.parametrize(
     ("arguments", "told", "hint"),
     [
-        (["detect"], "scene: data must be imported first. Got 0.", "headwater import PATH"),
+        (
+            ["detect"],
+            "detection: reports of Amazon ads must be imported first. Got 0.",
+            "headwater import PATH",
+        ),
         (["alerts", "show", "999"], "999", ""),
         (["detect", "--level", "shop"], "the level must be one of", ""),
         (["detect", "--detector", "magic"], "the detector must be one of", ""),

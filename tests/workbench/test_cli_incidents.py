@@ -37,7 +37,7 @@ def test_a_file_a_record_and_a_change_are_listed(headwater: Headwater, tmp_path:
     assert "Cart slow" in told and "2026-11-19 01:00" in told and "critical" in told
     assert "0 of 3 incidents are labelled" in headwater("incidents", "unlabeled").out
     alike = headwater("incidents", "similar", 2)
-    assert "also at cart" in alike.out
+    assert "also at cart" in alike.out and "2026-11-19 01:00" in alike.out
     assert headwater("incidents", "comment", 2, "looking").code == 0
     said = headwater("incidents", "show", 2, "--json").json
     assert said["comments"][0]["body"] == "looking"
@@ -45,6 +45,31 @@ def test_a_file_a_record_and_a_change_are_listed(headwater: Headwater, tmp_path:
     assert headwater("incidents", "show", 2, "--json").json["changes"][0]["title"] == "cart 1.2"
     assert "cart 1.2" in headwater("changes", "list", "--start", "2026-11-20T00:00").out
     assert headwater("changes", "list", "--end", "2026-11-20T00:00:00Z").out == "No changes.\n"
+
+
+def test_a_key_told_twice_is_noted_and_a_name_finds_its_entity(
+    headwater: Headwater, tmp_path: Path
+) -> None:
+    path = tmp_path / "incidents.csv"
+    path.write_text(SHEET.replace("2,Cart", "1,Cart").replace("worst", "P1"))
+    came = headwater("incidents", "import", path)
+    assert (came.code, "the last line counts of those with the same id: 1" in came.out) == (0, True)
+    headwater("changes", "record", "one", "--at", "2026-11-20", "--entity", "service:cart")
+    headwater("changes", "record", "two", "--at", "2026-11-20", "--entity", "cart")
+    for name in ("cart", "service:cart"):
+        listed = headwater("changes", "list", "--entity", name, "--json").json["changes"]
+        assert [row["title"] for row in listed] == ["one", "two"]
+
+
+def test_the_columns_that_say_nothing_make_room(headwater: Headwater) -> None:
+    headwater("incidents", "record", "Disk full", "--onset", "2026-11-20T04:00")
+    heading = headwater("incidents", "list").out.splitlines()[0].split()
+    assert "Onset" in heading and not {"Root", "Services", "Cause"} & set(heading)
+    assert "2026-11-20 04:00" in headwater("incidents", "show", 1).out
+    said = headwater("incidents", "list", "--domain", "nope")
+    assert said.code == 1 and "the domain must be one of ads, services" in said.err
+    said = headwater("incidents", "list", "--status", "wrong")
+    assert said.code == 2 and said.err.count("Got 'wrong'") == 1
 
 
 def test_what_is_wrong_is_told(headwater: Headwater, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from workbench.settings import Settings
 from workbench.terminal import progress
 
 Tenant = Annotated[str | None, typer.Option(help="Tenant; the configured one when absent")]
-DomainName = Annotated[str, typer.Option(help="ads or services")]
+DomainName = Annotated[str, typer.Option(help="ads or services", envvar="HEADWATER_DOMAIN")]
 Identity = Annotated[int, typer.Argument(help="Its number")]
 Note = Annotated[str, typer.Option(help="Kept as a comment")]
 

@@ -67,7 +67,7 @@ def _draw_import(report: Mapping[str, Any]) -> None:
     cells = [row for row in report["quarantine"] if row["line"]]  # the rest are whole files
     for row in cells[:20]:
         out.print(
-            f"refused  {row['file']} line {row['line']}, {row['column']}: {row['rule']}. Got {row['value']!r}."
+            f"refused  {row['file']} line {row['line']}, {row['column']} must be {row['rule']}. Got {row['value']!r}."
         )
     hidden = report["refused"] - min(20, len(cells))
     if hidden > 0:

@@ -19,6 +19,7 @@ changes_app = typer.Typer(
 )
 Sheet = Annotated[Path, typer.Argument(help="CSV file", exists=True, dir_okay=False)]
 Where = Annotated[list[str] | None, typer.Option(help="Once for each name")]
+AnyDomain = Annotated[str, typer.Option(help="ads or services; every domain when absent")]
 Day = Annotated[str | None, typer.Option(help="A day or time such as 2026-03-10T06:00")]
 TOLD = 3
 """Causes of a suggestion that a terminal shows, the likeliest first."""
@@ -47,7 +48,7 @@ def incidents_list(
     text: Annotated[str, typer.Option(help="Part of a title, description, root or key")] = "",
     limit: Annotated[int, typer.Option(help="How many at most")] = 50,
     after: Annotated[str | None, typer.Option(help="`next` of the page before")] = None,
-    domain: DomainName = "ads",
+    domain: AnyDomain = "",
     tenant: Tenant = None,
     as_json: Json = False,
 ) -> None:
@@ -70,7 +71,7 @@ def incidents_list(
 @incidents_app.command("unlabeled")
 def incidents_unlabeled(
     limit: Annotated[int, typer.Option(help="How many at most")] = 100,
-    domain: Annotated[str, typer.Option(help="Every domain when absent")] = "",
+    domain: AnyDomain = "",
     tenant: Tenant = None,
     as_json: Json = False,
 ) -> None:
@@ -296,7 +297,13 @@ def _import(
 
 def _draw(rows: list[dict[str, Any]], empty: str) -> None:
     shown = [row | {"services": _few(row["services"]), "began": row["onset"]} for row in rows]
-    table(shown, LISTED, empty)
+    # what no incident has gives its room to the titles
+    columns = {
+        key: heading
+        for key, heading in LISTED.items()
+        if any(row[key] not in (None, "") for row in shown)
+    }
+    table(shown, columns, empty)
 
 
 def _few(names: list[str]) -> str:
@@ -307,7 +314,7 @@ def _few(names: list[str]) -> str:
 def _draw_import(report: Mapping[str, Any]) -> None:
     for cell in report["refused"][:20]:
         place = f"{cell['file']} line {cell['line']}, {cell['column']}"
-        out.print(f"refused  {place}: {cell['rule']}. Got {cell['value']!r}.")
+        out.print(f"refused  {place} must be {cell['rule']}. Got {cell['value']!r}.")
     if len(report["refused"]) > 20:
         out.print(f"… and {len(report['refused']) - 20:,} more refused; see them with --json.")
     for note in report["notes"]:

@@ -32,6 +32,7 @@ def labels_list(
         "id": "Label",
         "labelled_by": "By",
         "labelled_at": "At",
+        "subject": "What",
         "entity": "Entity",
         "disposition": "Disposition",
         "cause": "Cause",
@@ -39,7 +40,12 @@ def labels_list(
         "confidence": "Confidence",
     }
     found = ask(labels.Labels(domain=domain, by=by, limit=limit), tenant)
-    answer(found, as_json, lambda value: table(value["labels"], columns, "No labels yet."))
+
+    def draw(value: Mapping[str, Any]) -> None:
+        rows = [row | {"subject": _subject(row)} for row in value["labels"]]
+        table(rows, columns, f"No labels of {domain} yet.")
+
+    answer(found, as_json, draw)
 
 
 @labels_app.command("next")
@@ -177,13 +183,19 @@ def _pair(text: str, verb: str, field: str) -> Change:
     return Change.model_validate({"verb": verb, "name": name.strip(), field: value.strip()})
 
 
+def _subject(row: Mapping[str, Any]) -> str:
+    """What was judged, as `labels adjudicate` takes it; an entity's own label has neither."""
+    kinds = [kind for kind in ("incident", "alert") if row[f"{kind}_id"]]
+    return f"{kinds[0]}/{row[f'{kinds[0]}_id']}" if kinds else ""
+
+
 def _tell_item(found: Mapping[str, Any], as_json: bool) -> None:
     answer(found, as_json, lambda value: _draw_item(value["item"]))
 
 
 def _draw_item(item: Mapping[str, Any] | None) -> None:
     if item is None:
-        out.print("Nothing waits for you: the queue is done.")
+        out.print("Nothing waits for you. Ask for more: headwater labels queue --fill 100")
         return
     until = f", yours until {item['until'][11:16]} UTC" if item["until"] else ""
     out.print(f"Item {item['id']}: {item['subject_kind']} {item['subject_id']}{until}.")

@@ -12,7 +12,7 @@ from workbench.context import Context
 from workbench.operations.operation import Caller, Instant, Operation, Severity, Status
 from workbench.services import causes, changes, incidents, similar, snapshots
 
-AnyStatus = Status | Literal["any"]
+AnyStatus = Literal[Status, "any"]
 LabelStatus = Literal["unlabeled", "labeled", "validated"]
 Source = Literal["headwater", "pagerduty", "file", "hand"]
 Names = Annotated[list[str], Field(max_length=200)]
@@ -23,7 +23,7 @@ class Incidents(Operation):
     """Incidents, worst first, a page at a time."""
 
     path, tag = "/api/incidents", "incidents"
-    domain: str = "ads"
+    domain: str = Field("", description="Every domain when absent")
     status: AnyStatus | None = Field(None, description="Active ones when absent")
     severity: Severity | None = None
     source: Source | None = None

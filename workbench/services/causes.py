@@ -32,6 +32,10 @@ MOST = 2_000
 """Labelled incidents that are learned from, the latest."""
 LEAST = 2
 """Labels of a cause before it is learned."""
+LACKING = (
+    "Label more incidents, on the Label page or with: headwater labels import FILE. "
+    "Those without measurements around them teach nothing."
+)
 BEFORE, AFTER = timedelta(minutes=40), timedelta(minutes=6)
 """What is looked at around the onset."""
 NORMAL, APART = timedelta(hours=8), timedelta(hours=1)
@@ -84,7 +88,8 @@ def teach(
     labels = {cause: count for cause, count in sorted(counts.items()) if count >= LEAST}
     if len(labels) < 2:
         rule = f"at least 2 with {LEAST} labelled incidents and measurements around them"
-        raise NotEnoughDataError.of("causes", "the causes", rule, dict(counts))
+        told = ", ".join(f"{cause} {count}" for cause, count in counts.most_common()) or "none"
+        raise NotEnoughDataError.of("causes", "the causes", rule, told, LACKING)
     trees = learn([rows[at] for at in kept], [causes[at] for at in kept], on_step=on_step)
     panel = table([rows[at] for at in kept], str(trees.state["metrics"]).split("\n"))
     row = ctx.registry.publish(

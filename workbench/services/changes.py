@@ -104,12 +104,12 @@ def between(
 ) -> list[ChangeEvent]:
     """What was done in [start, end], the latest `limit`, earliest first.
 
-    entities : only to these, or to nothing in particular; a service may be named without its level; all where None
+    entities : only to these, or to nothing in particular, with or without the level; all where None
     """
     known_domain(domain)
-    named = None
+    named: list[str] | None = None
     if entities is not None:
-        named = [*entities, *(entity.partition(":")[2] for entity in entities if ":" in entity)]
+        named = [spelling for entity in entities for spelling in _spellings(entity, domain)]
     return ctx.records.read(
         tenant,
         lambda session: change_store.between(
@@ -122,6 +122,13 @@ def between(
             limit=limit,
         ),
     )
+
+
+def _spellings(entity: str, domain: str) -> list[str]:
+    """An entity with and without its level, as people may have told it."""
+    _, leveled, name = entity.partition(":")
+    levels = () if leveled else DOMAINS[domain].levels
+    return [entity, *([name] if leveled else ()), *(f"{level}:{entity}" for level in levels)]
 
 
 def told_at(text: str, now: datetime) -> datetime:

@@ -111,7 +111,11 @@ def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -
     panel = context.metrics.panel(tenant, ADS, days=days, as_of=as_of)
     if not len(panel.entities):
         raise NotEnoughDataError.of(
-            "scene", "data", "imported first", 0, "Run: headwater import PATH"
+            "detection",
+            "reports of Amazon ads",
+            "imported first",
+            0,
+            "Run: headwater import PATH. Running systems are watched with --domain services.",
         )
     # an account younger than the days asked for begins with days that never were
     known = np.isfinite(panel.values).any(axis=(0, 2))

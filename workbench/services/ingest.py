@@ -216,6 +216,7 @@ def _import(
         report, refused = _record(ctx, tenant, domain, path, name, dry_run=dry_run, actor=actor)
         files.append(report)
         refusals += refused
+    unread = bool(files) and all(file.format in UNREAD for file in files)
     loaded = [file.batch for file in files if file.batch is not None and file.new]
     if loaded and not dry_run:
         span = f"{min(loaded)}-{max(loaded)}"
@@ -225,7 +226,7 @@ def _import(
         files=tuple(files),
         quarantine=tuple(refusals),
         differences=tuple(differences),
-        notes=planned.notes,
+        notes=(*planned.notes, ELSEWHERE[domain.name]) if unread else planned.notes,
         new=sum(file.new for file in files),
         duplicates=sum(file.duplicates for file in files),
         refused=sum(file.refused for file in files),
@@ -252,6 +253,13 @@ def _records(
         for path, root in plan(paths, as_of=as_of).files
         if path.name in RECORDS
     ]
+
+
+ELSEWHERE = {
+    "ads": "nothing here is a report of Amazon ads; measurements of running systems come in with --domain services",
+    "services": "nothing here is measured; reports of Amazon ads come in with --domain ads",
+}
+"""What to try where no file could be read, by the domain that it was tried for."""
 
 
 def _record(

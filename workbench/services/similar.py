@@ -52,8 +52,10 @@ def similar(ctx: Context, tenant: str, incident_id: int, limit: int = 5) -> list
 
 
 def _story(incident: Incident) -> Story:
-    """What is told of it; nothing that a label says, which is to be looked up here."""
-    text = " ".join((incident.title, incident.description))
+    """What people told of it; nothing that a label says, which is to be looked up here."""
+    # a title of our own repeats the places and metrics, in the words of every other such title
+    titled = "" if incident.source == "headwater" else incident.title
+    text = " ".join((titled, incident.description))
     places = [
         name.rpartition(":")[2].lower() for name in (*incident.services, incident.root_entity)
     ]

@@ -22,7 +22,7 @@ ROWS = 6
 def domain_choice(title: str) -> str:
     """The page's question and its domain, from the link and back into it."""
     domains = tuple(SHIPPED)
-    state.adopt(Key.DOMAIN, domains, domains[0])
+    state.adopt(Key.DOMAIN, domains, state.domain())
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"#### {title}", width="stretch")
         _control(Key.DOMAIN, domains, words.domain)
@@ -32,7 +32,7 @@ def domain_choice(title: str) -> str:
 def chosen() -> Agreement:
     """How far people agree, in what and on which labels the link names; the question and the choices above it."""
     domains = tuple(SHIPPED)
-    state.adopt(Key.DOMAIN, domains, domains[0])
+    state.adopt(Key.DOMAIN, domains, state.domain())
     state.adopt(Key.ASPECT, tuple(ASPECTS), "answer")
     state.adopt(Key.WHICH, tuple(WHICH), "")
     picked = (str(st.session_state[key]) for key in (Key.DOMAIN, Key.ASPECT, Key.WHICH))

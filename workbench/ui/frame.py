@@ -21,27 +21,64 @@ from workbench.ui import cache, pill, runs, state, words
 
 log = logging.getLogger(__name__)
 
-KEYS = (
-    ("J", "next alert or incident"),
-    ("K", "previous alert or incident"),
-    ("O", "open the alert or incident"),
-    ("G", "go to the root cause"),
-    ("I", "go to the alert's incident, or raise one"),
-    ("B", "back to the alert, or to the incidents"),
+LIST = (
+    ("J", "next one"),
+    ("K", "previous one"),
+    ("O", "open it"),
     ("A", "acknowledge"),
     ("E", "resolve, or reopen"),
-    ("U", "undo your last action"),
-    ("D", "run detection"),
-    ("S", "start the training"),
-    ("X", "cancel the job"),
-    ("M", "resume the job"),
-    ("L", "label the alert or incident, or clone the job"),
-    ("P", "promote the challenger"),
-    ("T", "retrain with the window of the drift check"),
-    ("N", "take the experiment to its next rung"),
-    ("1–9 0", "a cause on the Label page; Ctrl+Enter submits, S skips, P goes to the one before"),
-    ("1 2", "whose label is right; 3 for neither"),
 )
+UNDO = (("U", "undo your last action"),)
+DETECT = (("D", "run detection"),)
+KEYS = {
+    "Headwater": (),
+    "Triage": (*LIST, *UNDO, *DETECT),
+    "Incidents": (
+        *LIST,
+        *UNDO,
+        ("G", "an incident's root cause"),
+        ("L", "label an incident"),
+        ("B", "back to the list"),
+    ),
+    "Label": (
+        ("1–9 0", "its cause; while you skip, why"),
+        ("Y E D X H", "real, expected, a data error, a duplicate, unsure"),
+        ("G", "the component"),
+        ("Q W T", "sure, fairly sure, not sure"),
+        ("N", "a note; Esc leaves it"),
+        ("Ctrl Enter", "submit"),
+        ("S", "skip"),
+        ("P", "the one before"),
+        ("B", "back to the queue"),
+        *UNDO,
+    ),
+    "Data": DETECT,
+    "Train": (
+        ("S", "start the training"),
+        ("X", "cancel the job"),
+        ("M", "resume it"),
+        ("L", "clone it"),
+    ),
+    "Models": (("P", "promote the challenger"), *DETECT),
+    "Drift": (("T", "retrain with the window of the drift check"),),
+    "Experiments": (("N", "take it to its next rung"), *DETECT),
+    "Alert": (
+        ("G", "its root cause"),
+        ("I", "its incident, or raise one"),
+        ("L", "label it"),
+        *LIST[3:],
+        *UNDO,
+    ),
+    "Root cause": (("B", "back to the alert"), *UNDO),
+    "Adjudicate": (
+        ("1 2", "whose label is right; 3 for neither"),
+        *LIST[:2],
+        *UNDO,
+    ),
+    "Agreement": (("G", "go to the disagreements"),),
+    "Validation": (("V", "check now"),),
+}
+"""The keys of each page, by its title."""
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}
 
 
@@ -151,8 +188,8 @@ def toast() -> None:
         )
 
 
-def header() -> None:
-    """How fresh the data is, what scores it, what is running, and who is looking."""
+def header(page: str) -> None:
+    """How fresh the data is, what scores it, what is running, who is looking, and the page's keys."""
     context, tenant, actor = state.who()
     shown = state.domain()
     standing = brief.standing(context, tenant, domain=shown)
@@ -170,7 +207,7 @@ def header() -> None:
         with st.container(width="content"):
             pill.pill()
         with st.popover("Keys", type="tertiary", icon=":material/keyboard:"):
-            st.markdown("\n".join(f"- `{key}` {does}" for key, does in KEYS))
+            st.markdown("\n".join(f"- `{key}` {does}" for key, does in KEYS[page]))
     for domain in DOMAINS:
         if told := models.notice(context, tenant, domain):
             st.warning(told, icon=":material/gpp_maybe:")
