@@ -51,14 +51,15 @@ def upsert(
     """Store what a run found, one alert per entity and episode, however often it runs.
 
     An alert of the same entity whose [onset, last_seen] overlaps or lies within its domain's pause is the same
-    alert: an active one takes the new facts and keeps its number and status, a resolved one stays as it is.
+    alert: an active one takes the new facts and keeps its number and status, a resolved one stays as it is. What is
+    foretold of an entity is another alert than what is seen of it, and the time first foretold stands.
 
     keep : facts that an active alert keeps, because the run was not asked for them or looked at the past
     """
     kind = Kind(
         "alerts",
         verb="detect",
-        key=lambda item: (item.domain, item.entity),
+        key=_subject,
         same=_same_episode,
         make=lambda item: _new_alert(tenant, item, now, actor),
         newer=lambda alert, item: _newer_facts(alert, item, keep),
@@ -248,8 +249,8 @@ def add_comment(edit: Edit, tenant: str, kind: str, number: object, body: str) -
 
 def _episodes(
     session: Session, tenant: str, found: Sequence[NewAlert]
-) -> dict[tuple[str, str], list[Alert]]:
-    """The alerts that anything found could belong to, by domain and entity: one query for all."""
+) -> dict[tuple[str, str, bool], list[Alert]]:
+    """The alerts that anything found could belong to, by subject: one query for all."""
     if not found:
         return {}
     earliest = min(item.onset - pause(item.domain) for item in found)
@@ -258,10 +259,19 @@ def _episodes(
         Alert.domain.in_({item.domain for item in found}),
         Alert.last_seen >= earliest,
     )
-    episodes: dict[tuple[str, str], list[Alert]] = {}
+    episodes: dict[tuple[str, str, bool], list[Alert]] = {}
     for alert in session.scalars(query.order_by(Alert.last_seen).with_for_update()):
-        episodes.setdefault((alert.domain, alert.entity), []).append(alert)
+        episodes.setdefault(_subject(alert), []).append(alert)
     return episodes
+
+
+def _subject(item: AlertFacts) -> tuple[str, str, bool]:
+    """What an alert is about, and whether it foretells or tells it."""
+    return (item.domain, item.entity, _foretold(item))
+
+
+def _foretold(item: AlertFacts) -> bool:
+    return item.predicted_for is not None
 
 
 def _same_episode(alerts: Sequence[Alert], item: NewAlert) -> Alert | None:
@@ -279,7 +289,13 @@ def _new_alert(tenant: str, item: NewAlert, now: datetime, actor: str) -> Alert:
     return Alert(
         **{name: getattr(item, name) for name in FACTS},
         tenant=tenant,
-        fingerprint=fingerprint(tenant, item.domain, item.entity, item.onset),
+        fingerprint=fingerprint(
+            tenant,
+            item.domain,
+            item.entity,
+            item.onset,
+            *(("foretold",) if _foretold(item) else ()),
+        ),
         severity_rank=SEVERITIES.index(item.severity),
         created_at=now,
         updated_at=now,
@@ -294,7 +310,8 @@ def _newer_facts(alert: Alert, item: NewAlert, keep: Collection[str]) -> dict[st
         "last_seen": max(alert.last_seen, item.last_seen),
         "severity_rank": SEVERITIES.index(item.severity),
     }
-    return {name: value for name, value in facts.items() if name not in keep}
+    first = ("predicted_for", "lead_minutes") if _foretold(alert) else ()
+    return {name: value for name, value in facts.items() if name not in (*keep, *first)}
 
 
 def _locked(session: Session, who: str, tenant: str, alert_id: int, expected: int | None) -> Alert:

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import InvalidInputError
-from data import audit_store, receipt_store
+from data import audit_store, foretold, receipt_store
 from data.audit_store import Edit
 from data.columns import plain
 from data.finding_store import Upserted, check_severities, fingerprint
@@ -92,6 +92,7 @@ def report(
             edit.change(row, **changed)
         tally["updated" if changed else "unchanged"] += 1
     edit.create([row for row in rows.values() if row.id is None], status=WITHDRAWN)
+    foretold.settle(session, tenant=tenant, incidents=list(rows.values()))
     receipt_store.keep(session, tenant=tenant, source=TOLD, outcomes=news, now=now)
     ids = tuple(rows[item.key].id for item in found)
     if edit.after:
@@ -139,6 +140,10 @@ def edit(
         changed["severity_rank"] = SEVERITIES.index(changed["severity"])
     check_order({"onset": row.onset, "ended_at": row.ended_at} | changed)
     if changed:
+        if row.was_predicted is not None and changed.keys() & {"onset", "services"}:
+            corrected = Incident(**(row.model_dump() | changed))
+            warning = foretold.warning(session, tenant=tenant, incident=corrected)
+            changed |= foretold.judged(corrected, warning)
         change = Edit(session, actor=actor, now=now)
         change.change(row, **changed)
         change.record(tenant=tenant, verb="edit", object_kind="incident", object_id=incident_id)

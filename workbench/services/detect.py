@@ -19,7 +19,7 @@ from core.domains import DOMAINS
 from core.errors import CancelledError, UnknownNameError
 from core.rootcause.grouping import Found
 from core.severity import SEVERITIES
-from data import alert_store, incident_store, run_store
+from data import alert_store, foretold, incident_store, run_store
 from data.records import Alert, Incident, NewAlert
 from workbench.context import Context
 from workbench.services import scene as scenes
@@ -34,6 +34,7 @@ from workbench.services.findings import (
     new_incident,
     stakes_of,
 )
+from workbench.services.foretelling import foretell
 from workbench.services.scene import Scene
 from workbench.services.trial import Trial
 
@@ -149,6 +150,7 @@ class _Run:
             )
             sightings = trial.sightings(scene, chosen)
             stakes = stakes_of(scene, trial.judged, sightings)
+            ahead = foretell(self.context, self.tenant, scene, chosen, sightings, served.version.id)
         groups: list[Found] = []
         causes: Sequence[Sequence[Cause]] = []
         told: Sequence[Attribution] = []
@@ -173,7 +175,7 @@ class _Run:
                     judged.silence,
                 ),
             )
-            notes += trial.notes
+            notes += (*trial.notes, *ahead.notes)
             found = trial.each(
                 sightings,
                 lambda arm, mine: new_alerts(
@@ -188,7 +190,14 @@ class _Run:
                 ),
             )
             rows, incidents, created = self._save(
-                run_id, scene, sightings, found, groups, trial, notes, self._kept(explain, cause)
+                run_id,
+                scene,
+                sightings,
+                [*found, *ahead.alerts],
+                groups,
+                trial,
+                notes,
+                self._kept(explain, cause),
             )
         counts = Counter(alert.severity for alert in rows)
         return DetectionReport(
@@ -262,6 +271,7 @@ class _Run:
                 members = [stored.rows[place] for place in item.places]
                 ids = [row.id for row in members if not (self._in_the_past and row.incident_id)]
                 incident_store.attach(session, incident_id=number, alert_ids=ids, **who)
+            foretold.settle(session, tenant=self.tenant, incidents=kept.rows)
             for stream in streams:
                 run_store.save_stream(session, tenant=self.tenant, now=now, **stream)
             run_store.finish(

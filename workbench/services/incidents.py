@@ -17,6 +17,7 @@ from data import (
     alert_tally,
     audit_store,
     change_store,
+    foretold,
     incident_reports,
     incident_store,
 )
@@ -86,7 +87,10 @@ class Unlabeled:
 
 @dataclass(frozen=True, eq=False)
 class IncidentDetail:
-    """One incident with its alerts (muted ones too), what was done to the system around it, comments and audit events."""
+    """One incident with its alerts (muted ones too), what was done to the system around it, comments and audit events.
+
+    foretold : the alert that said it would come, None where none did
+    """
 
     incident: Incident
     alerts: list[Alert]
@@ -94,6 +98,7 @@ class IncidentDetail:
     history: list[AuditEvent]
     changes: list[ChangeEvent]
     duration_minutes: float | None
+    foretold: Alert | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +134,7 @@ def page(
         found = incident_store.page(
             session,
             tenant=tenant,
-            domain=domain,
+            domain=domain and known_domain(domain),
             status=statuses(status),
             severity=_one_of("the severity", severity, SEVERITIES),
             source=source or "",
@@ -204,6 +209,9 @@ def get(ctx: Context, tenant: str, incident_id: int) -> IncidentDetail:
             audit_store.history(session, **about, objects=[("incident", incident_id)]),
             around,
             duration(incident),
+            foretold.warning(session, **about, incident=incident)
+            if incident.was_predicted
+            else None,
         )
 
     return ctx.records.read(tenant, read)
