@@ -21,7 +21,7 @@ from core.errors import NotFoundError, StoreError
 from workbench import __version__, runner, scheduler
 from workbench.api import docs
 from workbench.api.app import add_errors, build_router
-from workbench.context import Context, announce, shared
+from workbench.context import Context, announce, current, shared
 from workbench.settings import Settings
 
 APP_SCRIPT = Path(__file__).with_name("app.py")
@@ -95,32 +95,49 @@ def bind(settings: Settings) -> socket.socket:
         ) from None
 
 
-def serve(settings: Settings, *, on_start: Callable[[], None], open_browser: bool = False) -> None:
+def serve(
+    settings: Settings,
+    *,
+    on_start: Callable[[], None],
+    open_browser: bool = False,
+    afterwards: Callable[[Context], None] | None = None,
+) -> None:
     """Serve until interrupted.
 
     `on_start` is called once home and port are this process's own; with `open_browser`, the first page is shown
-    once the server answers.
+    once the server answers, and `afterwards` is called then, beside it.
     """
     with announce(settings), bind(settings) as door:
         config = uvicorn.Config(
             build(settings), log_level="warning", access_log=False, timeout_graceful_shutdown=5
         )
         on_start()
-        if open_browser:
-            threading.Thread(target=_show, args=(settings.address,), daemon=True).start()
+        if open_browser or afterwards:
+            told = (settings.address, open_browser, afterwards)
+            threading.Thread(target=_once_healthy, args=told, daemon=True).start()
         uvicorn.Server(config).run(sockets=[door])
 
 
-def _show(address: str, patience: float = 60.0) -> None:
-    """Open the browser of whoever has one as soon as the server is healthy."""
+def _once_healthy(
+    address: str,
+    open_browser: bool,
+    afterwards: Callable[[Context], None] | None,
+    patience: float = 60.0,
+) -> None:
+    """Open the browser of whoever has one as soon as the server is healthy, then do the rest."""
     deadline = time.monotonic() + patience
     with httpx2.Client(timeout=2.0) as client:
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx2.HTTPError):
                 if client.get(f"{address}/api/health").is_success:
-                    webbrowser.open(address)
-                    return
+                    break
             threading.Event().wait(0.2)
+        else:
+            return
+    if open_browser:
+        webbrowser.open(address)
+    if afterwards is not None:
+        afterwards(current())
 
 
 def _streamlit_app():  # type: ignore[no-untyped-def]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +11,7 @@ import typer
 
 from workbench import client
 from workbench.cli.asking import Tenant, ask
+from workbench.context import Context
 from workbench.operations import health, models
 from workbench.settings import Settings
 from workbench.terminal import Json, answer, err, facts, out, progress, table
@@ -66,7 +67,12 @@ def serve(
     _serve(Settings(**given))
 
 
-def _serve(settings: Settings, *, open_browser: bool = False) -> None:
+def _serve(
+    settings: Settings,
+    *,
+    open_browser: bool = False,
+    afterwards: Callable[[Context], None] | None = None,
+) -> None:
     from workbench import server
 
     with suppress(KeyboardInterrupt):  # the way to stop it, so no failure
@@ -74,6 +80,7 @@ def _serve(settings: Settings, *, open_browser: bool = False) -> None:
             settings,
             on_start=lambda: err.print(f"Headwater on {settings.address} (stop with Ctrl+C)"),
             open_browser=open_browser,
+            afterwards=afterwards,
         )
 
 
@@ -87,9 +94,9 @@ def demo(
     port: Annotated[int | None, typer.Option(help="8501 when absent")] = None,
     as_json: Json = False,
 ) -> None:
-    """Build the demo world, import it, detect, open the workbench."""
+    """Build the demo account, import it, detect, open the workbench; running systems join it meanwhile."""
     from workbench.plain import plain
-    from workbench.services.demo import build
+    from workbench.services.demo import build, systems
 
     settings = Settings(**({"port": port} if port else {}))
     with client.local_context(settings) as context, progress("Demo") as on_step:
@@ -98,9 +105,17 @@ def demo(
 
             server.bind(settings).close()  # a taken port is told now, not after the work
         report = plain(build(context, settings.tenant, size=size, seed=seed, on_step=on_step))
+        if not serve_after:
+            found = systems(context, settings.tenant, seed=seed, on_step=on_step)
+            report["systems"] = plain(found)
     answer(report, as_json, draw_demo)
+
+    def join(context: Context) -> None:
+        found = systems(context, settings.tenant, seed=seed)
+        err.print(f"Running systems joined, with {len(found)} incidents: choose Services on Triage")
+
     if serve_after:
-        _serve(settings, open_browser=True)
+        _serve(settings, open_browser=True, afterwards=join)
 
 
 def draw_demo(report: Mapping[str, Any]) -> None:
@@ -109,7 +124,7 @@ def draw_demo(report: Mapping[str, Any]) -> None:
         f"{report['entities']:,} entities, {report['observations']:,} observations, {report['alerts']:,} alerts, "
         f"{sum(incident['alerts'] for incident in report['incidents']):,} of them under these incidents:"
     )
-    for incident in report["incidents"]:
+    for incident in (*report["incidents"], *report.get("systems", ())):
         out.print(f"  {incident['severity']:<9} {incident['title']}")
     truth = report["truth"]
     out.print(
@@ -124,7 +139,7 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="active, algorithms, cause, detect, drift, experiments, import, rollback, training or worlds"
+            help="active, algorithms, cause, detect, drift, experiments, import, rollback, serving, training or worlds"
         ),
     ],
     data: Annotated[

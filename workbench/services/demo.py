@@ -1,4 +1,4 @@
-"""The demo world: simulated, imported and judged like a user's account, then compared with its planted truth."""
+"""The demo worlds: simulated, imported and judged like a user's own, the account compared with its planted truth."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import csv
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from core.rootcause.grouping import Found
 from core.severity import SEVERITIES
 from data.records import Alert, Incident
 from data.simulate.ads import simulate_ads
+from data.simulate.services import SIZES, Size, simulate_services
 from workbench.context import Context
 from workbench.services import detect as detection
-from workbench.services import ingest
+from workbench.services import ingest, label_files
 
-DOMAIN = "ads"
+DOMAIN, SYSTEMS = "ads", "services"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ def build(
     world = built[-1] if built else worlds / f"{size}-{seed}-{end}"
     if not built:
         _check_room(context, tenant)
-        _simulate(world, size, seed, end, on_step)
+        _write(world, partial(simulate_ads, size=size, seed=seed, end=end), on_step)
     seconds["simulate"] = time.perf_counter() - began
 
     began = time.perf_counter()
@@ -79,7 +81,9 @@ def build(
     return DemoReport(
         entities=report.total_entities_checked,
         observations=sum(
-            batch.rows for batch in context.metrics.batches(tenant) if batch.state == "loaded"
+            batch.rows
+            for batch in context.metrics.batches(tenant)
+            if (batch.state, batch.domain) == ("loaded", DOMAIN)
         ),
         alerts=report.anomalies_detected,
         incidents=[_told(row) for row in report.incidents],
@@ -92,6 +96,34 @@ def build(
         },
         seconds=seconds,
     )
+
+
+def systems(
+    context: Context,
+    tenant: str,
+    *,
+    size: str | Size = "S",
+    seed: int = 7,
+    on_step: OnStep | None = None,
+) -> list[dict[str, Any]]:
+    """Simulate running systems up to last midnight in UTC, import them with what people said, detect: the incidents.
+
+    A second call finds everything in place and doubles nothing.
+    """
+    worlds = context.settings.home / "demo"
+    built = sorted(worlds.glob(f"{SYSTEMS}-{seed}-*"))
+    span = SIZES[size] if isinstance(size, str) else size
+    start = context.clock().date() - timedelta(days=span.days)
+    world = built[-1] if built else worlds / f"{SYSTEMS}-{seed}-{start}"
+    if not built:
+        _write(world, partial(simulate_services, size=size, seed=seed, start=start), on_step)
+    imported = ingest.import_paths(context, tenant, [world], domain=SYSTEMS, on_step=on_step)
+    if imported.failed or imported.refused:
+        raise StoreError.of("demo", "its own files", "readable", imported.quarantine[:3])
+    said = (world / "labels.csv").read_bytes()
+    label_files.import_csv(context, tenant, SYSTEMS, said, "labels.csv")
+    report = detection.detect(context, tenant, actor="demo", domain=SYSTEMS, on_step=on_step)
+    return [_told(row) for row in report.incidents]
 
 
 def _check_room(context: Context, tenant: str) -> None:
@@ -107,18 +139,18 @@ def _check_room(context: Context, tenant: str) -> None:
         )
 
 
-def _simulate(world: Path, size: str, seed: int, end: date, on_step: OnStep | None) -> None:
+def _write(world: Path, simulate: Callable[..., Any], on_step: OnStep | None) -> None:
     """Write the world beside its place and move it there whole, so that a kill leaves no half of one."""
-    partial = world.with_name(f".{world.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    torn = world.with_name(f".{world.name}.partial")
+    shutil.rmtree(torn, ignore_errors=True)
+    torn.parent.mkdir(parents=True, exist_ok=True)
 
     def step(stage: str, share: float) -> None:
         if on_step is not None:
             on_step(f"simulate {stage}", share, {})
 
-    simulate_ads(partial, size=size, seed=seed, end=end, on_step=step)
-    partial.rename(world)
+    simulate(torn, on_step=step)
+    torn.rename(world)
 
 
 def _told(incident: Incident) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from core.domains.services import SERVICES
 from core.errors import ConflictError
 from data.simulate.ads import account
+from data.simulate.services import topology
 from tests.conftest import MORNING, SIZE
 from tests.server import environment
 from workbench import cli, client
@@ -25,6 +27,7 @@ def demonstrate(
 ) -> Callable[[], dict[str, Any]]:
     """`headwater demo --no-serve --json` of a small world on a fixed morning."""
     monkeypatch.setitem(account.SIZES, "75 days", SIZE)
+    monkeypatch.setitem(topology.SIZES, "S", topology.Size(6, (2, 2), 3, 1, 2, 3))
     monkeypatch.setattr(
         client, "open_context", functools.partial(open_context, clock=lambda: MORNING)
     )
@@ -52,7 +55,7 @@ def test_the_demo_finds_what_it_planted_and_doubles_nothing(
     (torn / "profiles.json").write_text("[")
     first = demonstrate()
     assert first.keys() == {
-        "entities", "observations", "alerts", "incidents", "truth", "seconds",
+        "entities", "observations", "alerts", "incidents", "truth", "seconds", "systems",
     }  # fmt: skip
     assert first["truth"] == {
         "incidents": 3, "found": 3, "root_top1": 3, "root_top3": 3, "false_alarms": 0,
@@ -69,10 +72,12 @@ def test_the_demo_finds_what_it_planted_and_doubles_nothing(
         assert incident["root"].keys() == {"entity", "level"}
         assert incident["root"]["entity"].startswith(incident["root"]["level"])
     assert not torn.exists()
+    assert {row["root"]["level"] for row in first["systems"]} <= set(SERVICES.levels)
 
     second = demonstrate()
     for name in ("entities", "observations", "alerts", "truth"):
         assert second[name] == first[name]
+    assert [row["id"] for row in second["systems"]] == [row["id"] for row in first["systems"]]
     for again, before in zip(second["incidents"], first["incidents"], strict=True):
         assert again == before | {"confidence": pytest.approx(before["confidence"], rel=1e-9)}
 
