@@ -17,6 +17,7 @@ from workbench.ui import (
     tables,
     theme,
     uploads,
+    validation_view,
     verbs,
 )
 from workbench.ui.state import Key
@@ -128,6 +129,7 @@ def page() -> None:
     left, right = st.columns([5, 3], gap="medium")
     with left:
         arrivals(domain)
+        validation_view.link(domain)
         if domain in FETCHED:
             data_view.measured(domain)
         batches(domain)

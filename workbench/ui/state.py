@@ -28,7 +28,7 @@ LABEL, ADJUDICATE, AGREEMENT = (
 )
 
 
-INCIDENTS = str(PAGES / "incidents.py")
+INCIDENTS, VALIDATION = (str(PAGES / f"{name}.py") for name in ("incidents", "validation"))
 
 
 class Key(StrEnum):
@@ -54,6 +54,7 @@ class Key(StrEnum):
     UPLOAD = "data_upload"
     BATCHES = "data_batches"
     MEASURES = "data_measures"
+    EXPECTED = "expected_metrics"
     ALGORITHM = "algorithm"
     DOMAIN = "domain"
     LOOKED = "domain_looked_at"
