@@ -12,7 +12,16 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.services.views import Arrivals, Contributions, Curve, Days, Floats, Heat, Strip
+from workbench.services.views import (
+    Arrivals,
+    Bools,
+    Contributions,
+    Curve,
+    Days,
+    Floats,
+    Heat,
+    Strip,
+)
 from workbench.ui import theme, words
 from workbench.ui.theme import Palette
 
@@ -69,6 +78,8 @@ def series(
     _observed(chart, curve, colours, told=axes)
     if anomalous is not None and len(anomalous):
         marked = np.isin(curve.days, anomalous) & np.isfinite(curve.observed)
+        if not _daily(curve.days):
+            marked = _emphasised(chart, curve, marked, colours.severity(severity))
         chart.add_scatter(
             x=curve.days[marked],
             y=curve.observed[marked],
@@ -104,13 +115,32 @@ def series(
     return chart
 
 
+def _emphasised(chart: go.Figure, curve: Curve, marked: Bools, colour: str) -> Bools:
+    """Each run of anomalous periods as one thick line; where the runs begin, which is where the glyph goes."""
+    chart.add_scatter(
+        x=curve.days,
+        y=np.where(marked, curve.observed, np.nan),
+        mode="lines",
+        line={"color": colour, "width": 3.5},
+        connectgaps=False,
+        hoverinfo="skip",
+    )
+    first = marked.copy()
+    first[1:] &= ~marked[:-1]
+    return first
+
+
 def ticks(labels: Days) -> str:
     """How times are written along an axis: days, or the time of day where periods are shorter."""
-    return "%-d %b" if np.datetime_data(labels.dtype)[0] == "D" else "%H:%M\n%-d %b"
+    return "%-d %b" if _daily(labels) else "%H:%M\n%-d %b"
 
 
 def _hover(labels: Days) -> str:
-    return "%-d %b" if np.datetime_data(labels.dtype)[0] == "D" else "%-d %b, %H:%M"
+    return "%-d %b" if _daily(labels) else "%-d %b, %H:%M"
+
+
+def _daily(labels: Days) -> bool:
+    return bool(np.datetime_data(labels.dtype)[0] == "D")
 
 
 def _band(chart: go.Figure, curve: Curve, colours: Palette, width: float, share: float) -> None:

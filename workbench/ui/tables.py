@@ -39,7 +39,7 @@ def alert_rows(rows: Sequence[Any], now: datetime, domain: str) -> pd.DataFrame:
     shown = pd.DataFrame(
         {
             "Severity": [theme.severity_words(row.severity) for row in rows],
-            "What": [row.entity_name or row.entity for row in rows],
+            "What": [_what(row) for row in rows],
             "Level": [words.level(row.level) for row in rows],
             "At risk": [words.money(row.spend_at_risk, row.currency) for row in rows],
             "p": [words.p_value(row.p_value) for row in rows],
@@ -52,6 +52,12 @@ def alert_rows(rows: Sequence[Any], now: datetime, domain: str) -> pd.DataFrame:
         return shown
     times = [f"{words.day(row.onset)}, {row.onset:%H:%M}" for row in rows]
     return shown.drop(columns="At risk").assign(Onset=times)
+
+
+def _what(row: Any) -> str:
+    """What an alert is about; when it is expected, where it has not happened yet."""
+    name = str(row.entity_name or row.entity)
+    return f"{name}, {words.foretold(row)}" if row.predicted_for else name
 
 
 ALERT_COLUMNS = {
@@ -75,15 +81,18 @@ def alert_columns(domain: str) -> dict[str, Any]:
 
 
 def candidates(rows: Sequence[Candidate]) -> pd.DataFrame:
-    """Candidates with every term of their score as its own column."""
-    terms = list(dict.fromkeys(name for row in rows for name in row.terms))
+    """Candidates with every term of their score that tells any of them apart as its own column."""
+    terms = _terms(rows)
     return pd.DataFrame(
         {
             "Candidate": [row.name for row in rows],
             "Cause": [row.type_label for row in rows],
             "Confidence": [row.confidence for row in rows],
-            "Total": [row.score for row in rows],
-            **{_term(name): [row.terms.get(name, np.nan) for row in rows] for name in terms},
+            "Total": [_told(row.score) for row in rows],
+            **{
+                words.term(name)[0]: [_told(row.terms.get(name, np.nan)) for row in rows]
+                for name in terms
+            },
             "Level": [words.level(row.level) for row in rows],
             "Hops": [row.hops for row in rows],
             "Onset": [words.period(row.onset_day) for row in rows],
@@ -101,12 +110,22 @@ def candidate_columns(rows: Sequence[Candidate]) -> dict[str, Any]:
             format="percent", min_value=0, max_value=1, width=92
         ),
         "Total": number(format="%.1f", width=60, help="Sum of the terms to the right"),
-        **{_term(name): number(format="%.1f") for row in rows for name in row.terms},
+        **{
+            heading: number(format="%.1f", help=told)
+            for heading, told in map(words.term, _terms(rows))
+        },
     }
 
 
-def _term(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+def _terms(rows: Sequence[Candidate]) -> list[str]:
+    """The terms that are told: those that say something of anybody."""
+    names = dict.fromkeys(name for row in rows for name in row.terms)
+    return [name for name in names if any(_told(row.terms.get(name, 0.0)) for row in rows)]
+
+
+def _told(value: float) -> float:
+    """The same, but nothing where no more than "−0.0" could be written of it."""
+    return value if round(value, 1) else 0.0
 
 
 def curve(view: Curve) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -148,6 +149,14 @@ def moment(value: datetime | None, zone: str = "UTC") -> str:
     return f"{local.day} {local:%b %Y, %H:%M} {local.tzname()}"
 
 
+def foretold(alert: Any, zone: str = "UTC") -> str:
+    """`expected about 14:20 UTC, 35 min ahead`; "" of what has happened already."""
+    if alert.predicted_for is None:
+        return ""
+    expected = alert.predicted_for.astimezone(ZoneInfo(zone))
+    return f"expected about {expected:%H:%M} {expected.tzname()}, {alert.lead_minutes:.0f} min ahead"
+
+
 def p_value(value: float | None) -> str:
     """`0.00042`; below a hundred-thousandth only that."""
     if value is None or math.isnan(value):
@@ -229,6 +238,39 @@ def cause(name: str) -> str:
     """A cause type's display word."""
     known = {cause.name: cause.label for spec in DOMAINS.values() for cause in spec.causes}
     return known.get(name, name.replace("_", " ").capitalize())
+
+
+TERMS = {
+    "symptom": ("Symptom", "What those who call it notice, beyond normal"),
+    "own": ("Own", "What it shows beyond the nodes that it depends on"),
+    "other": ("Other symptom", "A symptom of another kind than the alert's"),
+    "resource": ("Resources", "CPU, memory or disk beyond normal"),
+    "delay": ("Late calls", "Calls reach it later than they were sent"),
+    "starving": ("Calls less", "Called as ever, it calls what it depends on less"),
+    "inherited": ("Unexplained", "Symptoms of its callers that nothing else explains"),
+    "effect": ("Callers", "The worst symptom of those who call it"),
+    "volume": ("Passes it", "How much of what the alert suffers passes through it"),
+    "self": ("Arises here", "How much of what the alert suffers arises in it"),
+    "lead": ("Lead", "Left normal before the alert did"),
+    "alarms": ("Alerts itself", "It is the node that alerts, and seldom its own cause"),
+    "hops": ("Distance", "Farther from the alert is a little less likely"),
+    "rivals": ("Rivals", "Taken off because others explain the alert too"),
+    "part": ("Part", "Levels between it and the whole that it answers for"),
+    "alone": ("Alone", "It left the other parts of the same whole behind"),
+    "siblings": ("Siblings", "The other parts of the same whole left normal too"),
+    "split": ("Split", "One of its own parts left the others behind"),
+    "hosted": ("Host", "Several that run on it left their siblings elsewhere behind"),
+    "neighbours": ("Neighbours", "So did strangers on the same host"),
+    "deviation": ("Deviation", "How far it is from normal"),
+    "correlation": ("Together", "How surely it moves together with the alert"),
+    "chain": ("Chain", "Nothing but trouble lies between it and the alert"),
+}
+"""Heading and help of the terms of a cause's score."""
+
+
+def term(name: str) -> tuple[str, str]:
+    """A term's heading and what it says, "" where the heading says it all."""
+    return TERMS.get(name, (name.replace("_", " ").capitalize(), ""))
 
 
 def ordinal(place: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import networkx as nx
 import numpy as np
@@ -17,6 +18,7 @@ from core.rootcause.departure import departure, quantiles, usual
 from core.rootcause.habits import surprise
 from core.rootcause.metric_kinds import Kind, kind
 from core.rootcause.reranker import Reranker, shipped
+from core.samples import planted_service_case
 
 METRICS = ("latency_mean", "requests_total", "cpu_percent", "availability_percent")
 MINUTE = np.timedelta64(60, "s")
@@ -69,6 +71,15 @@ def test_a_cause_tells_its_path_terms_and_numbers() -> None:
     assert cause.hops == 2
     assert sum(cause.terms.values()) == pytest.approx(cause.score)
     assert "latency_mean 0.05" in cause.evidence[0]
+
+
+def test_evidence_says_values_in_the_unit_of_their_metric() -> None:
+    case = planted_service_case(effect=3.0)
+    (said, *_) = Reranker().find(case)[0].evidence
+    assert re.match(r"\w+ [\d.]+ m?s → [\d.]+ m?s, [\d.]+ times the edge of normal$", said)
+    shares = dict.fromkeys(case.panel.metrics if case.panel else (), "share")
+    (said, *_) = Reranker().find(dataclasses.replace(case, units=shares))[0].evidence
+    assert re.match(r"\w+ [\d.,]+ % → [\d.,]+ %, ", said)
 
 
 def test_names_and_their_order_decide_nothing() -> None:

@@ -11,7 +11,16 @@ import pytest
 
 from data.records import Alert
 from tests.findings import new_alert
-from workbench.services.views import Arrivals, Contributions, Curve, Heat, Lane, Node, Strip
+from workbench.services.views import (
+    Arrivals,
+    Candidate,
+    Contributions,
+    Curve,
+    Heat,
+    Lane,
+    Node,
+    Strip,
+)
 from workbench.ui import charts, graph_view, tables, theme
 from workbench.ui.theme import DARK, LIGHT
 
@@ -59,6 +68,37 @@ def test_days_still_arriving_are_drawn_lighter_and_told() -> None:
     assert "still arriving" in arriving.hovertemplate
     assert arriving.line.color != known.line.color
     assert [note.text for note in chart.layout.annotations] == ["still arriving"]
+
+
+def test_an_episode_of_minutes_is_one_thick_line_with_a_glyph_where_it_begins() -> None:
+    minutes = np.datetime64("2026-03-03T20:00") + np.arange(40).astype("timedelta64[m]")
+    odd = minutes[[10, 11, 12, 20, 21]]
+    chart = charts.series(curve(days=minutes), LIGHT, severity="critical", anomalous=odd)
+    (thick,) = (trace for trace in chart.data if trace.line.width == 3.5)
+    assert thick.line.color == LIGHT.critical
+    assert list(minutes[np.isfinite(thick.y)]) == list(odd)
+    (marks,) = (trace for trace in chart.data if trace.mode == "markers")
+    assert list(marks.x) == [odd[0], odd[3]] and marks.marker.symbol == "triangle-up-dot"
+
+
+def candidate(**terms: float) -> Candidate:
+    at = datetime(2026, 3, 3, tzinfo=UTC)
+    return Candidate(
+        "service:pay", "pay", "service", "unknown", "Unknown", at, at, (), 0, terms,
+        sum(terms.values()), 0.5, (),
+    )  # fmt: skip
+
+
+def test_terms_that_say_nothing_of_anybody_are_left_out_and_none_is_minus_nothing() -> None:
+    rows = [candidate(symptom=2.0, starving=0.01, rivals=-2.04), candidate(symptom=-0.01)]
+    table = tables.candidates(rows)
+    assert list(table.columns) == [
+        "Candidate", "Cause", "Confidence", "Total", "Symptom", "Rivals", "Level", "Hops", "Onset",
+    ]  # fmt: skip
+    assert list(table["Total"]) == [0.0, 0.0] and "-" not in str(table["Symptom"][1])
+    help_of = tables.candidate_columns(rows)
+    assert help_of["Rivals"]["help"] == "Taken off because others explain the alert too"
+    assert set(help_of) == {"Candidate", "Cause", "Confidence", "Total", "Symptom", "Rivals"}
 
 
 def test_a_settled_series_has_one_line() -> None:
