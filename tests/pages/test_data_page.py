@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from streamlit import config as streamlit_config
 
 from core.domains import DOMAINS
 from data.records import MetricSource
@@ -27,7 +28,10 @@ def systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context
     with open_context(settings, clock=Clock()) as context:
         services_world.load(context)
         monkeypatch.setattr(contexts, "_shared", [context])
+        # a test has no start script beside which Streamlit would find the settings that ship
+        streamlit_config.set_option("server.address", "127.0.0.1")
         yield context
+        streamlit_config.set_option("server.address", None)
 
 
 def test_measurements_are_shown_by_metric_with_unit_and_direction(systems: Context) -> None:
