@@ -275,13 +275,20 @@ def judge(scene: Scene, ensemble: Any, *, rate: float = FALSE_RATE, last: int = 
     it are expected to be normal: Benjamini and Hochberg (JRSS B 1995), theorem 1.
     """
     window = scene.domain.window
-    p_values, parts = ensemble.judge(scene.residual, last=max(window, last))
+    p_values, parts = ensemble.judge(
+        scene.residual, last=max(window + looked_back(scene.domain), last)
+    )
     seen = np.isfinite(scene.residual.values[:, -window:]).any(axis=2)
     judged = p_values[:, -window:][seen]
     lowest = float(judged.min(initial=1.0))
     alpha = min(_cut(judged, rate), ALPHA)
     unit = "day" if scene.unit == "D" else "period"
     return Judged(p_values, parts, alpha, lowest, len(judged), unit)
+
+
+def looked_back(domain: Domain) -> int:
+    """Periods before the window in which what still went on when it began may have begun."""
+    return domain.window // 3 if domain.every_episode else 0
 
 
 def _cut(p_values: Floats, rate: float) -> float:
