@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[..., Rows]] = {
     "experiments": _later("experiments"),
     "import": _later("importing"),
     "rollback": _later("rollback"),
+    "serving": _later("serving"),
     "training": _later("training"),
     "worlds": _later("worlds"),
 }

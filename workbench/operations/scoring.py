@@ -21,7 +21,8 @@ class Score(Operation):
     domain: str = "ads"
     version: str = Field("", description="Its id; the champion of the domain when empty")
     features: list[str] = Field(
-        description="Names of the values of a row: the version's own, in its order"
+        description="Names of the values of a row: the version's own, in its order. What a domain's models "
+        "learn from are deviations from what was expected, in standard deviations"
     )
     rows: list[scoring.Row] = Field(
         description="entity, values (null = missing), and where the version wants them past periods, oldest "

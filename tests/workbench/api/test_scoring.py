@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -28,9 +28,18 @@ def published(context: Context, name: str, params: dict[str, Any]) -> str:
     return publish(context.registry, "acme", "ads", trained, PANEL, actor="ana").id
 
 
-@pytest.fixture
-def versions(settings: Settings) -> list[str]:
-    """The champion, a version without a calibration, and one that looks back."""
+class Home(NamedTuple):
+    """A served home: its champion, a version without a calibration, one that looks back; and two tokens."""
+
+    client: TestClient
+    versions: list[str]
+    secret: str
+    foreign: str
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    settings = Settings(home=tmp_path_factory.mktemp("served"), user="ana", tenant="acme")
     with open_context(settings) as context:
         found = [
             published(context, "ensemble", CHAMPION),
@@ -38,13 +47,19 @@ def versions(settings: Settings) -> list[str]:
             published(context, "isolation-forest", {"trees": 10, "sample": 64}),
         ]
         context.registry.promote("acme", "ads", found[0], actor="ana", reason="first")
-    return found
+        secrets = [tokens.create(context, who, user="bo") for who in ("acme", "other")]
+    with TestClient(server.build(settings, pages=False, chores=False)) as client:
+        yield Home(client, found, *secrets)
 
 
 @pytest.fixture
-def api(settings: Settings, versions: list[str]) -> Iterator[TestClient]:
-    with TestClient(server.build(settings, pages=False, chores=False)) as client:
-        yield client
+def api(home: Home) -> TestClient:
+    return home.client
+
+
+@pytest.fixture
+def versions(home: Home) -> list[str]:
+    return home.versions
 
 
 def question(**changes: Any) -> dict[str, Any]:
@@ -91,9 +106,7 @@ def test_a_version_without_calibration_gives_scores_alone(
     assert {(row["p_value"], row["severity"]) for row in body["rows"]} == {(None, None)}
 
 
-def test_a_version_that_looks_back_takes_past_periods(
-    api: TestClient, settings: Settings, versions: list[str]
-) -> None:
+def test_a_version_that_looks_back_takes_past_periods(api: TestClient, versions: list[str]) -> None:
     places = (0, 5, 9)
     rows = [
         {
@@ -156,18 +169,14 @@ def test_there_is_no_champion_of_another_domain_or_tenant(api: TestClient) -> No
     fails(api.post("/api/score", json=question(), headers=other), 404, "champion")
 
 
-def test_a_token_asks_for_its_own_tenant_and_a_wrong_one_for_nobody(
-    settings: Settings, versions: list[str]
-) -> None:
-    with open_context(settings) as context:
-        secret, foreign = (tokens.create(context, who, user="bo") for who in ("acme", "other"))
-    with TestClient(server.build(settings, pages=False, chores=False)) as client:
-        ask = lambda token: client.post(  # noqa: E731
-            "/api/score", json=question(), headers={"authorization": f"Bearer {token}"}
-        )
-        assert ask(secret).json()["version"] == versions[0]
-        fails(ask(foreign), 404, "champion")
-        fails(ask("hw.acme.nothing"), 403, "token")
+def test_a_token_asks_for_its_own_tenant_and_a_wrong_one_for_nobody(home: Home) -> None:
+    def ask(token: str) -> Any:
+        head = {"authorization": f"Bearer {token}"}
+        return home.client.post("/api/score", json=question(), headers=head)
+
+    assert ask(home.secret).json()["version"] == home.versions[0]
+    fails(ask(home.foreign), 404, "champion")
+    fails(ask("hw.acme.nothing"), 403, "token")
 
 
 def test_a_full_queue_says_when_to_come_again(
