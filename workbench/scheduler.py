@@ -161,10 +161,15 @@ def run_due(
     context: Context, chores: tuple[Chore, ...] = CHORES, on_step: OnStep = lambda *_: True
 ) -> list[str]:
     """Run each chore that is due once, however often it was missed; returns their names."""
-    late = [chore for chore in chores if schedule.due(context, chore.name) <= context.clock()]
-    for chore in late:
+    run = []
+    for chore in chores:
+        if schedule.due(context, chore.name) > context.clock():
+            continue
+        if on_step("", 0.0, {}) is False:  # none begins once the server ends
+            break
         _run(context, chore, on_step)
-    return [chore.name for chore in late]
+        run.append(chore.name)
+    return run
 
 
 def _run(context: Context, chore: Chore, on_step: OnStep) -> None:
