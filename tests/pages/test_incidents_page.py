@@ -219,6 +219,14 @@ def test_its_onset_is_what_people_write_and_nonsense_is_refused(empty: Context) 
     assert (row.onset.day, row.onset.hour, row.onset.minute) == (19, 23, 10)
     test = press(fill(visit("incidents"), **texts | {"Began (UTC)": "tea time"}), "Record")
     assert "the moment must be a time such as" in test.toast[0].value
+    (written,) = [field.value for field in test.text_input if field.label == "What happened"]
+    assert written == "Disk full"  # what was refused is there to be mended
+
+
+def test_a_form_is_empty_again_once_its_change_is_taken_in(empty: Context) -> None:
+    texts = {"What was done": "cart 1.3", "To what": "service:cart"}
+    test = press(fill(visit("incidents"), **texts), "Record the change")
+    assert {field.value for field in test.text_input if field.label in texts} == {""}
 
 
 def test_a_change_is_recorded_by_hand(empty: Context) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from workbench.cli import main
 from workbench.settings import Settings
 
 
@@ -52,3 +53,14 @@ def test_a_server_on_every_address_is_reached_on_this_one() -> None:
 def test_a_wrong_setting_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_refused_secret_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEADWATER_PAGERDUTY_SECRETS", '{"local": "too-short"}')
+    monkeypatch.setattr("sys.argv", ["headwater", "incidents", "list"])
+    with pytest.raises(SystemExit):
+        main()
+    told = capsys.readouterr().err
+    assert "pagerduty_secrets" in told and "too-short" not in told

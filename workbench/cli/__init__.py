@@ -61,6 +61,9 @@ models.models_app.command("compare")(compare.models_compare)
 for name, command in agreement.COMMANDS.items():
     labels.labels_app.command(name)(command)
 
+SECRETS = ("database_url", "pagerduty_secrets")
+"""Settings whose value is never shown, even a refused one."""
+
 
 def main() -> None:
     """Entry point of `headwater`."""
@@ -78,7 +81,6 @@ def main() -> None:
     except ValidationError as error:
         for item in error.errors():
             place = ".".join(str(part) for part in item["loc"])
-            err.print(
-                f"headwater: {place}: {item['msg']}. Got {item.get('input')!r}.", highlight=False
-            )
+            got = "" if place.split(".")[0] in SECRETS else f" Got {item.get('input')!r}."
+            err.print(f"headwater: {place}: {item['msg']}.{got}", highlight=False)
         sys.exit(2)

@@ -252,7 +252,8 @@ def _reason(pick: Pick, thought: Thought, names: Sequence[str], ranks: Floats) -
     if pick.slice == "relabel":
         doubter = "models doubt the answer" if thought.learned else "was not quite sure"
         return f"Somebody judged it and {doubter}: a second opinion."
-    return "Its answer is known: a check of how we judge."
+    # not that its answer is known: who sees that judges otherwise
+    return "Somebody judged it: a second opinion tells how well judgements hold."
 
 
 def _torn(row: int, thought: Thought) -> str:

@@ -22,6 +22,8 @@ ELSEWHERE = "other"
 NOWHERE = "no service told"
 SLIVER = 1 / 160
 """The least width of a bar, as a share of the time line: a short incident is still there."""
+LATER = timedelta(days=1)
+"""How long after the trouble its time line goes on, at least."""
 
 
 def lanes(
@@ -90,7 +92,10 @@ def around(
     now: datetime,
     colours: Palette,
 ) -> go.Figure:
-    """One incident's time line: itself, its alerts, what people did, and what was done to the system."""
+    """One incident's time line: itself, its alerts, what people did, and what was done to the system.
+
+    It ends a day after the trouble, or as long after as it lasted: what people did later would make it a sliver.
+    """
     bars = [("Incident", incident.severity, incident.onset, over(incident, now), incident.title)]
     bars += [
         (
@@ -106,7 +111,9 @@ def around(
     chart = figure(colours, 24 * len(names) + 62)
     moments = [moment for bar in bars for moment in bar[2:4]] + [act.at for act in acts]
     moments += [event.at for event in changes]
-    least = (max(moments) - min(moments)) * SLIVER
+    settled = max([incident.ended_at or incident.onset, *(alert.last_seen for alert in alerts)])
+    last = min(max(moments), settled + max(LATER, settled - incident.onset))
+    least = (last - min(moments)) * SLIVER
     chart.add_bar(
         y=list(range(len(bars))),
         base=[_text(start) for _, _, start, _, _ in bars],
@@ -136,7 +143,7 @@ def around(
             hovertemplate="%{customdata}<extra></extra>",
         )
     chart.update_xaxes(
-        type="date", range=[_text(min(moments) - 4 * least), _text(max(moments) + 4 * least)]
+        type="date", range=[_text(min(moments) - 4 * least), _text(last + 4 * least)]
     )
     chart.update_yaxes(
         autorange="reversed",

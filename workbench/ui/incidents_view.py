@@ -278,11 +278,20 @@ def bring() -> None:
             draw()
 
 
-WHEN = "2026-11-20 14:05, or nothing for now"
+WHEN = "2026-11-20 14:05, else now"
+
+
+def _form(key: Key) -> Any:
+    """A form that keeps what was written until it was taken in: a refusal loses nothing."""
+    return st.form(f"{key}:{st.session_state.get(key, 0)}", border=False)
+
+
+def _begin_anew(key: Key) -> None:
+    st.session_state[key] = st.session_state.get(key, 0) + 1
 
 
 def _incident_form() -> None:
-    with st.form(Key.INCIDENT_FORM, border=False, clear_on_submit=True):
+    with _form(Key.INCIDENT_FORM):
         title = st.text_input("What happened", max_chars=500)
         left, right = st.columns(2)
         with left:
@@ -319,6 +328,7 @@ def _incident_form() -> None:
 
     kept = verbs.attempt("Incident recorded. Undo (U) takes it back.", record)
     if kept is not None:
+        _begin_anew(Key.INCIDENT_FORM)
         if kept.warnings:
             state.notify(f"Incident recorded; {'; '.join(kept.warnings)}.")
         state.open_incident(kept.incident.id)
@@ -326,7 +336,7 @@ def _incident_form() -> None:
 
 
 def _change_form() -> None:
-    with st.form(Key.CHANGE_FORM, border=False, clear_on_submit=True):
+    with _form(Key.CHANGE_FORM):
         title = st.text_input("What was done", max_chars=500)
         left, right = st.columns(2)
         with left:
@@ -345,7 +355,8 @@ def _change_form() -> None:
         told = {"kind": kind, "title": title, "entity": entity, "detail": detail}
         return changes.record(*who, at=moment, domain=domain, actor=actor, **told)
 
-    verbs.attempt("Change recorded. Undo (U) takes it back.", record)
+    if verbs.attempt("Change recorded. Undo (U) takes it back.", record) is not None:
+        _begin_anew(Key.CHANGE_FORM)
     st.rerun()
 
 

@@ -180,10 +180,12 @@ VERBS: dict[str, Callable[[Item, Mapping[str, Any]], tuple[Item | None, str]]] =
 
 
 def domain() -> str:
-    """Whose queue: the link's domain, else the one in which most waits for this person."""
+    """Whose queue: the link's domain, else the one in which most waits for this person, else the one with data."""
     context, tenant, actor = state.who()
     found = labelling.waiting(context, tenant, actor=actor)
-    state.adopt(Key.DOMAIN, tuple(DOMAINS), max(DOMAINS, key=lambda name: found[name]))
+    at_hand = state.domain()
+    most = max(DOMAINS, key=lambda name: (found[name], name == at_hand))
+    state.adopt(Key.DOMAIN, tuple(DOMAINS), most)
     return str(st.session_state[Key.DOMAIN])
 
 

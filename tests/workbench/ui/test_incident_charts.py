@@ -82,6 +82,13 @@ def test_one_incident_stands_above_its_alerts_and_what_people_did() -> None:
     assert list(people.y) == [2] and "Resolved by ana" in people.customdata[0]
 
 
+def test_what_people_did_much_later_does_not_squeeze_the_time_line() -> None:
+    acts = [Act(NOW + 200 * 24 * HOUR, "Labelled by ana")]
+    chart = incident_charts.around(row(), [], acts, [], NOW + 200 * 24 * HOUR, theme.LIGHT)
+    start, end = (np.datetime64(moment) for moment in chart.layout.xaxis.range)
+    assert np.timedelta64(20, "h") < end - start < np.timedelta64(30, "h")
+
+
 def look() -> Look:
     times = (
         np.datetime64("2026-11-20T00:00:00") + np.arange(180) * np.timedelta64(60, "s")
