@@ -355,8 +355,8 @@ def balance(counts: Mapping[str, int]) -> Check:
         ""
         if figure < UNEVEN
         else f"Label more of {least}: the diverse slice of the queue looks for them. Until then read macro-F1, "
-        "never accuracy alone; the classifier weighs rare causes up by itself.",
-        _named(Finding(cause, f"{count:,} labels") for cause, count in ordered)
+        "never accuracy alone.",
+        _named(Finding(cause, f"labels: {count:,}") for cause, count in ordered)
         if figure >= UNEVEN
         else (),
     )

@@ -1,5 +1,5 @@
 -- name: hours -- in which minutes of each hour anybody's was measured
-SELECT metric, hour, bit_count(bit_or(minutes))::INTEGER AS minutes, min(first) AS first
+SELECT metric, hour, bit_count(bit_or(minutes))::INTEGER AS minutes
 FROM sampling
 WHERE tenant = $tenant AND domain = $domain AND last >= $first AND first < $last
 GROUP BY metric, hour;

@@ -46,7 +46,7 @@ NAMES, ROW, WIDTH = 190, 18, 900
 def page(report: Report) -> str:
     """The whole report."""
     glyph, word, colour = MARKS[report.state]
-    looked = f" (every {report.every}th series of them one by one)" if report.every > 1 else ""
+    looked = f" (one series in {report.every} sample by sample)" if report.every > 1 else ""
     return "\n".join(
         (
             "<!doctype html>",

@@ -64,7 +64,7 @@ def verdict(report: Report) -> None:
             on_click=look,
             args=(report.domain,),
         )
-    every = f", every {words.ordinal(report.every)} series of them one by one"
+    every = f", one series in {report.every} sample by sample"
     st.caption(
         f"{words.moment(report.start)} to {words.moment(report.end)} · "
         f"{words.count(report.samples, 'sample')}{every if report.every > 1 else ''} · "
