@@ -22,7 +22,7 @@ TOLD = ("latency", "success", "cpu", "memory", "disk", "bytes", CAPACITY, "query
 """Channels of the signatures: families of metrics, and calls that arrive late."""
 LEAST = 0.01
 """Of its usual size: below, all is the same."""
-NOISE, UNSEEN = 0.15, 0.5
+NOISE, UNSEEN = 0.15, 0.7
 """Standard deviation of a relative change, and of that of a channel that nobody measured."""
 LARGEST = 10.0
 """Changes are told apart up to so many times the usual."""

@@ -73,3 +73,10 @@ def test_an_earlier_cause_below_or_one_beside_stays_its_own() -> None:
     beside = noticed("campaign:C1", cause("campaign:C1", score=30.0))
     found = group([earlier, beside, strong], GRAPH, ADS)
     assert [incident.root for incident in found] == ["campaign:C0", "campaign:C1", "ad_group:G1"]
+
+
+def test_what_begins_after_a_stronger_one_is_over_is_its_own() -> None:
+    strong = noticed("campaign:C0", cause("campaign:C0", day=9, score=90.0))
+    later = noticed("ad_group:G1", cause("ad_group:G1", "unknown", 24, 20.0))
+    found = group([later, strong], GRAPH, ADS)
+    assert [incident.root for incident in found] == ["campaign:C0", "ad_group:G1"]
