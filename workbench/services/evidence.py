@@ -172,10 +172,10 @@ def _heat(seen: Look) -> Heat:
 
 
 def _onset(incident: Incident) -> np.datetime64:
-    """When it began: the local day where its domain is measured by day, else the moment in UTC."""
+    """When it began: the local day where its domain is measured by day, else the minute in UTC."""
     if DOMAINS[incident.domain].step >= DAY:
         return np.datetime64(alerts.local_day(incident.onset), "D")
-    return np.datetime64(incident.onset.replace(tzinfo=None), "s")
+    return np.datetime64(incident.onset.replace(tzinfo=None), "m")
 
 
 def _times(seen: Look) -> Times:

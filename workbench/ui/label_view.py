@@ -309,10 +309,10 @@ def told(item: Item, seen: Evidence, words_of: Taxonomy) -> None:
         if one.confidence >= LEAST
     ]
     alike = [
-        f"{words.short(one.title, 44)} ({one.said or 'not judged'}; {words.short(one.why, 40)})"
+        f"{words.short(one.title, 44)} ({one.said or 'not judged'}; {one.why.partition(';')[0]})"
         for one in seen.past
     ]
-    done = [f"{one.kind} {words.short(one.title, 40)}" for one in seen.changes[-DONE:]]
+    done = [words.short(one.title, 40) for one in seen.changes[-DONE:]]
     lines = ["**Suspected** " + (", ".join(suspected) or "nothing stands out")]
     if item.blind:
         lines = ["**Suspected** is hidden: you judge without the model"]

@@ -66,6 +66,7 @@ def test_the_metric_that_broke_comes_first_beside_its_usual_band(world: Context)
     assert seen.heat.deviations.shape[1] == len(seen.heat.days) <= evidence.COLUMNS
     assert dict(seen.components)["service:cart"] == "Cart (service)"
     assert seen.notices == ()
+    assert np.datetime_data(seen.onset.dtype)[0] == "m"  # told by the minute, not as a day
 
 
 def test_past_incidents_of_the_same_place_come_with_what_was_said(world: Context) -> None:
