@@ -183,6 +183,9 @@ def page() -> None:
             f"{words.level(alert.level)} · {at_risk}p {words.p_value(alert.p_value)} · onset {words.period(view.onset, year=True)} · "
             f"{alert.status} · {words.periods(view.unit, view.zone)}"
         )
+        if alert.predicted_for:
+            said = words.foretold(alert, view.zone)
+            st.badge(f"Foretold: {said}", icon=":material/schedule:", color="blue")
     for notice in view.notices:
         st.caption(f":material/info: {notice}")
     left, right = st.columns([2, 1], gap="medium")

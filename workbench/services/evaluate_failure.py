@@ -33,8 +33,9 @@ AGAINST = "logistic"
 ALL = "all"
 LEARN, JUDGE = 0.4, 0.6
 """Where the labelled part is cut."""
+ALIKE = 0.8
 STEPS = (1440, 288, 144, 96, 48, 24)
-"""Periods of a day at usual steps, of which the one is taken at which the metrics are most like the day before."""
+"""Periods of a day at usual steps: the one at which metrics are much more like a day than like half a day before."""
 
 
 @dataclass(frozen=True)
@@ -218,21 +219,24 @@ def _day(cases: Sequence[Case]) -> int:
     if told != {1440.0}:
         return round(max(told))
 
-    def alike(lag: int) -> float:
+    def alike(known: Floats, lag: int) -> Floats:
+        power = np.square(known).mean(axis=0)
+        product = (known[lag:] * known[:-lag]).mean(axis=0)
+        return np.divide(product, power, out=np.zeros_like(power), where=power > 0)
+
+    def daily(lag: int) -> float:
         found = []
         for case in cases:
             known = case.panel.values[0, : case.train]
             if len(known) < 2 * lag:
                 return -1.0
             known = np.nan_to_num(known - np.nanmean(known, axis=0))
-            power = np.square(known).mean(axis=0)
-            product = (known[lag:] * known[:-lag]).mean(axis=0)
-            found.append(
-                np.divide(product, power, out=np.zeros_like(power), where=power > 0).mean()
-            )
+            found.append((alike(known, lag) - alike(known, lag // 2)).mean())
         return float(np.mean(found))
 
-    return max(STEPS, key=alike)
+    told = {lag: daily(lag) for lag in STEPS}
+    # several days later things are as alike as after one
+    return min(lag for lag in STEPS if told[lag] >= ALIKE * max(told.values()))
 
 
 # ── Scores ───────────────────────────────────────────────────────────────────────────────────────

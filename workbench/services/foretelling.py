@@ -318,6 +318,6 @@ def _sentence(
     off = f" Furthest off now: {scene.word(metrics[0])}." if metrics else ""
     return (
         f"A failure is expected about {expected:%H:%M} UTC, by {last:%H:%M} if at all: it looks as services did "
-        f"before earlier incidents.{off} Such alerts came before {sight.caught:.0%} of the latest {sight.events} "
+        f"before earlier incidents.{off} Such alerts came before {100 * sight.caught:.0f} % of the latest {sight.events} "
         f"incidents (average precision {sight.precision:.2f}, base rate {sight.base:.2f})."
     )

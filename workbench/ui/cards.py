@@ -69,6 +69,9 @@ def preview(alert: Any) -> None:
             f"{theme.severity_markdown(alert.severity)} **{alert.entity_name or alert.entity}**  \n"
             f":gray[{words.level(alert.level)} · p {words.p_value(alert.p_value)} · {alert.status}]"
         )
+        if alert.predicted_for:
+            said = f"Foretold: {words.foretold(alert)}"
+            st.badge(said, icon=":material/schedule:", color="blue")
         curve = cache.glance(alert)
         if curve is not None:
             colours = theme.palette()

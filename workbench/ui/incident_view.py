@@ -226,7 +226,14 @@ def meaning(detail: IncidentDetail, seen: Surroundings) -> None:
                 if incident.prediction_accuracy is not None
                 else ""
             )
-            st.caption("Predicted" + accuracy if incident.was_predicted else "Not predicted")
+            by = (
+                f" {words.span((incident.onset - detail.foretold.onset).total_seconds())} ahead"
+                f" by alert {detail.foretold.id}"
+                if detail.foretold
+                else ""
+            )
+            said = f"Predicted{by}{accuracy}" if incident.was_predicted else "Not predicted"
+            st.caption(said)
         with st.container(horizontal=True):
             verbs.verbs(incident)
             verbs.undo_button()

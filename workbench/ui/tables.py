@@ -57,7 +57,9 @@ def alert_rows(rows: Sequence[Any], now: datetime, domain: str) -> pd.DataFrame:
 def _what(row: Any) -> str:
     """What an alert is about; when it is expected, where it has not happened yet."""
     name = str(row.entity_name or row.entity)
-    return f"{name}, {words.foretold(row)}" if row.predicted_for else name
+    if not row.predicted_for:
+        return name
+    return f"{name}, due {row.predicted_for:%H:%M}, {row.lead_minutes:.0f} min ahead"
 
 
 ALERT_COLUMNS = {
