@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -25,6 +26,8 @@ from workbench.context import Context, announce, current, shared
 from workbench.settings import Settings
 
 APP_SCRIPT = Path(__file__).with_name("app.py")
+COLLECTED = 50_000
+"""New objects, net, after which Python looks for cycles; at its own 700 one large request makes it look several times."""
 
 
 def build(settings: Settings, *, pages: bool = True, chores: bool = True) -> FastAPI:
@@ -111,6 +114,10 @@ def serve(
         config = uvicorn.Config(
             build(settings), log_level="warning", access_log=False, timeout_graceful_shutdown=5
         )
+        # what is imported by now stays: a look through all of it holds every request up for a second
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(COLLECTED)
         on_start()
         if open_browser or afterwards:
             told = (settings.address, open_browser, afterwards)
