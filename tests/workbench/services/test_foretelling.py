@@ -21,7 +21,7 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 MINUTES = 3 * 1440
 NOW = START + timedelta(minutes=MINUTES)
 METRICS = {"http_request_duration_seconds": 0.2, "error_rate_by_service": 0.01}
-NAMES = ("cart", "pay", "search")
+NAMES = ("cart", "pay")
 WARNED = 45
 """Minutes for which a service is restless before it fails."""
 
