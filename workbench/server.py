@@ -114,15 +114,19 @@ def serve(
         config = uvicorn.Config(
             build(settings), log_level="warning", access_log=False, timeout_graceful_shutdown=5
         )
-        # what is imported by now stays: a look through all of it holds every request up for a second
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(COLLECTED)
+        settle()
         on_start()
         if open_browser or afterwards:
             told = (settings.address, open_browser, afterwards)
             threading.Thread(target=_once_healthy, args=told, daemon=True).start()
         uvicorn.Server(config).run(sockets=[door])
+
+
+def settle() -> None:
+    """Let Python's search for cycles pass over what is imported by now: it holds every request up for a second."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECTED)
 
 
 def _once_healthy(
