@@ -154,7 +154,9 @@ def foretold(alert: Any, zone: str = "UTC") -> str:
     if alert.predicted_for is None:
         return ""
     expected = alert.predicted_for.astimezone(ZoneInfo(zone))
-    return f"expected about {expected:%H:%M} {expected.tzname()}, {alert.lead_minutes:.0f} min ahead"
+    return (
+        f"expected about {expected:%H:%M} {expected.tzname()}, {alert.lead_minutes:.0f} min ahead"
+    )
 
 
 def p_value(value: float | None) -> str:
