@@ -30,6 +30,8 @@ SPARK = 100
 BAND_80, BAND_95 = 1.2816, 1.9600
 SETTLED = 0.995
 DEVIATIONS = 6.0
+# units that a prefix stands before, and what is written after it
+PREFIXED = {"s": "s", "bytes": "B", "bytes/s": "B/s"}
 # the glyphs of a severity as one mark on a point: two triangles would run into the next day
 SYMBOLS = {
     "critical": "triangle-up-dot",
@@ -50,6 +52,22 @@ def figure(colours: Palette, height: int = HEIGHT, **layout: Any) -> go.Figure:
             **layout,
         }
     )
+
+
+def axis(unit: str, values: Floats, currency: str = "") -> dict[str, str]:
+    """How the ticks of an axis in this unit are written: 200ms, 1.2GB, 35.0 %, €1.5k."""
+    if unit in PREFIXED:
+        return {"tickformat": "~s", "ticksuffix": PREFIXED[unit]}
+    known = np.abs(values[np.isfinite(values)])
+    # a prefix below one would turn half a euro into 500 thousandths
+    plain = {"tickformat": "~s" if known.max(initial=0.0) >= 1000 else "~g"}
+    around = {
+        "share": {"tickformat": ".1%"},
+        "percent": plain | {"ticksuffix": " %"},
+        "1/s": plain | {"ticksuffix": "/s"},
+        "money": plain | {"tickprefix": words.SYMBOLS.get(currency, "")},
+    }
+    return around.get(unit, plain)
 
 
 def series(
@@ -106,8 +124,7 @@ def series(
         )
     if curve.unit in ("count", "money"):
         chart.update_yaxes(rangemode="tozero")
-    prefix = words.SYMBOLS.get(curve.currency, "") if curve.unit == "money" else ""
-    chart.update_yaxes(tickprefix=prefix, tickformat=".1%" if curve.unit == "share" else "~s")
+    chart.update_yaxes(axis(curve.unit, curve.observed, curve.currency))
     chart.update_xaxes(type="date", tickformat=ticks(curve.days))
     if not axes:
         chart.update_yaxes(visible=False)

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from core.contracts import Floats, Times
 from workbench.services.snapshots import Look, Snapshot
 from workbench.ui import change_marks, theme, words
-from workbench.ui.charts import HEIGHT, figure
+from workbench.ui.charts import HEIGHT, axis, figure
 from workbench.ui.theme import Palette
 
 MOST_ROWS = 8
@@ -200,7 +200,7 @@ def curve(
     chart.update_xaxes(
         type="date", range=[_text(look.windows["before"][0]), _text(look.windows["after"][1])]
     )
-    chart.update_yaxes(tickformat=".1%" if row.unit == "share" else "~s")
+    chart.update_yaxes(axis(row.unit, values))
     inside = [
         event
         for event in changes

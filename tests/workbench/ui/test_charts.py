@@ -273,3 +273,14 @@ def test_lanes_last_from_the_first_to_the_end_of_the_last_day() -> None:
     (bar,) = graph_view.lanes(rows, ("c",), LIGHT).data
     assert list(bar.base) == ["2026-03-02"] and list(bar.x) == [3 * 86_400_000.0]
     assert bar.marker.color == (LIGHT.primary,)
+
+
+def test_an_axis_is_written_in_its_unit() -> None:
+    assert charts.axis("s", np.array([0.2])) == {"tickformat": "~s", "ticksuffix": "s"}
+    assert charts.axis("share", np.array([0.2])) == {"tickformat": ".1%"}
+    assert charts.axis("money", np.array([0.5, np.nan]), "EUR") == {
+        "tickformat": "~g",
+        "tickprefix": "€",
+    }
+    assert charts.axis("count", np.array([12_000.0]))["tickformat"] == "~s"
+    assert charts.axis("percent", np.array([np.nan])) == {"tickformat": "~g", "ticksuffix": " %"}
