@@ -46,42 +46,35 @@ class _Verdict(Operation):
         )
 
 
-class LabelIncident(_Verdict):
+class _Said(_Verdict):
+    """A verdict on one thing; `say` is the service that takes it."""
+
+    say: ClassVar[str]
+    id: int
+    seen: int | None = SEEN
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        return getattr(labelling, self.say)(
+            context,
+            caller.tenant,
+            self.id,
+            actor=caller.actor,
+            verdict=self.verdict(),
+            seen=self.seen,
+            seconds=self.seconds,
+        )
+
+
+class LabelIncident(_Said):
     """Say what an incident was and where it started; it goes from unlabeled to labeled."""
 
-    path, tag = "/api/incidents/{id}/label", "incidents"
-    id: int
-    seen: int | None = SEEN
-
-    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return labelling.label_incident(
-            context,
-            caller.tenant,
-            self.id,
-            actor=caller.actor,
-            verdict=self.verdict(),
-            seen=self.seen,
-            seconds=self.seconds,
-        )
+    path, tag, say = "/api/incidents/{id}/label", "incidents", "label_incident"
 
 
-class LabelAlert(_Verdict):
+class LabelAlert(_Said):
     """Say what an alert was and where it started."""
 
-    path, tag = "/api/anomaly/alerts/{id}/label", "anomaly"
-    id: int
-    seen: int | None = SEEN
-
-    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return labelling.label_alert(
-            context,
-            caller.tenant,
-            self.id,
-            actor=caller.actor,
-            verdict=self.verdict(),
-            seen=self.seen,
-            seconds=self.seconds,
-        )
+    path, tag, say = "/api/anomaly/alerts/{id}/label", "anomaly", "label_alert"
 
 
 class Labels(Operation):
