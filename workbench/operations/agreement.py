@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from core.contracts import OnStep
+from workbench import services
 from workbench.context import Context
 from workbench.operations.labels import _Verdict
 from workbench.operations.operation import Caller, Operation
-from workbench.services import adjudication, agreement, queue, suspects
 
 
 class LabelQueue(Operation):
@@ -20,8 +20,8 @@ class LabelQueue(Operation):
     domain: str = "ads"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        items = queue.listing(context, caller.tenant, domain=self.domain)
-        precision = queue.precision(context, caller.tenant, domain=self.domain)
+        items = services.queue.listing(context, caller.tenant, domain=self.domain)
+        precision = services.queue.precision(context, caller.tenant, domain=self.domain)
         return {"items": items, "precision": precision}
 
 
@@ -30,10 +30,10 @@ class FillQueue(Operation):
 
     method, path, tag = "POST", "/api/labels/queue", "labels"
     domain: str = "ads"
-    size: int = Field(queue.SIZE, ge=1, le=2000, description="Items that are to wait")
+    size: int = Field(services.queue.SIZE, ge=1, le=2000, description="Items that are to wait")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return queue.fill(
+        return services.queue.fill(
             context, caller.tenant, domain=self.domain, size=self.size, actor=caller.actor
         )
 
@@ -49,7 +49,7 @@ class LabelAgreement(Operation):
     )
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return agreement.of(
+        return services.agreement.of(
             context, caller.tenant, domain=self.domain, aspect=self.aspect, which=self.which
         )
 
@@ -61,7 +61,7 @@ class ExportLabels(Operation):
     domain: str = "ads"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return {"csv": agreement.export(context, caller.tenant, domain=self.domain)}
+        return {"csv": services.agreement.export(context, caller.tenant, domain=self.domain)}
 
 
 class SuspectLabels(Operation):
@@ -72,7 +72,9 @@ class SuspectLabels(Operation):
     limit: int = Field(50, ge=1, le=1000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return suspects.listing(context, caller.tenant, domain=self.domain, limit=self.limit)
+        return services.suspects.listing(
+            context, caller.tenant, domain=self.domain, limit=self.limit
+        )
 
 
 class LabelDisputes(Operation):
@@ -82,7 +84,7 @@ class LabelDisputes(Operation):
     domain: str = "ads"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        found = adjudication.disputes(
+        found = services.adjudication.disputes(
             context, caller.tenant, domain=self.domain, actor=caller.actor
         )
         return {"disputes": found}
@@ -97,7 +99,7 @@ class _Settlement(_Verdict):
     label: int | None = Field(None, description="The label that is right; else the verdict given")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return adjudication.settle(
+        return services.adjudication.settle(
             context,
             caller.tenant,
             subject_kind=self.subject_kind,

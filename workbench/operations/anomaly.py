@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from core.contracts import OnStep
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Instant, Operation, Severity, Status
-from workbench.services import alerts, detect, investigate
 
 
 class Detect(Operation):
@@ -29,7 +29,7 @@ class Detect(Operation):
     at: Instant | None = Field(None, description="As known at this time; now when absent")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return detect.detect(
+        return services.detect.detect(
             context,
             caller.tenant,
             actor=caller.actor,
@@ -58,7 +58,7 @@ class ActiveAlerts(Operation):
     limit: int = Field(50, ge=1, le=1000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return alerts.page(
+        return services.alerts.page(
             context,
             caller.tenant,
             filters=self.model_dump(exclude={"after", "limit"}, exclude_none=True),
@@ -74,7 +74,7 @@ class ShowAlert(Operation):
     id: int
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return alerts.get(context, caller.tenant, self.id)
+        return services.alerts.get(context, caller.tenant, self.id)
 
 
 class _AlertVerb(Operation):
@@ -85,7 +85,7 @@ class _AlertVerb(Operation):
     version: int | None = Field(None, description="The version seen; another one is a conflict")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return getattr(alerts, self.verb)(
+        return getattr(services.alerts, self.verb)(
             context,
             caller.tenant,
             self.id,
@@ -121,7 +121,9 @@ class CommentAlert(Operation):
     text: str = Field(min_length=1, max_length=4000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return alerts.comment(context, caller.tenant, self.id, actor=caller.actor, text=self.text)
+        return services.alerts.comment(
+            context, caller.tenant, self.id, actor=caller.actor, text=self.text
+        )
 
 
 class Undo(Operation):
@@ -131,7 +133,9 @@ class Undo(Operation):
     audit_id: int | None = None
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return alerts.undo(context, caller.tenant, actor=caller.actor, audit_id=self.audit_id)
+        return services.alerts.undo(
+            context, caller.tenant, actor=caller.actor, audit_id=self.audit_id
+        )
 
 
 class Statistics(Operation):
@@ -141,7 +145,7 @@ class Statistics(Operation):
     domain: str = "ads"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return alerts.statistics(context, caller.tenant, domain=self.domain)
+        return services.alerts.statistics(context, caller.tenant, domain=self.domain)
 
 
 class Explain(Operation):
@@ -151,7 +155,7 @@ class Explain(Operation):
     id: int
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return investigate.explanation(context, caller.tenant, self.id)
+        return services.investigate.explanation(context, caller.tenant, self.id)
 
 
 class RootCause(Operation):
@@ -162,4 +166,4 @@ class RootCause(Operation):
     method_name: str | None = Field(None, description="Localizer of the catalogue")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return investigate.causes(context, caller.tenant, self.id, method=self.method_name)
+        return services.investigate.causes(context, caller.tenant, self.id, method=self.method_name)

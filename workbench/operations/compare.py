@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import Field
 
 from core.contracts import OnStep
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
-from workbench.services import compare, promotion
 
 
 class CompareModels(Operation):
@@ -21,7 +21,7 @@ class CompareModels(Operation):
     challenger: str = Field("", description="A version; the challenger when absent")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        view = compare.compare(
+        view = services.compare.compare(
             context,
             caller.tenant,
             domain=self.domain,
@@ -29,8 +29,8 @@ class CompareModels(Operation):
             challenger=self.challenger,
             actor=caller.actor,
         )
-        told = compare.report(view)
-        checklist = promotion.checklist(context, caller.tenant, told)
+        told = services.compare.report(view)
+        checklist = services.promotion.checklist(context, caller.tenant, told)
         return {"id": view.id, **told, "checklist": checklist}
 
 
@@ -41,7 +41,7 @@ class PromotionMinimums(Operation):
     domain: str = "ads"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return {"minimums": promotion.minimums(context, caller.tenant, self.domain)}
+        return {"minimums": services.promotion.minimums(context, caller.tenant, self.domain)}
 
 
 class SetPromotionMinimums(Operation):
@@ -52,7 +52,7 @@ class SetPromotionMinimums(Operation):
     minimums: dict[str, float] = Field(min_length=1)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        promotion.choose(
+        services.promotion.choose(
             context, caller.tenant, self.domain, actor=caller.actor, minimums=self.minimums
         )
-        return {"minimums": promotion.minimums(context, caller.tenant, self.domain)}
+        return {"minimums": services.promotion.minimums(context, caller.tenant, self.domain)}

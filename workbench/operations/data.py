@@ -9,9 +9,9 @@ from pydantic import Field
 
 from core.contracts import OnStep
 from core.errors import PermissionDeniedError
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Instant, Operation
-from workbench.services import ingest, validation
 
 
 class Import(Operation):
@@ -34,7 +34,7 @@ class Import(Operation):
                 context.settings.host,
                 "Upload the files on the Data page.",
             )
-        return ingest.import_paths(
+        return services.ingest.import_paths(
             context,
             caller.tenant,
             self.paths,
@@ -53,7 +53,7 @@ class Batches(Operation):
     path, tag = "/api/batches", "data"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return ingest.batches(context, caller.tenant)
+        return services.ingest.batches(context, caller.tenant)
 
 
 class UndoBatch(Operation):
@@ -63,7 +63,7 @@ class UndoBatch(Operation):
     id: int
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return ingest.undo_batch(context, caller.tenant, self.id, actor=caller.actor)
+        return services.ingest.undo_batch(context, caller.tenant, self.id, actor=caller.actor)
 
 
 class Validate(Operation):
@@ -71,10 +71,10 @@ class Validate(Operation):
 
     method, path, tag = "POST", "/api/data/validation", "data"
     domain: str = "services"
-    days: int = Field(validation.DAYS, ge=1, le=validation.MOST_DAYS)
+    days: int = Field(services.validation.DAYS, ge=1, le=services.validation.MOST_DAYS)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return validation.validate(
+        return services.validation.validate(
             context,
             caller.tenant,
             domain=self.domain,
@@ -92,8 +92,8 @@ class Validation(Operation):
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return {
-            "report": validation.latest(context, caller.tenant, domain=self.domain),
-            "reports": validation.history(context, caller.tenant, domain=self.domain),
+            "report": services.validation.latest(context, caller.tenant, domain=self.domain),
+            "reports": services.validation.history(context, caller.tenant, domain=self.domain),
         }
 
 
@@ -104,7 +104,7 @@ class ExpectedMetrics(Operation):
     domain: str = "services"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return validation.expected(context, caller.tenant, domain=self.domain)
+        return services.validation.expected(context, caller.tenant, domain=self.domain)
 
 
 class ExpectMetrics(Operation):
@@ -112,11 +112,11 @@ class ExpectMetrics(Operation):
 
     method, path, tag = "PUT", "/api/data/expected", "data"
     domain: str = "services"
-    metrics: list[str] = Field(min_length=1, max_length=validation.MOST_EXPECTED)
+    metrics: list[str] = Field(min_length=1, max_length=services.validation.MOST_EXPECTED)
     version: int = Field(0, ge=0)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return validation.expect(
+        return services.validation.expect(
             context,
             caller.tenant,
             self.metrics,

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import Field
 
 from core.contracts import OnStep
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
-from workbench.services import drift, jobs, retraining
 from workbench.services.retraining import LEAST_COOL_DOWN, Policy
 
 
@@ -20,7 +20,7 @@ class CheckDrift(Operation):
     domain: str = "ads"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        report = drift.check(
+        report = services.drift.check(
             context, caller.tenant, domain=self.domain, actor=caller.actor, on_step=on_step
         )
         return {"report": report, "moved": report.moved}
@@ -34,8 +34,8 @@ class Drift(Operation):
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return {
-            "report": drift.latest(context, caller.tenant, domain=self.domain),
-            "checks": drift.history(context, caller.tenant, domain=self.domain),
+            "report": services.drift.latest(context, caller.tenant, domain=self.domain),
+            "checks": services.drift.history(context, caller.tenant, domain=self.domain),
         }
 
 
@@ -47,8 +47,8 @@ class Proposals(Operation):
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return {
-            "proposals": retraining.proposals(context, caller.tenant, domain=self.domain),
-            "not_yet": retraining.not_yet(context, caller.tenant, domain=self.domain),
+            "proposals": services.retraining.proposals(context, caller.tenant, domain=self.domain),
+            "not_yet": services.retraining.not_yet(context, caller.tenant, domain=self.domain),
         }
 
 
@@ -59,10 +59,10 @@ class AcceptProposal(Operation):
     id: int
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        job = retraining.accept(context, caller.tenant, self.id, actor=caller.actor)
+        job = services.retraining.accept(context, caller.tenant, self.id, actor=caller.actor)
         return {
-            "proposal": retraining.get(context, caller.tenant, self.id),
-            "job": jobs.get(context, caller.tenant, job.id),
+            "proposal": services.retraining.get(context, caller.tenant, self.id),
+            "job": services.jobs.get(context, caller.tenant, job.id),
         }
 
 
@@ -74,8 +74,10 @@ class DismissProposal(Operation):
     reason: str = Field("", max_length=1000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        retraining.dismiss(context, caller.tenant, self.id, actor=caller.actor, reason=self.reason)
-        return retraining.get(context, caller.tenant, self.id)
+        services.retraining.dismiss(
+            context, caller.tenant, self.id, actor=caller.actor, reason=self.reason
+        )
+        return services.retraining.get(context, caller.tenant, self.id)
 
 
 class FallBack(Operation):
@@ -86,7 +88,7 @@ class FallBack(Operation):
     reason: str = Field(min_length=1, max_length=1000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return retraining.fall_back(
+        return services.retraining.fall_back(
             context, caller.tenant, domain=self.domain, reason=self.reason, actor=caller.actor
         )
 
@@ -97,7 +99,7 @@ class RetrainingPolicy(Operation):
     path, tag = "/api/drift/policy", "drift"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return retraining.policy(context, caller.tenant)
+        return services.retraining.policy(context, caller.tenant)
 
 
 class SetRetrainingPolicy(Operation):
@@ -111,6 +113,6 @@ class SetRetrainingPolicy(Operation):
     version: int = Field(0, ge=0)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return retraining.set_policy(
+        return services.retraining.set_policy(
             context, caller.tenant, Policy(**self.model_dump()), actor=caller.actor
         )

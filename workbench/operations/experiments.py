@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from core.contracts import OnStep
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
-from workbench.services import experiments
 
 
 class Experiments(Operation):
@@ -19,7 +19,9 @@ class Experiments(Operation):
     domain: str = Field("", description="Only experiments of this domain")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return {"experiments": experiments.listing(context, caller.tenant, domain=self.domain)}
+        return {
+            "experiments": services.experiments.listing(context, caller.tenant, domain=self.domain)
+        }
 
 
 class PlanExperiment(Operation):
@@ -37,7 +39,9 @@ class PlanExperiment(Operation):
     name: str = Field("", max_length=200)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return experiments.plan(context, caller.tenant, actor=caller.actor, **self.model_dump())
+        return services.experiments.plan(
+            context, caller.tenant, actor=caller.actor, **self.model_dump()
+        )
 
 
 class ShowExperiment(Operation):
@@ -47,7 +51,7 @@ class ShowExperiment(Operation):
     id: int
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return experiments.get(context, caller.tenant, self.id)
+        return services.experiments.get(context, caller.tenant, self.id)
 
 
 class RoutingDecisions(Operation):
@@ -59,7 +63,7 @@ class RoutingDecisions(Operation):
     limit: int = Field(100, ge=1, le=10_000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return experiments.decisions(
+        return services.experiments.decisions(
             context, caller.tenant, self.id, entity=self.entity, limit=self.limit
         )
 
@@ -72,7 +76,9 @@ class Disagreements(Operation):
     limit: int = Field(50, ge=1, le=10_000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        found = experiments.disagreements(context, caller.tenant, self.id, limit=self.limit)
+        found = services.experiments.disagreements(
+            context, caller.tenant, self.id, limit=self.limit
+        )
         return {"disagreements": found}
 
 
@@ -83,7 +89,7 @@ class StartExperiment(Operation):
     id: int
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return experiments.start(context, caller.tenant, self.id, actor=caller.actor)
+        return services.experiments.start(context, caller.tenant, self.id, actor=caller.actor)
 
 
 class AdvanceExperiment(Operation):
@@ -93,7 +99,7 @@ class AdvanceExperiment(Operation):
     id: int
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return experiments.advance(context, caller.tenant, self.id, actor=caller.actor)
+        return services.experiments.advance(context, caller.tenant, self.id, actor=caller.actor)
 
 
 class StopExperiment(Operation):
@@ -104,6 +110,6 @@ class StopExperiment(Operation):
     reason: str = Field(min_length=1, max_length=4000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return experiments.stop(
+        return services.experiments.stop(
             context, caller.tenant, self.id, actor=caller.actor, reason=self.reason
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from core.contracts import OnStep
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
-from workbench.services import health
 
 
 class Health(Operation):
@@ -16,4 +16,4 @@ class Health(Operation):
     path, tag, open_to_all = "/api/health", "health", True
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return health.check(context)
+        return services.health.check(context)

@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from core.contracts import OnStep
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Instant, Operation, Severity, Status
-from workbench.services import causes, changes, incidents, similar, snapshots
 
 AnyStatus = Literal[Status, "any"]
 LabelStatus = Literal["unlabeled", "labeled", "validated"]
@@ -37,8 +37,8 @@ class Incidents(Operation):
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         asked = self.model_dump(exclude={"start", "end"})
-        return incidents.page(
-            context, caller.tenant, span=incidents.between(self.start, self.end), **asked
+        return services.incidents.page(
+            context, caller.tenant, span=services.incidents.between(self.start, self.end), **asked
         )
 
 
@@ -51,7 +51,7 @@ class UnlabeledIncidents(Operation):
     limit: int = Field(100, ge=1, le=1000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return incidents.unlabeled(context, caller.tenant, **self.model_dump())
+        return services.incidents.unlabeled(context, caller.tenant, **self.model_dump())
 
 
 class RecordIncident(Operation):
@@ -69,7 +69,9 @@ class RecordIncident(Operation):
     domain: str = "services"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return incidents.record(context, caller.tenant, **self.model_dump(), actor=caller.actor)
+        return services.incidents.record(
+            context, caller.tenant, **self.model_dump(), actor=caller.actor
+        )
 
 
 class ImportIncidents(Operation):
@@ -81,7 +83,7 @@ class ImportIncidents(Operation):
     domain: str = "services"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return incidents.import_csv(
+        return services.incidents.import_csv(
             context,
             caller.tenant,
             self.domain,
@@ -98,7 +100,7 @@ class ShowIncident(Operation):
     id: int
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return incidents.get(context, caller.tenant, self.id)
+        return services.incidents.get(context, caller.tenant, self.id)
 
 
 class LearnCauses(Operation):
@@ -108,7 +110,7 @@ class LearnCauses(Operation):
     domain: str = "services"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return causes.teach(
+        return services.causes.teach(
             context, caller.tenant, domain=self.domain, actor=caller.actor, on_step=on_step
         )
 
@@ -121,7 +123,7 @@ class SuggestCauses(Operation):
     top: int = Field(5, ge=1, le=50, description="Reasons for each cause")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return causes.suggest(context, caller.tenant, self.id, top=self.top)
+        return services.causes.suggest(context, caller.tenant, self.id, top=self.top)
 
 
 class _IncidentVerb(Operation):
@@ -131,7 +133,7 @@ class _IncidentVerb(Operation):
     note: str = Field("", max_length=4000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return getattr(incidents, self.verb)(
+        return getattr(services.incidents, self.verb)(
             context, caller.tenant, self.id, actor=caller.actor, note=self.note
         )
 
@@ -169,7 +171,7 @@ class EditIncident(Operation):
     version: int | None = Field(None, description="The version seen; another one is a conflict")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return incidents.edit(
+        return services.incidents.edit(
             context,
             caller.tenant,
             self.id,
@@ -187,7 +189,7 @@ class CommentIncident(Operation):
     text: str = Field(min_length=1, max_length=4000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return incidents.comment(
+        return services.incidents.comment(
             context, caller.tenant, self.id, actor=caller.actor, text=self.text
         )
 
@@ -199,7 +201,7 @@ class RaiseIncident(Operation):
     id: int
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return incidents.raise_from(context, caller.tenant, self.id, actor=caller.actor)
+        return services.incidents.raise_from(context, caller.tenant, self.id, actor=caller.actor)
 
 
 class SimilarIncidents(Operation):
@@ -210,7 +212,7 @@ class SimilarIncidents(Operation):
     limit: int = Field(5, ge=1, le=50)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return {"similar": similar.similar(context, caller.tenant, self.id, self.limit)}
+        return {"similar": services.similar.similar(context, caller.tenant, self.id, self.limit)}
 
 
 class IncidentSnapshots(Operation):
@@ -220,9 +222,11 @@ class IncidentSnapshots(Operation):
     id: int
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        detail = incidents.get(context, caller.tenant, self.id)
-        seen = incidents.look(context, caller.tenant, detail)
-        return {"snapshots": None if seen is None else snapshots.told(seen, context.clock())}
+        detail = services.incidents.get(context, caller.tenant, self.id)
+        seen = services.incidents.look(context, caller.tenant, detail)
+        return {
+            "snapshots": None if seen is None else services.snapshots.told(seen, context.clock())
+        }
 
 
 class Changes(Operation):
@@ -236,8 +240,8 @@ class Changes(Operation):
     limit: int = Field(200, ge=1, le=1000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        first, last = incidents.between(self.start, self.end) or incidents.ALWAYS
-        found = changes.between(
+        first, last = services.incidents.between(self.start, self.end) or services.incidents.ALWAYS
+        found = services.changes.between(
             context,
             caller.tenant,
             domain=self.domain,
@@ -253,7 +257,7 @@ class RecordChange(Operation):
     """Note that something was done to the system."""
 
     method, path, tag = "POST", "/api/changes", "changes"
-    kind: str = Field(description=", ".join(changes.KINDS))
+    kind: str = Field(description=", ".join(services.changes.KINDS))
     at: Instant
     title: str = Field(min_length=1, max_length=500)
     entity: str = Field("", max_length=500)
@@ -263,7 +267,9 @@ class RecordChange(Operation):
     domain: str = "services"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return changes.record(context, caller.tenant, **self.model_dump(), actor=caller.actor)
+        return services.changes.record(
+            context, caller.tenant, **self.model_dump(), actor=caller.actor
+        )
 
 
 class ImportChanges(Operation):
@@ -275,7 +281,7 @@ class ImportChanges(Operation):
     domain: str = "services"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return changes.import_csv(
+        return services.changes.import_csv(
             context,
             caller.tenant,
             self.domain,

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from core.contracts import OnStep
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
-from workbench.services import jobs, training
 
 
 class _Training(Operation):
@@ -41,7 +41,7 @@ class Train(_Training):
     idem_key: str = Field("", description="The same key once more is the same job")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        job = training.start(
+        job = services.training.start(
             context,
             caller.tenant,
             **self.asked(),
@@ -52,7 +52,7 @@ class Train(_Training):
             idem_key=self.idem_key,
             actor=caller.actor,
         )
-        return jobs.get(context, caller.tenant, job.id)
+        return services.jobs.get(context, caller.tenant, job.id)
 
 
 class Preflight(_Training):
@@ -63,14 +63,16 @@ class Preflight(_Training):
     part: bool = False
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        checks = training.preflight(context, caller.tenant, **self.asked(), part=self.part)
+        checks = services.training.preflight(context, caller.tenant, **self.asked(), part=self.part)
         refused = any(check.status == "refused" for check in checks)
         return {
             "ok": not refused,
             "checks": checks,
             "estimate": None
             if refused
-            else training.estimate(context, caller.tenant, **self.asked(), device=self.device),
+            else services.training.estimate(
+                context, caller.tenant, **self.asked(), device=self.device
+            ),
         }
 
 
@@ -80,7 +82,7 @@ class Devices(Operation):
     path, tag = "/api/devices", "jobs"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return {"devices": training.devices()}
+        return {"devices": services.training.devices()}
 
 
 class Jobs(Operation):
@@ -91,7 +93,9 @@ class Jobs(Operation):
     active: bool = Field(False, description="Only jobs that wait or run")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        found = jobs.listing(context, caller.tenant, domain=self.domain, active=self.active)
+        found = services.jobs.listing(
+            context, caller.tenant, domain=self.domain, active=self.active
+        )
         return {"jobs": found}
 
 
@@ -102,7 +106,7 @@ class ShowJob(Operation):
     id: str
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return jobs.get(context, caller.tenant, self.id)
+        return services.jobs.get(context, caller.tenant, self.id)
 
 
 class JobCurve(Operation):
@@ -112,7 +116,7 @@ class JobCurve(Operation):
     id: str
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return {"curve": jobs.curve(context, caller.tenant, self.id)}
+        return {"curve": services.jobs.curve(context, caller.tenant, self.id)}
 
 
 class JobLog(Operation):
@@ -123,7 +127,7 @@ class JobLog(Operation):
     lines: int = Field(40, ge=1, le=1000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return {"log": jobs.log_tail(context, caller.tenant, self.id, self.lines)}
+        return {"log": services.jobs.log_tail(context, caller.tenant, self.id, self.lines)}
 
 
 class CancelJob(Operation):
@@ -133,7 +137,7 @@ class CancelJob(Operation):
     id: str
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return jobs.cancel(context, caller.tenant, self.id, actor=caller.actor)
+        return services.jobs.cancel(context, caller.tenant, self.id, actor=caller.actor)
 
 
 class ResumeJob(Operation):
@@ -143,4 +147,4 @@ class ResumeJob(Operation):
     id: str
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return jobs.resume(context, caller.tenant, self.id, actor=caller.actor)
+        return services.jobs.resume(context, caller.tenant, self.id, actor=caller.actor)

@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from core.contracts import OnStep
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
-from workbench.services import label_files, labelling, proposals, taxonomy
 from workbench.services.taxonomy import Change
 from workbench.services.verdicts import Verdict
 
@@ -54,7 +54,7 @@ class _Said(_Verdict):
     seen: int | None = SEEN
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return getattr(labelling, self.say)(
+        return getattr(services.labelling, self.say)(
             context,
             caller.tenant,
             self.id,
@@ -86,7 +86,7 @@ class Labels(Operation):
     limit: int = Field(50, ge=1, le=1000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        found = labelling.listing(
+        found = services.labelling.listing(
             context, caller.tenant, domain=self.domain, by=self.by, limit=self.limit
         )
         return {"labels": found}
@@ -100,7 +100,7 @@ class NextItem(Operation):
     after: list[int] = Field([], description="Items to leave out")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        item = labelling.next_item(
+        item = services.labelling.next_item(
             context, caller.tenant, domain=self.domain, actor=caller.actor, after=self.after
         )
         return {"item": item}
@@ -114,7 +114,7 @@ class SubmitLabel(_Verdict):
     seen: int = Field(0, description="`seen` of the item as it was drawn")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return labelling.submit(
+        return services.labelling.submit(
             context,
             caller.tenant,
             self.id,
@@ -133,7 +133,7 @@ class SkipItem(Operation):
     reason: str = Field(min_length=1, max_length=200)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        item = labelling.skip(
+        item = services.labelling.skip(
             context, caller.tenant, self.id, actor=caller.actor, reason=self.reason
         )
         return {"item": item}
@@ -146,7 +146,9 @@ class UndoLabel(Operation):
     domain: str = "ads"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        item = labelling.undo(context, caller.tenant, actor=caller.actor, domain=self.domain)
+        item = services.labelling.undo(
+            context, caller.tenant, actor=caller.actor, domain=self.domain
+        )
         return {"item": item}
 
 
@@ -157,7 +159,9 @@ class LabelProgress(Operation):
     domain: str = "ads"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return labelling.progress(context, caller.tenant, domain=self.domain, actor=caller.actor)
+        return services.labelling.progress(
+            context, caller.tenant, domain=self.domain, actor=caller.actor
+        )
 
 
 class ImportLabels(Operation):
@@ -169,7 +173,7 @@ class ImportLabels(Operation):
     domain: str = "services"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return label_files.import_csv(
+        return services.label_files.import_csv(
             context, caller.tenant, self.domain, self.csv.encode(), self.file
         )
 
@@ -181,7 +185,7 @@ class ShowTaxonomy(Operation):
     domain: str = "ads"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        newest, *before = taxonomy.history(context, caller.tenant, self.domain)
+        newest, *before = services.taxonomy.history(context, caller.tenant, self.domain)
         return {"taxonomy": newest, "before": before}
 
 
@@ -196,7 +200,7 @@ class EditTaxonomy(Operation):
     )
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return taxonomy.edit(
+        return services.taxonomy.edit(
             context,
             caller.tenant,
             self.domain,
@@ -213,7 +217,7 @@ class NodeProposals(Operation):
     domain: str = ""
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        found = proposals.waiting(context, caller.tenant, domain=self.domain)
+        found = services.proposals.waiting(context, caller.tenant, domain=self.domain)
         return {"proposals": found}
 
 
@@ -225,6 +229,6 @@ class DecideNode(Operation):
     state: Literal["accepted", "dismissed"]
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return proposals.decide(
+        return services.proposals.decide(
             context, caller.tenant, self.id, state=self.state, actor=caller.actor
         )

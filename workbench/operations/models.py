@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from core.contracts import OnStep
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
-from workbench.services import algorithms, models
 
 Reason = Annotated[str, Field(min_length=1, max_length=1000, description="Kept in the audit")]
 SEEN = Field(None, description="Move number of the champion that was seen; another is a conflict")
@@ -21,7 +21,7 @@ class Algorithms(Operation):
     path, tag = "/api/algorithms", "models"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return {"algorithms": algorithms.listing()}
+        return {"algorithms": services.algorithms.listing()}
 
 
 class Models(Operation):
@@ -31,7 +31,7 @@ class Models(Operation):
     domain: str = Field("", description="Only versions of this domain")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return {"models": models.listing(context, caller.tenant, domain=self.domain)}
+        return {"models": services.models.listing(context, caller.tenant, domain=self.domain)}
 
 
 class VerifyModels(Operation):
@@ -40,7 +40,7 @@ class VerifyModels(Operation):
     method, path, tag = "POST", "/api/models/verify", "models"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return models.verify(context, caller.tenant, on_step=on_step)
+        return services.models.verify(context, caller.tenant, on_step=on_step)
 
 
 class PromotionHistory(Operation):
@@ -51,7 +51,7 @@ class PromotionHistory(Operation):
     limit: int = Field(100, ge=1, le=1000)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        moves = models.history(context, caller.tenant, self.domain, limit=self.limit)
+        moves = services.models.history(context, caller.tenant, self.domain, limit=self.limit)
         return {"promotions": moves}
 
 
@@ -64,7 +64,7 @@ class RollBack(Operation):
     seen: int | None = SEEN
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return models.rollback(
+        return services.models.rollback(
             context,
             caller.tenant,
             domain=self.domain,
@@ -84,7 +84,7 @@ class Promote(Operation):
     seen: int | None = SEEN
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return models.promote(
+        return services.models.promote(
             context,
             caller.tenant,
             self.id,
@@ -102,4 +102,4 @@ class ShowModel(Operation):
     id: str
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return models.get(context, caller.tenant, self.id)
+        return services.models.get(context, caller.tenant, self.id)

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from core.contracts import OnStep
 from models.scoring import Scored
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
-from workbench.services import scoring
 
 
 class Score(Operation):
@@ -24,7 +24,7 @@ class Score(Operation):
         description="Names of the values of a row: the version's own, in its order. What a domain's models "
         "learn from are deviations from what was expected, in standard deviations"
     )
-    rows: list[scoring.Row] = Field(
+    rows: list[services.scoring.Row] = Field(
         description="entity, values (null = missing), and where the version wants them past periods, oldest "
         "first; exposed, the share of what is at stake, lowers the severity. Up to 100"
     )
@@ -34,7 +34,7 @@ class Score(Operation):
 
     def begin(self, context: Context, caller: Caller) -> Future[Scored]:
         """Hand the rows in; the answer comes in its own time."""
-        return scoring.score(
+        return services.scoring.score(
             context,
             caller.tenant,
             domain=self.domain,
@@ -45,4 +45,4 @@ class Score(Operation):
         )
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return scoring.told(self.rows, self.begin(context, caller).result())
+        return services.scoring.told(self.rows, self.begin(context, caller).result())

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from core.contracts import OnStep
 from core.errors import PermissionDeniedError
+from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
-from workbench.services import measures, sources
 
 
 class Sources(Operation):
@@ -20,7 +20,7 @@ class Sources(Operation):
     domain: str = ""
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return sources.listing(context, caller.tenant, domain=self.domain)
+        return services.sources.listing(context, caller.tenant, domain=self.domain)
 
 
 class AddSource(Operation):
@@ -41,7 +41,7 @@ class AddSource(Operation):
                 context.settings.host,
                 "Add the source on the server's machine: headwater sources add.",
             )
-        return sources.add(
+        return services.sources.add(
             context,
             caller.tenant,
             name=self.name,
@@ -60,7 +60,9 @@ class RemoveSource(Operation):
     domain: str = "services"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        sources.remove(context, caller.tenant, self.name, domain=self.domain, actor=caller.actor)
+        services.sources.remove(
+            context, caller.tenant, self.name, domain=self.domain, actor=caller.actor
+        )
         return {"removed": self.name}
 
 
@@ -72,7 +74,7 @@ class FetchSources(Operation):
     domain: str = "services"
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return sources.fetch(
+        return services.sources.fetch(
             context,
             caller.tenant,
             name=self.name,
@@ -90,7 +92,9 @@ class Metrics(Operation):
     entity: str = ""
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return measures.listing(context, caller.tenant, domain=self.domain, entity=self.entity)
+        return services.measures.listing(
+            context, caller.tenant, domain=self.domain, entity=self.entity
+        )
 
 
 class DeclareMetric(Operation):
@@ -105,7 +109,7 @@ class DeclareMetric(Operation):
     nature: str | None = None
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return measures.declare(
+        return services.measures.declare(
             context,
             caller.tenant,
             self.metric,
