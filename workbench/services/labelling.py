@@ -11,10 +11,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from math import comb
 from typing import Any
+
+from scipy import stats
 
 from core.cases import Graph
 from core.errors import InvalidInputError, UnknownNameError
+from core.evaluate.data_quality import UNEVEN
 from data import label_store, queue_store
 from data.records import Label, LabelItem, LabelSkip
 from workbench.context import Context
@@ -28,8 +32,8 @@ GONE = "withdrawn"
 """The status of an incident whose recording was taken back."""
 TARGET = 100
 """Labels a day."""
-UNEVEN = 3.0
-"""Most common to rarest cause, from which on the classes are out of balance."""
+CHANCE = 0.05
+"""How likely chance alone may make as uneven labels of causes that are equally common before that is told."""
 PACE_OVER = timedelta(minutes=30)
 EARLIER = 20
 """How many of one's own labels can be walked back through."""
@@ -40,6 +44,7 @@ class Item:
     """One thing to judge, why it was chosen, and until when it is theirs who asked.
 
     id      : 0 where the queue did not ask         until : None where nothing is held
+    slice   : why it is in the queue; that its answer is known is told once the actor has answered
     guess   : what the model says; {} where it must not be seen
     seen    : the newest label of anybody else on the subject, which the verdict is given in knowledge of
     mine    : what the actor said of it before      label : that label's number, 0 for none
@@ -73,6 +78,7 @@ class Progress:
 
     waiting : items of the queue that the actor can still judge      balance : labels by cause, of everybody
     ratio   : the most common cause to the rarest one, None with fewer than two
+    uneven  : which cause outnumbers which, in words; "" below 3 to 1, and while chance alone may have done it
     """
 
     done: int
@@ -385,7 +391,7 @@ def _item(session: Any, row: LabelItem, actor: str, now: datetime) -> Item:
         id=row.id,
         domain=row.domain,
         **about,
-        slice=row.slice,
+        slice=row.slice if own else verdicts.UNTOLD.get(row.slice, row.slice),
         reason=row.reason,
         blind=row.blind,
         until=row.leased_until if held else None,
@@ -411,8 +417,11 @@ def _pace(moments: Sequence[datetime], now: datetime) -> float | None:
 
 
 def _uneven(balance: Counter[str], ratio: float | None, words: Taxonomy) -> str:
-    """Which cause outnumbers which, in words; "" while they are in balance."""
+    """Which cause outnumbers which, in words; "" while they are in balance, or too few to say."""
     if ratio is None or ratio < UNEVEN:
         return ""
     (most, many), *_, (least, few) = balance.most_common()
-    return f"{words.label(most)} {many} to {words.label(least)} {few}"
+    # the two were chosen as the farthest apart of all pairs
+    if comb(len(balance), 2) * stats.binomtest(many, many + few).pvalue > CHANCE:
+        return ""
+    return f"{many:,} labels say “{words.label(most)}”, {few:,} “{words.label(least)}”"

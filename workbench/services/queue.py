@@ -19,10 +19,10 @@ from core.evaluate.suspects import self_confidence, worth_asking
 from data import label_pool
 from data.records import Label, LabelItem
 from workbench.context import Context
+from workbench.requests import QUEUE_SIZE
 from workbench.services import subjects, suspects, verdicts
 from workbench.services.subjects import Subject
 
-SIZE = 100
 TWICE = 0.20
 """Share of the items asked for the first time that two people judge, neither seeing the model's guess."""
 OPINIONS = 3
@@ -41,7 +41,7 @@ class Filled:
 
 @dataclass(frozen=True)
 class Line:
-    """An open item of the queue as it is listed; its title names what is judged."""
+    """An open item of the queue as it is listed; its title names what is judged, its slice does not tell a known answer."""
 
     id: int
     subject_kind: str
@@ -71,7 +71,7 @@ class Thought:
     quality: Floats
 
 
-def fill(ctx: Context, tenant: str, *, domain: str, size: int = SIZE, actor: str) -> Filled:
+def fill(ctx: Context, tenant: str, *, domain: str, size: int = QUEUE_SIZE, actor: str) -> Filled:
     """Fill the queue of a domain up to `size` items that wait for a first answer.
 
     Half of them hard, a fifth diverse, 15 % drawn at random, a tenth to be judged again and a twentieth with a known
@@ -138,6 +138,7 @@ def listing(ctx: Context, tenant: str, *, domain: str) -> list[Line]:
 def _line(session: Any, item: LabelItem) -> Line:
     subject = verdicts.subject_of(session, item.tenant, item.subject_kind, item.subject_id)
     shared = {name: getattr(item, name) for name in Line.__dataclass_fields__ if name != "title"}
+    shared["slice"] = verdicts.UNTOLD.get(item.slice, item.slice)
     return Line(**shared, title=subjects.title(subject))
 
 
@@ -248,12 +249,10 @@ def _reason(pick: Pick, thought: Thought, names: Sequence[str], ranks: Floats) -
         return _unlike(names, ranks[pick.row])
     if pick.slice == "random":
         count = round(1.0 / (pick.chance or 1.0))
-        return f"Drawn at random, 1 of {count}: what is said of these few tells how often alerts are right."
-    if pick.slice == "relabel":
-        doubter = "models doubt the answer" if thought.learned else "was not quite sure"
-        return f"Somebody judged it and {doubter}: a second opinion."
-    # not that its answer is known: who sees that judges otherwise
-    return "Somebody judged it: a second opinion tells how well judgements hold."
+        drawn = f"Drawn at random, 1 of {count}" if count > 1 else "All that was left was drawn"
+        return f"{drawn}: what is said of these few tells how often what is raised is right."
+    # of a known answer the same as of a doubtful one: who can tell them apart judges otherwise
+    return "Somebody judged it before: a second opinion tells how well judgements hold."
 
 
 def _torn(row: int, thought: Thought) -> str:

@@ -18,6 +18,8 @@ from workbench.services.taxonomy import REAL, Taxonomy
 
 CONFIDENCE = {"high": 0.9, "medium": 0.6, "low": 0.3}
 LONGEST_NOTE = 4000
+UNTOLD = {"gold": "relabel"}
+"""What a slice of the queue is called before the answer: who sees that it is known judges otherwise."""
 
 
 @dataclass(frozen=True)

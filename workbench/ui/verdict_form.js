@@ -30,13 +30,14 @@ export default function verdictForm({ data, parentElement, setTriggerValue }) {
     cause: (name) => set({ causes: toggled(form.causes, name, data.several) }),
     confidence: (name) => set({ confidence: name }),
     component: (id) => set({ component: id, missing: "" }),
-    write: (field, text) => Object.assign(form, { [field]: text }),
+    write: (field, text) => form.busy || Object.assign(form, { [field]: text }),
     aside: (on) => set({ aside: on }),
     skip: (reason) => tell("skip", { reason }),
     submit: () => tell("submit", { verdict: verdict(form), seconds: (Date.now() - form.since) / 1000 }),
     tell,
   };
   const set = (fields) => {
+    if (form.busy) return; // the item it would be said of is on its way out
     Object.assign(form, fields);
     draw();
   };
@@ -114,7 +115,9 @@ function take(event, does) {
 
 // ── drawing ──
 
-function render(root, data, form, act) {
+function render(root, data, held, act) {
+  // while it is kept the form is empty, as it will be for the next item; what is refused stands in it again
+  const form = held.busy ? { ...begun({}), busy: true } : held;
   const active = root.getRootNode().activeElement;
   const place = reachable(root).indexOf(active);
   const caret = active?.selectionStart;
@@ -148,7 +151,7 @@ function render(root, data, form, act) {
   // a new item begins with no field in hand, or the next key would be written into it
   const again = form.fresh ? root : reachable(root)[place];
   if (place >= 0) again?.focus({ preventScroll: true });
-  form.fresh = false;
+  held.fresh = false;
   if (caret != null && again?.setSelectionRange) again.setSelectionRange(caret, caret);
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -98,6 +99,20 @@ def row(ctx: Context, kind: Any, number: int) -> Any:
 
 def standing(ctx: Context) -> list[Label]:
     return ctx.records.read(TENANT, lambda session: label_store.current(session, tenant=TENANT))
+
+
+def test_that_an_answer_is_known_is_told_after_it_was_given(ctx: Context) -> None:
+    number, _ = on_incident(ctx)
+
+    def known(session: Any) -> None:
+        session.get(LabelItem, (TENANT, number)).slice = "gold"
+
+    ctx.records.write(TENANT, known)
+    assert drawn(ctx).slice == "relabel"
+    say(ctx, number)
+    answered = labelling.previous(ctx, TENANT, actor="ana", domain="ads")
+    assert answered is not None and answered.slice == "gold"
+    assert undo(ctx).slice == "relabel"
 
 
 # ── leases ───────────────────────────────────────────────────────────────────────────────────────
@@ -388,7 +403,7 @@ def test_progress_counts_today_and_tells_when_the_causes_are_out_of_balance(
     assert (told.done, told.target, told.waiting, told.hard_share) == (4, 100, 2, 1.0)
     assert told.pace == pytest.approx(180.0)
     assert (told.balance, told.ratio) == ({"bid_up": 3, "paused": 1}, 3.0)
-    assert told.uneven == "Bid raised 3 to Paused 1"
+    assert told.uneven == "", "four labels say nothing of how common the causes are"
     taxonomy.edit(
         ctx,
         TENANT,
@@ -400,3 +415,22 @@ def test_progress_counts_today_and_tells_when_the_causes_are_out_of_balance(
     assert (merged.balance, merged.uneven, merged.done) == ({"bid_up": 4}, "", 0)
     clock.advance(days=1)
     assert labelling.progress(ctx, TENANT, domain="ads", actor="ana").done == 0
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ((3, 1, 1, 1, 1, 1), ""),
+        ((12, 4), ""),
+        ((15, 5), "15 labels say “Budget cut”, 5 “Bid raised”"),
+        ((12, 9, 8, 4, 3), ""),
+        ((40, 20, 14, 8), "40 labels say “Budget cut”, 8 “Listing suppressed or Buy Box lost”"),
+        ((1_400, 500), ""),
+    ],
+)
+def test_causes_are_out_of_balance_from_three_to_one_and_beyond_chance(
+    ctx: Context, counts: tuple[int, ...], told: str
+) -> None:
+    words = taxonomy.of(ctx, TENANT, "ads")
+    balance = Counter(dict(zip((word.name for word in words.active), counts, strict=False)))
+    assert labelling._uneven(balance, max(counts) / min(counts), words) == told

@@ -120,6 +120,10 @@ def test_judged_things_come_back_as_relabel_and_gold(ctx: Context) -> None:
     gold = [item for item in waiting(ctx) if item.slice == "gold"]
     assert {item.expected["disposition"] for item in gold} == {"expected"}
     assert {item.round for item in gold} == {1}
+    # nobody can tell them from the others before they answered
+    told = queue.listing(ctx, TENANT, domain="ads")
+    assert {line.slice for line in told if line.reason == gold[0].reason} == {"relabel"}
+    assert sum(line.reason == gold[0].reason for line in told) == 6
     assert not {item.subject_id for item in waiting(ctx) if item.slice in ("hard", "random")} & set(
         numbers[:40]
     )
