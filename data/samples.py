@@ -20,14 +20,15 @@ from core.contracts import Floats, Panel, Periods, Times
 from core.domain import Domain
 from core.domains import conventions
 from core.errors import InvalidInputError, UnknownNameError
-from data import batches, sample_quality
+from data import batches, sample_quality, sample_retention
 from data.batches import Loaded
 from data.coverage import Coverage
 from data.duck import Cursor, Duck, columns, one, rows, statements
 from data.ingest.batch import Samples
 from data.sample_quality import Presence, Sampled
+from data.sample_retention import Forgotten, Spans
 
-TABLES = ("series", "sample", "sampling", "component", "dependency", "measure")
+TABLES = ("series", "sample", "sampling", "component", "dependency", "measure", "forgotten")
 CALL = "→"
 # Of a day's minutes, how many must be there for it to count as whole.
 WHOLE = 0.95
@@ -83,7 +84,8 @@ class SampleStore:
     def __init__(self, duck: Duck, writing: threading.Lock) -> None:
         self._duck = duck
         self._writing = writing
-        duck.run(lambda cursor: cursor.execute(statements("samples")["tables"]))
+        for part in ("samples", "retention"):
+            duck.run(lambda cursor, part=part: cursor.execute(statements(part)["tables"]))
 
     # ── import ───────────────────────────────────────────────────────────────────────────────────
 
@@ -354,6 +356,30 @@ class SampleStore:
             for name, is_known in known.items()
         }
         return dataclasses.replace(batch, **fresh)
+
+    # ── keeping ──────────────────────────────────────────────────────────────────────────────────
+
+    def past_keeping(
+        self, tenant: str, domain: Domain, before: datetime, held: Spans
+    ) -> dict[datetime, int]:
+        """Day → samples from before `before` outside the times `held`, the earliest day first."""
+        return sample_retention.due(self._duck, tenant, domain, before, held)
+
+    def forget(
+        self, tenant: str, domain: Domain, before: datetime, held: Spans, day: datetime
+    ) -> int:
+        """Drop what `past_keeping` tells of one day, in one transaction; returns the samples that went."""
+        with self._writing:
+            return sample_retention.forget_day(self._duck, tenant, domain, before, held, day)
+
+    def forget_unmeasured(self, tenant: str, domain: Domain) -> None:
+        """Drop series that no sample is left of, and from the graph whoever has no other."""
+        with self._writing:
+            sample_retention.forget_unmeasured(self._duck, tenant, domain)
+
+    def forgotten(self, tenant: str, domain: Domain) -> Forgotten | None:
+        """The newest clean-up that dropped something."""
+        return sample_retention.last(self._duck, tenant, domain)
 
     def holdings(self) -> list[tuple[str, str]]:
         """(tenant, domain) of everybody whose measurements are here."""

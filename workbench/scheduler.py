@@ -18,6 +18,7 @@ from workbench.services import (
     drift,
     incidents,
     jobs,
+    retention,
     retraining,
     schedule,
     sources,
@@ -119,9 +120,19 @@ def _watch_all(context: Context, on_step: OnStep) -> None:
 def _clean_up(context: Context, _: OnStep) -> None:
     days = context.settings.retention_days
     log.info("Removed %d folders of old jobs", jobs.tidy(context, days=days))
-    for tenant in {tenant for tenant, _ in context.metrics.holdings()}:
+    holdings = {*context.metrics.holdings(), *context.metrics.samples.holdings()}
+    for tenant in sorted({tenant for tenant, _ in holdings}):
         moved = alerts.archive(context, tenant, days=days)
         log.info("Moved %d resolved alerts of tenant %s to history", moved, tenant)
+
+
+def _forget_all(context: Context, on_step: OnStep) -> None:
+    """Measurements that are past keeping."""
+
+    def forget(tenant: str, domain: str) -> None:
+        retention.forget(context, tenant, domain=domain, actor=ACTOR, on_step=on_step)
+
+    _for_each(context.metrics.samples.holdings(), forget, "freed of old measurements")
 
 
 CHORES = (
@@ -131,6 +142,7 @@ CHORES = (
     Chore("drift", timedelta(days=1), _drift_all),
     Chore("retraining", timedelta(days=7), _retrain_all),
     Chore("snapshots", timedelta(minutes=10), _picture_all),
+    Chore("retention", timedelta(days=1), _forget_all),
     Chore("clean-up", timedelta(days=1), _clean_up),
 )
 

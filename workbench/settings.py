@@ -41,6 +41,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Days until resolved alerts go to history and the folders of old jobs go",
     )
+    sample_days: int = Field(
+        default=90,
+        ge=0,
+        description="Days of measurements kept, back from the newest; 0 keeps them for ever",
+    )
     loaded_models: int = Field(default=8, ge=1, description="Fitted models kept in memory")
     executor: str = Field(default="local", description="Where jobs run: local or dask")
     dask_scheduler: str = Field(default="", description="Address of the Dask scheduler")

@@ -100,7 +100,9 @@ WHERE e.tenant = $tenant AND e.domain = $domain
 ORDER BY length(coalesce(d.name, e.id)), e.id LIMIT $limit;
 
 -- name: version
-SELECT coalesce(max(id), 0), count(*) FILTER (state = 'undone') FROM batch WHERE tenant = $tenant;
+SELECT coalesce(max(id), 0), count(*) FILTER (state = 'undone'),
+       (SELECT count(*) FROM forgotten WHERE tenant = $tenant)
+FROM batch WHERE tenant = $tenant;
 
 -- name: newest
 SELECT max(as_of) AS as_of FROM delivery

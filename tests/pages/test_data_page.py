@@ -41,6 +41,7 @@ def test_measurements_are_shown_by_metric_with_unit_and_direction(systems: Conte
     told = words(test)
     assert "What has arrived" in told and "What is measured" in told
     assert "No source yet." in told
+    assert "Kept 90 days back from the newest." in told
     test.segmented_control(key="table:coverage").set_value("Table").run()
     states = test.dataframe[0].value
     assert set(states.columns) == {"Day", "Latency (p95)", "Memory used"}

@@ -43,6 +43,7 @@ def test_detection_is_due_hourly_and_clean_up_daily(ctx: Context, clock: Clock) 
         ("drift", timedelta(days=1)),
         ("retraining", timedelta(days=7)),
         ("snapshots", timedelta(minutes=10)),
+        ("retention", timedelta(days=1)),
         ("clean-up", timedelta(days=1)),
     ]
     log = Log()
@@ -140,9 +141,10 @@ def test_the_clean_up_keeps_as_long_as_the_settings_say(
         return 0
 
     monkeypatch.setattr(ctx.metrics, "holdings", lambda: [("a", "ads")])
+    monkeypatch.setattr(ctx.metrics.samples, "holdings", lambda: [("b", "services")])
     monkeypatch.setattr(alerts, "archive", archived)
     CHORES[-1].run(ctx, lambda *_: True)
-    assert kept == [("a", 90)]
+    assert kept == [("a", 90), ("b", 90)]
 
 
 def test_the_end_of_the_server_stops_a_chore_that_then_stays_due(
@@ -173,6 +175,7 @@ def test_the_chores_run_for_real(detected: Path, open_home: Callable[..., Contex
         "drift",
         "retraining",
         "snapshots",
+        "retention",
         "clean-up",
     ]
     run = ctx.records.read(

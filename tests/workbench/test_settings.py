@@ -16,7 +16,7 @@ def test_the_defaults_keep_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.on_loopback
     assert settings.home == Path("var")
     assert (settings.address, settings.tenant) == ("http://127.0.0.1:8501", "local")
-    assert settings.retention_days == 90
+    assert settings.retention_days == settings.sample_days == 90
 
 
 def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from core.contracts import OnStep
 from core.domains import DOMAINS
 from core.errors import HeadwaterError
-from workbench.services import measures, sources
+from workbench.services import measures, retention, sources
 from workbench.services.sources import FetchReport
 from workbench.ui import runs, state, tables, words
 from workbench.ui.state import Key
@@ -44,6 +44,7 @@ def measured(domain: str) -> None:
     if not found:
         return
     st.markdown("**What is measured**")
+    kept(domain)
     untold = sum(info.said_by == "name" and not info.bad for info in found)
     nobody = f"; of {words.number(untold)} nobody told which direction hurts" if untold else ""
     st.caption(
@@ -79,6 +80,20 @@ def measured(domain: str) -> None:
         on_change=_correct,
         args=(domain, [info.name for info in found]),
     )
+
+
+def kept(domain: str) -> None:
+    """How long measurements are kept, and what went last."""
+    context, tenant, _ = state.who()
+    days = context.settings.sample_days
+    gone = retention.latest(context, tenant, domain=domain)
+    told = f"Kept {words.count(days, 'day')} back from the newest" if days else "Kept for ever"
+    if gone:
+        told += (
+            f"; {words.count(gone.samples, 'sample')} from before {gone.before:%-d %b %Y} went on"
+            f" {gone.dropped_at:%-d %b %Y}"
+        )
+    st.caption(f"{told}.")
 
 
 def _correct(domain: str, names: list[str]) -> None:
