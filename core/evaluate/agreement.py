@@ -10,7 +10,8 @@ Measuring Agreement on Set-valued Items (LREC 2006), for MASI; Feinstein & Cicch
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from core.cases import Graph
 from core.contracts import Floats
 from core.errors import NotEnoughDataError
-from core.evaluate import bootstrap
+from core.evaluate import bootstrap, proportion
 from core.evaluate.bootstrap import Interval, Weights
 
 Codes = NDArray[np.intp]
@@ -212,6 +213,9 @@ def intervals(
 ) -> dict[str, Interval]:
     """percent, cohen, fleiss and alpha with their 95 % bootstrap intervals, all from the same replicates.
 
+    Where all agree, or none, no replicate differs: the percentage has the exact interval of as many groups, and the
+    coefficients what that makes of them at these base rates. One group has no interval.
+
     groups : (n_unit,) units that belong together and are drawn as one; each for itself where None
 
     Raises NotEnoughDataError where no unit was judged twice.
@@ -234,7 +238,24 @@ def intervals(
             "alpha": alpha(judged, distance, held),
         }
 
-    return bootstrap.intervals(figures, groups, 1, block=1, replicates=replicates, seed=seed)
+    found = bootstrap.intervals(figures, groups, 1, block=1, replicates=replicates, seed=seed)
+    share, many = found["percent"].value, int(groups.max()) + 1
+    if share not in (0.0, 1.0):
+        return found if many > 1 else {name: _within(one, nan, nan) for name, one in found.items()}
+    limits, luck = np.array(proportion.interval(round(share * many), many)), chance(judged)
+    beyond = _ratio(limits - luck, np.array(1.0 - luck))
+    return {
+        name: _within(one, *(limits if name == "percent" else beyond).tolist())
+        for name, one in found.items()
+    }
+
+
+def _within(figure: Interval, low: float, high: float) -> Interval:
+    """The figure with these limits instead of those that were drawn; one that is undefined stays so."""
+    if isnan(figure.value):
+        return figure
+    low, high = min(low, figure.value), max(high, figure.value)
+    return replace(figure, low=low, high=high, p=nan, se=nan, df=nan)
 
 
 # ── Where people agree, and where not ────────────────────────────────────────────────────────────

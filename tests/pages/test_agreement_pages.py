@@ -136,7 +136,8 @@ def test_the_percentage_stands_with_its_base_rates_and_the_blind_ones_come_first
     test = visit("agreement")
     told = words(test)
     assert (
-        "0.0 % agree. 50 % of the answers are “Budget cut”, so chance alone would give 50 %" in told
+        "0.0 % agree (95 % interval 0 to 98 %). 50 % of the answers are “Budget cut”, so chance alone would give 50 %"
+        in told
     )
     assert "1 thing judged blind by several of 2 people" in told
     assert "Settle 2 disagreements" in buttons(test)
@@ -150,7 +151,7 @@ def test_every_aspect_opens_and_an_unknown_one_falls_back(
 ) -> None:
     told = words(visit("agreement", aspect=aspect))
     if aspect == "disposition":
-        assert "100.0 % agree. 100 % of the answers are “Real”" in told
+        assert "100.0 % agree (95 % interval 3 to 100 %). 100 % of the answers are “Real”" in told
         assert "agreement shows nothing" in told
     elif aspect == "component":
         assert "Nothing was judged by two people yet." in told

@@ -62,7 +62,7 @@ def test_agreement_is_told_with_its_base_rates(headwater: Headwater, tmp_path: P
     told = headwater("labels", "agreement", "--json", home=place).json
     assert (told["items"], told["which"], told["figures"]["percent"]["value"]) == (2, "blind", 0.5)
     shown = headwater("labels", "agreement", home=place).out
-    assert "50.0 % agree. 75 % of the answers are “Paused”" in shown
+    assert "50.0 % agree, of too few to say how sure that is. 75 % of the answers" in shown
     assert "Krippendorff's alpha" in shown and "bid_up" in shown
     other = headwater("labels", "agreement", "--domain", "services", home=place).out
     assert other == "Nothing was judged by two people yet.\n"

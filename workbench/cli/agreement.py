@@ -50,12 +50,8 @@ def _draw_queue(value: Mapping[str, Any]) -> None:
     if items:
         mix = Counter(item["slice"] for item in items)
         out.print(", ".join(f"{count} {name}" for name, count in mix.most_common()))
-    told = value["precision"]
-    if told["answers"]:
-        out.print(
-            f"{told['value']:.0%} of what was raised is real ({told['low']:.0%} to {told['high']:.0%}), "
-            f"estimated from {told['answers']} drawn at random."
-        )
+    if told := value["precision"]["statement"]:
+        out.print(told)
 
 
 def labels_agreement(

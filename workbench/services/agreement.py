@@ -14,7 +14,7 @@ import numpy as np
 
 from core.contracts import Floats
 from core.errors import UnknownNameError
-from core.evaluate import agreement
+from core.evaluate import agreement, proportion
 from core.evaluate.agreement import Answer, Confusion, Pair, Ratings
 from core.evaluate.bootstrap import Interval
 from data import label_pool
@@ -55,6 +55,7 @@ class Agreement:
     figures    : percent, cohen, fleiss, alpha, each with its 95 % interval; empty where nothing was judged twice
     distance   : what alpha counts as how far apart
     chance     : the share of pairs that would agree at these base rates by chance
+    lacking    : things judged alike that are wanting before more than `GATE` is shown; 0 where it is, None beyond reach
     statement  : the percentage beside its base rates, in words
     """
 
@@ -67,6 +68,7 @@ class Agreement:
     figures: dict[str, Interval]
     distance: str
     chance: float
+    lacking: int | None
     statement: str
     answers: list[Answer]
     pairs: list[Pair]
@@ -122,10 +124,12 @@ def of(
     _named("which labels", (BLIND, ALL), chosen)
     ratings = _ratings(labels, kind, words, chosen)
     judged = ratings.several()
-    told, figures = "", {}
+    told, figures, wanting = "", {}, None
     if judged.units:
         told, apart = _distance(ctx, tenant, aspect, words, judged)
-        figures = agreement.intervals(judged, distance=apart, groups=_groups(judged, labels))
+        groups = _groups(judged, labels)
+        figures = agreement.intervals(judged, distance=apart, groups=groups)
+        wanting = _lacking(figures["percent"], int(groups.max()) + 1)
     return Agreement(
         domain=domain,
         aspect=aspect,
@@ -136,7 +140,8 @@ def of(
         figures=figures,
         distance=told,
         chance=agreement.chance(ratings),
-        statement=_statement(ratings, figures, words),
+        lacking=wanting,
+        statement=_statement(ratings, figures, wanting, words),
         answers=agreement.answers(ratings),
         pairs=agreement.pairs(ratings),
         confusions=agreement.confusions(ratings),
@@ -255,20 +260,44 @@ def _groups(judged: Ratings, labels: Mapping[Subject, Sequence[Label]]) -> Any:
     return np.unique(names, return_inverse=True)[1]
 
 
-def _statement(ratings: Ratings, figures: Mapping[str, Interval], words: Taxonomy) -> str:
-    """The percentage with what it hides: the most common answer, and what chance alone would give."""
+def _lacking(percent: Interval, groups: int) -> int | None:
+    """How many more things must be judged alike before the interval lies above the gate."""
+    if percent.low > GATE:
+        return 0
+    return proportion.lacking(math.floor(percent.value * groups), groups, GATE)
+
+
+def _statement(
+    ratings: Ratings, figures: Mapping[str, Interval], lacking: int | None, words: Taxonomy
+) -> str:
+    """The percentage with what it hides: the most common answer, what chance alone would give, how sure it is."""
     if not figures:
         return ""
-    percent, alpha = figures["percent"].value, figures["alpha"].value
+    percent, alpha = figures["percent"], figures["alpha"].value
     common = agreement.answers(ratings)[0]
     told = (
-        f"{100 * percent:.1f} % agree. {100 * common.share:.0f} % of the answers are “{spoken(common.value, words)}”, so chance "
-        f"alone would give {100 * agreement.chance(ratings):.0f} %"
+        f"{100 * percent.value:.1f} % agree{_between(percent)}. {100 * common.share:.0f} % of the answers are "
+        f"“{spoken(common.value, words)}”, so chance alone would give {100 * agreement.chance(ratings):.0f} %"
     )
     if math.isnan(alpha):
         return f"{told}: with one answer only, agreement shows nothing."
-    gate = "above" if percent > GATE else "not above"
-    return f"{told}; beyond chance, alpha is {alpha:.2f}. That is {gate} the {100 * GATE:.0f} % asked for."
+    return f"{told}; beyond chance, alpha is {alpha:.2f}. {_gate(percent, lacking)}"
+
+
+def _between(percent: Interval) -> str:
+    if math.isnan(percent.low):
+        return ", of too few to say how sure that is"
+    return f" (95 % interval {100 * percent.low:.0f} to {100 * percent.high:.0f} %)"
+
+
+def _gate(percent: Interval, lacking: int | None) -> str:
+    """Whether that is what was asked for, as far as can be said of so many."""
+    asked = f"the {100 * GATE:.0f} % asked for"
+    if percent.value <= GATE:
+        return f"That is not above {asked}."
+    if not lacking:
+        return f"That is above {asked}."
+    return f"That is above {asked}, but may be luck: {lacking:,} more judged alike would show it."
 
 
 def _weeks(judged: Ratings, labels: Mapping[Subject, Sequence[Label]]) -> list[Week]:

@@ -56,6 +56,13 @@ class Line:
     leased_until: datetime | None
 
 
+@dataclass(frozen=True)
+class Precision(Share):
+    """The share of what was raised that people find real, with its interval, and both in words; "" of no answers."""
+
+    statement: str
+
+
 @dataclass(frozen=True, eq=False)
 class Thought:
     """What is thought of every subject before anybody is asked.
@@ -142,7 +149,7 @@ def _line(session: Any, item: LabelItem) -> Line:
     return Line(**shared, title=subjects.title(subject))
 
 
-def precision(ctx: Context, tenant: str, *, domain: str) -> Share:
+def precision(ctx: Context, tenant: str, *, domain: str) -> Precision:
     """The share of what was raised that people find real, without bias: what is known counts, the random few tell the rest."""
     about = {"tenant": tenant, "domain": subjects.checked(domain)}
     said, asked = ctx.records.read(
@@ -152,7 +159,20 @@ def precision(ctx: Context, tenant: str, *, domain: str) -> Share:
             label_pool.items(session, **about),
         ),
     )
-    return active.share(_draws(said, asked))
+    found = active.share(_draws(said, asked))
+    return Precision(**vars(found), statement=_told(found))
+
+
+def _told(share: Share) -> str:
+    if not share.answers:
+        return ""
+    told = f"{100 * share.value:.0f} % of what was raised is real"
+    if share.low == share.high:
+        return f"{told}: all of it was judged, so that is a count and not an estimate."
+    return (
+        f"{told} ({100 * share.low:.0f} to {100 * share.high:.0f} %), estimated from {share.answers} drawn at random: "
+        "the hard ones, which are asked first, do not bend it."
+    )
 
 
 def think(found: Sequence[Subject], seed: int = 0) -> Thought:

@@ -161,15 +161,8 @@ def precision(domain: str) -> None:
     """What the random slice tells of everything that was raised."""
     context, tenant, _ = state.who()
     told = queue.precision(context, tenant, domain=domain)
-    if told.answers:
-        st.markdown(
-            f"**{words.percent(told.value, 0)} of what was raised is real** "
-            f"({words.percent(told.low, 0)} to {words.percent(told.high, 0)})."
-        )
-        st.caption(
-            f"Estimated from {words.count(told.answers, 'thing')} drawn at random, so the hard ones that are asked "
-            "first do not bend it."
-        )
+    if told.statement:
+        st.markdown(told.statement)
 
 
 def export(domain: str) -> None:

@@ -160,6 +160,28 @@ def test_one_answer_alone_says_nothing_and_is_not_called_perfect() -> None:
     assert np.isnan(found["alpha"].low) and found["percent"].value == 1.0
 
 
+def test_so_few_that_all_agree_are_not_called_certain() -> None:
+    told = agreement.intervals(ratings(np.array([[0, 1, 0, 1, 2]] * 2)))
+    percent, alpha = told["percent"], told["alpha"]
+    assert (percent.value, percent.high) == (1.0, 1.0)
+    assert percent.low == pytest.approx(0.025 ** (1 / 5))
+    # beyond the .36 that chance would give at these base rates
+    assert (alpha.value, alpha.high) == (1.0, 1.0)
+    assert alpha.low == pytest.approx((percent.low - 0.36) / 0.64)
+    together = agreement.intervals(
+        ratings(np.array([[0, 1, 0, 1, 2]] * 2)), groups=np.array([0, 0, 0, 1, 1])
+    )
+    assert together["percent"].low == pytest.approx(0.025 ** (1 / 2))
+
+
+def test_things_that_all_belong_together_have_no_interval() -> None:
+    found = agreement.intervals(
+        ratings(np.array([[0, 1, 0], [0, 1, 1]])), groups=np.zeros(3, dtype=int)
+    )
+    assert found["percent"].value == pytest.approx(2 / 3)
+    assert np.isnan([found["percent"].low, found["alpha"].high]).all()
+
+
 def test_pairs_and_confusions_name_who_and_what() -> None:
     judged = Ratings.of(
         [

@@ -82,10 +82,22 @@ def test_95_percent_is_shown_with_its_base_rates(ctx: Context) -> None:
     say(ctx, [(numbers[49], "ana", "budget_cut"), (numbers[49], "ben", "paused")])
     found = agreement.of(ctx, TENANT, domain="ads")
     assert found.statement == (
-        "98.0 % agree. 99 % of the answers are “Budget cut”, so chance alone would give 98 %; beyond chance, alpha is "
-        "0.00. That is above the 95 % asked for."
+        f"98.0 % agree (95 % interval {100 * found.figures['percent'].low:.0f} to 100 %). 99 % of the answers are "
+        "“Budget cut”, so chance alone would give 98 %; beyond chance, alpha is 0.00. That is above the 95 % asked "
+        f"for, but may be luck: {found.lacking} more judged alike would show it."
     )
+    assert 0.85 < found.figures["percent"].low < 0.95 and found.lacking == 60
     assert (found.confusions[0].first, found.confusions[0].second) == ("budget_cut", "paused")
+
+
+def test_a_few_that_all_agree_are_told_with_how_many_more_it_takes(ctx: Context) -> None:
+    numbers = raise_alerts(ctx, 9)
+    words = [CAUSES[place % 3] for place in range(9)]
+    say(ctx, [(n, by, w) for n, w in zip(numbers, words, strict=True) for by in ("ana", "ben")])
+    found = agreement.of(ctx, TENANT, domain="ads")
+    assert found.figures["percent"].low == pytest.approx(0.025 ** (1 / 9))
+    assert "100.0 % agree (95 % interval 66 to 100 %)" in found.statement
+    assert found.statement.endswith("but may be luck: 63 more judged alike would show it.")
 
 
 def test_one_answer_alone_is_not_called_agreement(ctx: Context) -> None:
