@@ -56,16 +56,21 @@ def upsert(
 
     keep : facts that an active alert keeps, because the run was not asked for them or looked at the past
     """
+    episodes = _episodes(session, tenant, found)
+
+    def make(item: NewAlert) -> Alert:
+        alert = _new_alert(tenant, item, now, actor)
+        episodes.setdefault(_subject(item), []).append(alert)
+        return alert
+
     kind = Kind(
         "alerts",
         verb="detect",
-        key=_subject,
-        same=_same_episode,
-        make=lambda item: _new_alert(tenant, item, now, actor),
-        newer=lambda alert, item: _newer_facts(alert, item, keep),
+        known=lambda place: _same_episode(episodes.get(_subject(found[place]), ()), found[place]),
+        make=make,
+        newer=lambda alert, item: _newer_facts(alert, item, keep) if alert.status in ACTIVE else {},
     )
-    known = _episodes(session, tenant, found)
-    return store(session, kind, tenant=tenant, found=found, known=known, now=now, actor=actor)
+    return store(session, kind, tenant=tenant, found=found, now=now, actor=actor)
 
 
 def get(session: Session, *, tenant: str, alert_id: int) -> Alert | AlertHistory:

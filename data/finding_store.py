@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from core.domains import DOMAINS
 from core.errors import InvalidInputError
 from data import audit_store
 from data.columns import canonical, plain
-from data.records import ACTIVE, SEVERITIES, Alert, Incident
+from data.records import SEVERITIES, Alert, Incident
 
 SAME_EPISODE = timedelta(days=3)
 """Findings of one thing at most this far apart are the same finding, where their domain says nothing else."""
@@ -35,16 +35,15 @@ class Upserted:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of finding: where it may be known already, what is new of it, and how it is told in the audit.
+    """A kind of finding: whether it is known already, what is new of it, and how it is told in the audit.
 
-    same  : (known rows of its key, the finding) → the row that it is, if any
-    newer : (row, the finding) → the facts that an active row takes
+    known : (place among what was found) → the row that it is, if any
+    newer : (row, the finding) → the facts that the row takes
     """
 
     name: str
     verb: str
-    key: Callable[[Any], Hashable]
-    same: Callable[[Sequence[Any], Any], Any]
+    known: Callable[[int], Any]
     make: Callable[[Any], Any]
     newer: Callable[[Any, Any], dict[str, Any]]
 
@@ -62,23 +61,20 @@ def store(
     *,
     tenant: str,
     found: Sequence[Any],
-    known: dict[Any, list[Any]],
     now: datetime,
     actor: str,
 ) -> Upserted:
-    """Create what is new and refresh what is active; what people resolved stays as it is."""
+    """Create what is new and refresh what is known."""
     check_severities(found)
     rows: list[Any] = []
     tally: Counter[str] = Counter()
-    for item in found:
-        near = known.setdefault(kind.key(item), [])
-        row = kind.same(near, item)
+    for place, item in enumerate(found):
+        row = kind.known(place)
         if row is None:
             row = kind.make(item)
             session.add(row)
-            near.append(row)
             tally["created"] += 1
-        elif row.status in ACTIVE and refresh(row, kind.newer(row, item), actor=actor, now=now):
+        elif refresh(row, kind.newer(row, item), actor=actor, now=now):
             tally["updated"] += 1
         else:
             tally["unchanged"] += 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from data.alert_feed import Cursor, Page, keyset_page
 from data.alert_store import TRANSITIONS, add_comment, transition
 from data.audit_store import Edit
 from data.finding_store import Kind, Upserted, fingerprint, pause, store
+from data.record_store import next_numbers
 from data.records import (
     ACTIVE,
     SEVERITIES,
@@ -32,8 +34,25 @@ IDS_AT_A_TIME = 1000
 FACTS = tuple(IncidentFacts.model_fields)
 OWN = "headwater"
 """The source of what root-cause analysis found, or a person raised from an alert."""
+JOINED = "joined"
+"""The status of what was found where somebody told of it too: that one speaks for both; no list shows this one."""
+WITHDRAWN = "withdrawn"
+"""The status of an incident whose recording was undone; no list shows it."""
 KEPT = ("onset", "source", "external_key", "description", "snapshots")
 """What a run says nothing of: an incident that it finds again keeps them."""
+CAUSE = (
+    "root_entity",
+    "root_name",
+    "root_level",
+    "cause_type",
+    "confidence",
+    "hops",
+    "path",
+    "candidates",
+    "method",
+)
+GUESS = ("title", *CAUSE)
+"""What root-cause analysis says of an incident; the title that it gives is made of it."""
 
 
 def upsert(
@@ -44,39 +63,49 @@ def upsert(
     now: datetime,
     actor: str,
     refresh: bool = True,
+    holding: Sequence[Collection[int]] = (),
 ) -> Upserted:
-    """Store what root-cause analysis found, one incident per root, cause and episode.
+    """Store what root-cause analysis found, one incident per outbreak however its root is told from run to run.
 
-    An incident of the same root and cause whose onset lies within its domain's pause is the same one: an active one takes
-    the new facts (its first onset stays), a resolved one stays as it is; without `refresh`, both do.
+    What is found is a known incident that holds most of the same alerts, else one of the same root and cause whose
+    onset lies within its domain's pause, else one of the same root in that time that nothing else claims; no two
+    become one. An active one takes the new facts: its first onset stays, where people labelled it the guess that they
+    judged, and where less than half of its alerts were seen everything but its end. A resolved one stays as it is;
+    without `refresh`, both do.
+
+    holding : numbers of the alerts of each that was found, in the order of `found`
     """
-    kind = Kind(
-        "incidents",
-        verb="group",
-        key=_root,
-        same=_same_onset,
-        make=lambda item: Incident(
+    holding = holding or [()] * len(found)
+    again, in_part = _known_again(session, tenant, found, holding)
+
+    def make(item: NewIncident) -> Incident:
+        number = next_numbers(session.connection(), tenant, Incident.__tablename__, 1)[0]
+        return Incident(
             **facts_of(item),
             tenant=tenant,
-            fingerprint=fingerprint(tenant, *_root(item), item.onset),
+            id=number,
+            # root and cause may change: what it is called by no run is its number
+            fingerprint=fingerprint(tenant, OWN, number),
             created_at=now,
             updated_at=now,
             updated_by=actor,
-        ),
-        newer=lambda _, item: _newer(item) if refresh else {},
-    )
-    known: dict[tuple[str, str, str], list[Incident]] = {}
-    if found:
-        query = select(Incident).where(
-            Incident.tenant == tenant,
-            Incident.source == OWN,
-            Incident.status.in_(STATUSES),
-            Incident.domain.in_({item.domain for item in found}),
-            Incident.onset >= min(item.onset - pause(item.domain) for item in found),
         )
-        for incident in session.scalars(query.with_for_update()):
-            known.setdefault(_root(incident), []).append(incident)
-    return store(session, kind, tenant=tenant, found=found, known=known, now=now, actor=actor)
+
+    def newer(row: Incident, item: NewIncident) -> dict[str, Any]:
+        if not refresh or get(session, tenant=tenant, incident_id=row.id).status not in ACTIVE:
+            return {}
+        if row.id in in_part:
+            return {"ended_at": item.ended_at}
+        kept = (*KEPT, *GUESS) if judged(row) else KEPT
+        return {name: value for name, value in facts_of(item).items() if name not in kept}
+
+    kind = Kind("incidents", verb="group", known=again.get, make=make, newer=newer)
+    return store(session, kind, tenant=tenant, found=found, now=now, actor=actor)
+
+
+def judged(row: Incident) -> bool:
+    """Whether people labelled it in view of a guess, which then stands beside what they said."""
+    return row.label_status != "unlabeled" and bool(row.root_entity)
 
 
 def attach(
@@ -91,26 +120,24 @@ def attach(
 ) -> Incident:
     """Put alerts under the incident; with `mute`, it speaks for all but the alert of the root itself.
 
-    An active incident that loses its last alert to this one is resolved: it was the same trouble, seen worse.
+    An active incident that was found and loses its last alert to this one is resolved: it was the same trouble, seen
+    worse.
     """
     incident = _locked(session, "attach", tenant, incident_id, None)
     edit = Edit(session, actor=actor, now=now)
     left: set[int] = set()
     for alert in _by_number(session, tenant, alert_ids):
-        muted_by = incident.id if mute and alert.entity != incident.root_entity else None
+        muted_by = muter(incident, alert) if mute else None
         if (alert.incident_id, alert.muted_by) == (incident.id, muted_by):
             continue
         if alert.incident_id not in (None, incident.id):
             left.add(alert.incident_id)
         edit.change(alert, incident_id=incident.id, muted_by=muted_by)
-    session.flush()
     for number in sorted(left | {incident.id}):
         other = _locked(session, "attach", tenant, number, None)
-        count = select(func.count(Alert.id)).where(
-            Alert.tenant == tenant, Alert.incident_id == number
-        )
-        other.alerts = session.scalar(count) or 0
-        if number in left and other.alerts == 0 and other.status in ACTIVE:
+        recount(session, other)
+        lost = number in left and other.alerts == 0 and other.source == OWN
+        if lost and other.status in ACTIVE:
             transition(edit, other, "resolve")
     if edit.after:
         audit_store.record(
@@ -124,6 +151,21 @@ def attach(
             after=edit.after,
         )
     return incident
+
+
+def muter(incident: Incident, alert: Alert) -> int | None:
+    """The number of the incident where it speaks for the alert; one that is over can't speak for what goes on."""
+    spoken_for = incident.status in ACTIVE or alert.status not in ACTIVE
+    return incident.id if spoken_for and alert.entity != incident.root_entity else None
+
+
+def recount(session: Session, incident: Incident) -> None:
+    """Note how many live alerts are under the incident."""
+    session.flush()
+    count = select(func.count(Alert.id)).where(
+        Alert.tenant == incident.tenant, Alert.incident_id == incident.id
+    )
+    incident.alerts = session.scalar(count) or 0
 
 
 def page(
@@ -196,16 +238,20 @@ def before(
 
 
 def get(session: Session, *, tenant: str, incident_id: int) -> Incident:
-    """The incident; `NotFoundError` when the tenant has none of that number."""
-    incident = session.get(Incident, (tenant, incident_id))
-    if incident is None:
-        raise NotFoundError.of("incidents", "the incident", "one of this tenant's", incident_id)
-    return incident
+    """The incident, or the one that it joined; `NotFoundError` when the tenant has none of that number."""
+    return _found(session, "incidents", tenant, incident_id)
+
+
+def finding(session: Session, *, tenant: str, incident_id: int) -> Incident | None:
+    """What Headwater found of an incident that somebody told, None where it found nothing."""
+    query = select(Incident).where(Incident.tenant == tenant, Incident.joined == incident_id)
+    return session.scalar(query)
 
 
 def alerts(session: Session, *, tenant: str, incident_id: int) -> list[Alert]:
     """The live alerts under the incident, muted ones too, earliest onset first."""
-    query = select(Alert).where(Alert.tenant == tenant, Alert.incident_id == incident_id)
+    number = get(session, tenant=tenant, incident_id=incident_id).id
+    query = select(Alert).where(Alert.tenant == tenant, Alert.incident_id == number)
     return list(session.scalars(query.order_by(Alert.onset, Alert.id)))
 
 
@@ -258,25 +304,69 @@ def comment(
     return said
 
 
-def _same_onset(incidents: Sequence[Incident], item: NewIncident) -> Incident | None:
-    """The active one of those near in time, else the latest resolved one."""
-    apart = pause(item.domain)
-    near = [other for other in incidents if abs(other.onset - item.onset) <= apart]
-    return max(near, key=lambda other: (other.status in ACTIVE, other.onset), default=None)
-
-
 def facts_of(item: NewIncident) -> dict[str, Any]:
     """The facts as columns of an incident, with the rank of its severity."""
     facts = {name: getattr(item, name) for name in FACTS}
     return facts | {"severity_rank": SEVERITIES.index(item.severity)}
 
 
-def _newer(item: NewIncident) -> dict[str, Any]:
-    return {name: value for name, value in facts_of(item).items() if name not in KEPT}
-
-
-def _root(incident: IncidentFacts) -> tuple[str, str, str]:
-    return incident.domain, incident.root_entity, incident.cause_type
+def _known_again(
+    session: Session,
+    tenant: str,
+    found: Sequence[NewIncident],
+    holding: Sequence[Collection[int]],
+) -> tuple[dict[int, Incident], set[int]]:
+    """Place of what was found → the row that it is, one to one, the closest kin first; and those seen in part."""
+    if not found:
+        return {}, set()
+    numbers = [number for members in holding for number in members]
+    under = {alert.id: alert.incident_id for alert in _by_number(session, tenant, numbers)}
+    holders = {number for number in under.values() if number is not None}
+    query = select(Incident).where(
+        Incident.tenant == tenant,
+        Incident.source == OWN,
+        Incident.status.in_((*STATUSES, JOINED)),
+        Incident.domain.in_({item.domain for item in found}),
+        or_(
+            Incident.onset >= min(item.onset - pause(item.domain) for item in found),
+            Incident.id.in_(holders),
+            Incident.joined.in_(holders),
+        ),
+    )
+    rows = list(session.scalars(query.order_by(Incident.id).with_for_update()))
+    speaking = {row.id: get(session, tenant=tenant, incident_id=row.id) for row in rows}
+    by_holder = {speaking[row.id].id: row for row in rows}
+    by_root: dict[tuple[str, str], list[Incident]] = {}
+    for row in rows:
+        by_root.setdefault((row.domain, row.root_entity), []).append(row)
+    kin: list[tuple[Any, int, Incident, bool]] = []
+    for place, (item, members) in enumerate(zip(found, holding, strict=True)):
+        shared = Counter(under.get(number) for number in members)
+        near = [
+            row
+            for row in by_root.get((item.domain, item.root_entity), ())
+            if abs(row.onset - item.onset) <= pause(item.domain)
+        ]
+        holding_some = [by_holder[number] for number in shared if number in by_holder]
+        for row in {row.id: row for row in (*near, *holding_some)}.values():
+            speaker = speaking[row.id]
+            common = shared[speaker.id]
+            most = 2 * common > min(len(members), speaker.alerts)
+            same_cause = row in near and row.cause_type == item.cause_type
+            if not most and row not in near:
+                continue
+            active = speaker.status in ACTIVE
+            closeness = (most, common if most else 0, same_cause, active, judged(row), row.onset)
+            kin.append((closeness, place, row, most and 2 * common < speaker.alerts))
+    again: dict[int, Incident] = {}
+    claimed: set[int] = set()
+    in_part: set[int] = set()
+    for _, place, row, partly in sorted(kin, key=lambda one: one[0], reverse=True):
+        if place not in again and row.id not in claimed:
+            again[place] = row
+            claimed.add(row.id)
+            in_part |= {row.id} if partly else set()
+    return again, in_part
 
 
 def _by_number(session: Session, tenant: str, numbers: Sequence[int]) -> Iterator[Alert]:
@@ -290,8 +380,15 @@ def _by_number(session: Session, tenant: str, numbers: Sequence[int]) -> Iterato
 def _locked(
     session: Session, who: str, tenant: str, incident_id: int, expected: int | None
 ) -> Incident:
-    incident = session.get(Incident, (tenant, incident_id), with_for_update=True)
+    incident = _found(session, who, tenant, incident_id, with_for_update=True)
+    audit_store.check_version(who, incident, expected)
+    return incident
+
+
+def _found(session: Session, who: str, tenant: str, incident_id: int, **how: Any) -> Incident:
+    incident = session.get(Incident, (tenant, incident_id), **how)
+    if incident is not None and incident.joined is not None:
+        incident = session.get(Incident, (tenant, incident.joined), **how)
     if incident is None:
         raise NotFoundError.of(who, "the incident", "one of this tenant's", incident_id)
-    audit_store.check_version(who, incident, expected)
     return incident

@@ -160,7 +160,11 @@ class NewIncident(IncidentFacts):
 
 
 class Incident(IncidentFacts, Lifecycle, NumberedRow, table=True):
-    """Alerts that share a root, worked on as one."""
+    """Alerts that share a root, worked on as one.
+
+    joined : the incident that somebody told of the same outbreak, which speaks for this one that was found
+    apart  : people said that what was told is nothing that was found
+    """
 
     __table_args__ = (
         UniqueConstraint("tenant", "fingerprint", name="uq_incident_fingerprint"),
@@ -169,6 +173,7 @@ class Incident(IncidentFacts, Lifecycle, NumberedRow, table=True):
             "ix_incident_domain_page", "tenant", "domain", "status", "severity_rank", "onset", "id"
         ),
         Index("ix_incident_root", "tenant", "domain", "root_entity", "cause_type", "onset"),
+        Index("ix_incident_joined", "tenant", "joined"),
     )
     fingerprint: str = Field(max_length=64)
     severity_rank: int
@@ -181,6 +186,8 @@ class Incident(IncidentFacts, Lifecycle, NumberedRow, table=True):
     labelled_at: datetime | None = moment(nullable=True)
     was_predicted: bool | None = None
     prediction_accuracy: float | None = None
+    joined: int | None = Field(default=None, sa_type=BigInteger)
+    apart: bool = False
 
 
 class Receipt(TenantRow, table=True):
@@ -534,7 +541,10 @@ class Visit(TenantRow, table=True):
 
 
 class DetectionRun(NumberedRow, table=True):
-    """One run of detection; a run left `running` by a killed process is closed as failed at the next start."""
+    """One run of detection; a run left `running` by a killed process is closed as failed at the next start.
+
+    seen_until : the newest moment of the domain that it looked at as a whole; None where it saw a part or the past
+    """
 
     __table_args__ = (
         Index("ix_detection_run_domain", "tenant", "domain", "started"),
@@ -544,6 +554,7 @@ class DetectionRun(NumberedRow, table=True):
     detector: str = Field(default="", max_length=64)
     at: datetime = moment()
     as_of: datetime | None = moment(nullable=True)
+    seen_until: datetime | None = moment(nullable=True)
     started: datetime = moment()
     finished: datetime | None = moment(nullable=True)
     state: str = Field(default="running", max_length=16)

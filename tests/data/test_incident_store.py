@@ -1,4 +1,4 @@
-"""Incidents: one per root, cause and episode; verbs cascade to their alerts and are undone at once."""
+"""Incidents: one per outbreak; verbs cascade to their alerts and are undone at once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from core.errors import ConflictError, NotFoundError
-from data import alert_store, audit_store, incident_store
+from data import alert_store, audit_store, incident_store, label_store
 from data.alert_feed import Filters, page
 from data.finding_store import Upserted
 from data.record_store import Records
+from data.records import NewLabel
 from tests.findings import DAY, NOW, new_alert, new_incident
 
 BY_ANA = {"tenant": "acme", "actor": "ana", "now": NOW}
@@ -57,8 +58,78 @@ def test_the_same_root_and_cause_within_three_days_is_one_incident(records: Reco
         Upserted(0, 1, 0, (1,)),
     )
     assert (incident(records).onset, incident(records).confidence) == (NOW - 5 * DAY, 0.9)
-    others = [new_incident(days_ago=1.9), new_incident(cause_type="bid"), new_incident("asin:1/B0")]
-    assert do(records, incident_store.upsert, found=others, **BY_RUN).created == 3
+    others = [new_incident(days_ago=1.9), new_incident("asin:1/B0")]
+    assert do(records, incident_store.upsert, found=others, **BY_RUN).created == 2
+
+
+def test_an_outbreak_is_known_by_its_alerts_whatever_its_root_is_said_to_be(
+    broken: Records,
+) -> None:
+    better = [new_incident("profile:9", cause_type="bid", days_ago=9)]
+    for told in (Upserted(0, 1, 0, (1,)), Upserted(0, 0, 1, (1,))):
+        run = do(broken, incident_store.upsert, found=better, holding=[(1, 2, 3)], **BY_RUN)
+        assert run == told
+    row = incident(broken)
+    assert (row.root_entity, row.cause_type, row.onset) == ("profile:9", "bid", NOW - 2 * DAY)
+
+
+def test_two_groups_of_one_run_never_become_one(broken: Records) -> None:
+    found = [new_incident(cause_type="bid"), new_incident()]
+    kept = do(broken, incident_store.upsert, found=found, holding=[(3,), (1, 2)], **BY_RUN)
+    assert kept == Upserted(1, 0, 1, (2, 1))
+    do(broken, incident_store.attach, incident_id=2, alert_ids=[3], **BY_RUN)
+    again = do(broken, incident_store.upsert, found=found, holding=[(3,), (1, 2)], **BY_RUN)
+    assert again == Upserted(0, 0, 2, (2, 1))
+    # without a word of its alerts, root and cause tell the two apart; the root alone where nothing else claims it
+    assert do(broken, incident_store.upsert, found=found, **BY_RUN).ids == (2, 1)
+    other = [new_incident(cause_type="listing")]
+    assert do(broken, incident_store.upsert, found=[*found, *other], **BY_RUN).ids == (2, 1, 3)
+    do(broken, incident_store.upsert, found=[new_incident("asin:1")], **BY_RUN)
+    assert do(
+        broken, incident_store.upsert, found=[new_incident("asin:1", cause_type="bid")], **BY_RUN
+    ) == (Upserted(0, 1, 0, (4,)))
+
+
+def test_a_glimpse_of_an_outbreak_says_when_it_ends_and_nothing_else(broken: Records) -> None:
+    found = [new_incident("keyword:3", cause_type="bid", severity="low", ended_at=NOW)]
+    kept = do(broken, incident_store.upsert, found=found, holding=[(3,)], **BY_RUN)
+    assert kept == Upserted(0, 1, 0, (1,))
+    row = incident(broken)
+    assert (row.root_entity, row.cause_type, row.severity) == ("campaign:1", "budget", "high")
+    assert row.ended_at == NOW
+
+
+def test_the_guess_that_people_judged_stands_and_what_it_cost_goes_on(broken: Records) -> None:
+    label = NewLabel(incident_id=1, entity="campaign:1", disposition="real", cause="budget")
+    do(broken, label_store.add, label=label, **BY_ANA)
+    found = [new_incident("profile:9", cause_type="bid", spend_at_risk=900.0)]
+    do(broken, incident_store.upsert, found=found, holding=[(1, 2, 3)], **BY_RUN)
+    row = incident(broken)
+    assert (row.root_entity, row.cause_type, row.title) == (
+        "campaign:1",
+        "budget",
+        "campaign:1 ran out of budget",
+    )
+    assert (row.spend_at_risk, row.root_cause, row.label_status) == (900.0, "budget", "labeled")
+
+
+def test_a_root_that_comes_and_goes_never_meets_itself(records: Records) -> None:
+    """An incident whose root changed leaves its old name to the next one of that root and onset."""
+    do(records, alert_store.upsert, found=[new_alert(), new_alert("keyword:2")], **BY_RUN)
+    for root, holding in (("campaign:1", [(1,)]), ("profile:9", [(1,)])):
+        do(records, incident_store.upsert, found=[new_incident(root)], holding=holding, **BY_RUN)
+        do(records, incident_store.attach, incident_id=1, alert_ids=[1], **BY_RUN)
+    found = [new_incident("campaign:1")]
+    kept = do(records, incident_store.upsert, found=found, holding=[(2,)], **BY_RUN)
+    assert kept == Upserted(1, 0, 0, (2,))
+
+
+def test_an_alert_that_goes_on_is_heard_though_its_incident_is_over(broken: Records) -> None:
+    do(broken, incident_store.resolve, incident_id=1, **BY_ANA)
+    do(broken, alert_store.upsert, found=[new_alert("keyword:4")], **BY_RUN)
+    do(broken, incident_store.attach, incident_id=1, alert_ids=[4], **BY_RUN)
+    rows = broken.read("acme", lambda session: page(session, tenant="acme")).rows
+    assert [(row.entity, row.incident_id) for row in rows] == [("keyword:4", 1)]
 
 
 def test_a_resolved_incident_is_not_raised_again_by_a_rerun(records: Records) -> None:
