@@ -11,6 +11,9 @@ import numpy as np
 from core.contracts import DAY, Floats
 from core.errors import UnknownNameError
 
+CHANGE_KINDS = ("deploy", "config", "rollback", "scaling", "flag", "maintenance", "other")
+"""What may be done to a running system."""
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -122,6 +121,8 @@ def roll_up(
 
     reported : (n_entity,) has rows of its own; incomplete : (n_group, n_day) days not to be summed
     """
+    from scipy import sparse  # nothing else that opens with the stores needs it
+
     use = ~reported[pairs.parent] & reported[pairs.child]
     parent, child = pairs.parent[use], pairs.child[use]
     start, stop = pairs.start[use], pairs.stop[use]

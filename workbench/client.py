@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-import httpx2
-
 from core.contracts import OnStep
 from core.errors import HeadwaterError, StoreError
 from workbench.context import Context, open_context, server_address
@@ -60,6 +58,8 @@ def _headers(settings: Settings, tenant: str | None) -> dict[str, str]:
 
 
 def _ask_server(operation: Operation, address: str, headers: dict[str, str]) -> Any:
+    import httpx2  # a command that asks no server is quicker without it
+
     arguments = operation.model_dump(mode="json", exclude_none=True)
     path = re.sub(r"{(\w+)}", lambda field: str(arguments.pop(field.group(1))), operation.path)
     payload = {"params": arguments} if operation.method == "GET" else {"json": arguments}

@@ -18,18 +18,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from core.errors import PermissionDeniedError, StoreError
-from data import run_store, token_store
-from data.metrics import MetricStore
-from data.record_store import Records
-from data.version_store import Versions
-from models.registry import Registry
-from models.scoring import RowScorer
-from models.serve import Serve
-from models.signing import Keys
 from workbench.settings import Settings
+
+if TYPE_CHECKING:
+    from data.metrics import MetricStore
+    from data.record_store import Records
+    from models.registry import Registry
+    from models.scoring import RowScorer
+    from models.serve import Serve
 
 Clock = Callable[[], datetime]
 _TRIES = (0.0, 0.02, 0.05, 0.1)  # seconds; a look by `holder` keeps the lock for a moment
@@ -71,6 +70,16 @@ class Context:
 
 def open_context(settings: Settings | None = None, *, clock: Clock = utc_now) -> Context:
     """Open the home's stores; StoreError names the process that holds them when it is another one."""
+    # imported only here: a command that a server answers opens no store
+    from data import run_store
+    from data.metrics import MetricStore
+    from data.record_store import Records
+    from data.version_store import Versions
+    from models.registry import Registry
+    from models.scoring import RowScorer
+    from models.serve import Serve
+    from models.signing import Keys
+
     settings = settings or Settings()
     with ExitStack() as opening:
         opening.enter_context(_owned(settings.home, stores=True))
@@ -242,6 +251,9 @@ def _read_holder(file: IO[str]) -> Holder:
 
 
 def _check_login(settings: Settings) -> None:
+    from data import token_store
+    from data.record_store import Records
+
     with Records(settings.records_url) as records:
         possible = records.read(
             settings.tenant,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from core.domain import CHANGE_KINDS
 from core.errors import InvalidInputError
 from data.finding_store import fingerprint
 from data.incident_reports import Report
@@ -25,7 +26,6 @@ from data.ingest.sheet import DELIMITERS
 from data.records import SEVERITIES, ChangeEvent, NewIncident
 
 SOURCE = "file"
-CHANGE_KINDS = ("deploy", "config", "rollback", "scaling", "flag", "maintenance", "other")
 LONGEST = {"title": 500, "description": 20_000, "detail": 20_000, "id": 120, "entity": 500}
 """Characters that a cell may have."""
 MOST_ROWS = 100_000

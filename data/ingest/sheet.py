@@ -11,7 +11,6 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from openpyxl import load_workbook
 
 from core.errors import InvalidInputError
 from data.duck import Cursor, statements
@@ -111,6 +110,8 @@ def _rows(path: Path) -> Iterator[tuple[object, ...]]:
             f"{unpacked >> 20} MB, {unpacked / packed:.0f} times, {len(entries)} parts",
             "Export as CSV.",
         )
+    from openpyxl import load_workbook  # slow to import, and few files are workbooks
+
     book = load_workbook(path, read_only=True, data_only=True)
     try:
         sheet = book.worksheets[0]

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from workbench import services
 from workbench.cli.asking import DomainName, Identity, Tenant, ask, moment
 from workbench.operations import data as ask_for
-from workbench.services import validation, validation_page
+from workbench.requests import MOST_VALIDATED_DAYS, VALIDATED_DAYS
 from workbench.terminal import Json, answer, facts, out, table
 
 app = typer.Typer()
@@ -81,8 +82,8 @@ def _draw_import(report: Mapping[str, Any]) -> None:
 def validate(
     domain: DomainName = "services",
     days: Annotated[
-        int, typer.Option(help="Days up to the newest sample", min=1, max=validation.MOST_DAYS)
-    ] = validation.DAYS,
+        int, typer.Option(help="Days up to the newest sample", min=1, max=MOST_VALIDATED_DAYS)
+    ] = VALIDATED_DAYS,
     html: Annotated[Path | None, typer.Option(help="Write the report here, as one page")] = None,
     tenant: Tenant = None,
     as_json: Json = False,
@@ -90,7 +91,9 @@ def validate(
     """Is the data good enough to learn from? Each check with its cure; exit 1 when one fails."""
     report = ask(ask_for.Validate(domain=domain, days=days), tenant, "Looking")
     if html:
-        html.write_text(validation_page.page(validation.revived(report)), encoding="utf-8")
+        html.write_text(
+            services.validation_page.page(services.validation.revived(report)), encoding="utf-8"
+        )
     answer(report, as_json, _draw_report)
     if not report["passed"]:
         raise typer.Exit(1)
@@ -98,13 +101,13 @@ def validate(
 
 def _draw_report(report: Mapping[str, Any]) -> None:
     for check in report["checks"]:
-        glyph, word, _ = validation_page.MARKS[check["state"]]
+        glyph, word, _ = services.validation_page.MARKS[check["state"]]
         out.print(f"{glyph} {word:9}  {check['title']} {check['message']}", highlight=False)
         for found in check["findings"]:
             out.print(f"             {found['where']}: {found['message']}", highlight=False)
         if check["cure"]:
             out.print(f"             What to do: {check['cure']}", highlight=False)
-    out.print(validation_page.VERDICTS[report["state"]])
+    out.print(services.validation_page.VERDICTS[report["state"]])
 
 
 @batches_app.command("list")

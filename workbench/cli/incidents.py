@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from core.domain import CHANGE_KINDS
 from workbench.cli.alerts import incidents_app
 from workbench.cli.asking import DomainName, Identity, Tenant, ask, moment
 from workbench.operations import Operation, incidents
-from workbench.services.changes import KINDS
 from workbench.terminal import Json, answer, out, table
 
 changes_app = typer.Typer(
@@ -259,7 +259,7 @@ def changes_list(
 def changes_record(
     title: Annotated[str, typer.Argument(help="What was done")],
     at: Annotated[str, typer.Option(help="When; UTC where no zone is given")],
-    kind: Annotated[str, typer.Option(help=", ".join(KINDS))] = "deploy",
+    kind: Annotated[str, typer.Option(help=", ".join(CHANGE_KINDS))] = "deploy",
     entity: Annotated[str, typer.Option(help="To what, e.g. service:cart")] = "",
     detail: Annotated[str, typer.Option(help="More of it")] = "",
     key: Annotated[str, typer.Option(help="What you call it")] = "",

@@ -9,14 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from core import catalog
 from core.parts import settings as pairs
-from workbench import runner
+from workbench import services
 from workbench.cli.asking import DomainName, Tenant, ask, whole
 from workbench.client import local_context
 from workbench.context import server_address
 from workbench.operations import jobs as ask_for
-from workbench.services import training
 from workbench.settings import Settings
 from workbench.terminal import Json, answer, err, facts, out, progress, table
 
@@ -49,7 +47,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model as a job; it becomes the challenger, or the champion where there is none."""
-    chosen = training.preset(catalog.get(algorithm), preset)
+    from core import catalog
+
+    chosen = services.training.preset(catalog.get(algorithm), preset)
     for item in param or ():
         chosen |= pairs("train", "--param", item)
     question = ask_for.Train(
@@ -136,6 +136,8 @@ def _whole(part: str, tenant: str | None) -> str:
 
 def _follow(job_id: str, tenant: str | None) -> dict[str, Any]:
     """Stay with a job to its end: it runs in the server where there is one, else here."""
+    from workbench import runner
+
     settings = Settings()
     elsewhere = bool(server_address(settings))
     try:

@@ -10,7 +10,7 @@ import typer
 
 from workbench.cli.asking import DomainName, Identity, Tenant, ask
 from workbench.operations import labels
-from workbench.services.taxonomy import Change
+from workbench.requests import Change
 from workbench.terminal import Json, answer, facts, out, table
 
 labels_app = typer.Typer(

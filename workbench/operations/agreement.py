@@ -11,6 +11,7 @@ from workbench import services
 from workbench.context import Context
 from workbench.operations.labels import _Verdict
 from workbench.operations.operation import Caller, Operation
+from workbench.requests import QUEUE_SIZE
 
 
 class LabelQueue(Operation):
@@ -30,7 +31,7 @@ class FillQueue(Operation):
 
     method, path, tag = "POST", "/api/labels/queue", "labels"
     domain: str = "ads"
-    size: int = Field(services.queue.SIZE, ge=1, le=2000, description="Items that are to wait")
+    size: int = Field(QUEUE_SIZE, ge=1, le=2000, description="Items that are to wait")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return services.queue.fill(

@@ -12,6 +12,7 @@ from core.errors import PermissionDeniedError
 from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Instant, Operation
+from workbench.requests import MOST_EXPECTED, MOST_VALIDATED_DAYS, VALIDATED_DAYS
 
 
 class Import(Operation):
@@ -71,7 +72,7 @@ class Validate(Operation):
 
     method, path, tag = "POST", "/api/data/validation", "data"
     domain: str = "services"
-    days: int = Field(services.validation.DAYS, ge=1, le=services.validation.MOST_DAYS)
+    days: int = Field(VALIDATED_DAYS, ge=1, le=MOST_VALIDATED_DAYS)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return services.validation.validate(
@@ -112,7 +113,7 @@ class ExpectMetrics(Operation):
 
     method, path, tag = "PUT", "/api/data/expected", "data"
     domain: str = "services"
-    metrics: list[str] = Field(min_length=1, max_length=services.validation.MOST_EXPECTED)
+    metrics: list[str] = Field(min_length=1, max_length=MOST_EXPECTED)
     version: int = Field(0, ge=0)
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:

@@ -10,7 +10,7 @@ from core.contracts import OnStep
 from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
-from workbench.services.retraining import LEAST_COOL_DOWN, Policy
+from workbench.requests import LEAST_COOL_DOWN
 
 
 class CheckDrift(Operation):
@@ -114,5 +114,8 @@ class SetRetrainingPolicy(Operation):
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return services.retraining.set_policy(
-            context, caller.tenant, Policy(**self.model_dump()), actor=caller.actor
+            context,
+            caller.tenant,
+            services.retraining.Policy(**self.model_dump()),
+            actor=caller.actor,
         )

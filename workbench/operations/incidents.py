@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from core.contracts import OnStep
+from core.domain import CHANGE_KINDS
 from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Instant, Operation, Severity, Status
@@ -257,7 +258,7 @@ class RecordChange(Operation):
     """Note that something was done to the system."""
 
     method, path, tag = "POST", "/api/changes", "changes"
-    kind: str = Field(description=", ".join(services.changes.KINDS))
+    kind: str = Field(description=", ".join(CHANGE_KINDS))
     at: Instant
     title: str = Field(min_length=1, max_length=500)
     entity: str = Field("", max_length=500)

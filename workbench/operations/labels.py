@@ -10,8 +10,7 @@ from core.contracts import OnStep
 from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
-from workbench.services.taxonomy import Change
-from workbench.services.verdicts import Verdict
+from workbench.requests import Change
 
 Confidence = Literal["high", "medium", "low"]
 SEEN = Field(
@@ -33,10 +32,10 @@ class _Verdict(Operation):
     note: str = Field("", max_length=4000)
     seconds: Seconds = None
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Any:
         """The same as the service takes it."""
         causes = [self.root_cause] if self.root_cause else []
-        return Verdict(
+        return services.verdicts.Verdict(
             disposition=self.disposition,
             causes=tuple(dict.fromkeys(causes + self.causes)),
             component=self.component,

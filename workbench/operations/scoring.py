@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from core.contracts import OnStep
-from models.scoring import Scored
 from workbench import services
 from workbench.context import Context
 from workbench.operations.operation import Caller, Operation
+from workbench.requests import Row
+
+if TYPE_CHECKING:
+    from models.scoring import Scored
 
 
 class Score(Operation):
@@ -24,7 +27,7 @@ class Score(Operation):
         description="Names of the values of a row: the version's own, in its order. What a domain's models "
         "learn from are deviations from what was expected, in standard deviations"
     )
-    rows: list[services.scoring.Row] = Field(
+    rows: list[Row] = Field(
         description="entity, values (null = missing), and where the version wants them past periods, oldest "
         "first; exposed, the share of what is at stake, lowers the severity. Up to 100"
     )

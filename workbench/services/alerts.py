@@ -9,8 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from core.contracts import DAY
-from core.domains import DOMAINS
+from core.domains import DOMAINS, local_day, onsets_of
 from core.errors import InvalidInputError, UnknownNameError
 from data import alert_feed, alert_store, alert_tally, audit_store, label_store, run_store
 from data.alert_feed import Cursor, Filters
@@ -18,8 +17,6 @@ from data.records import ACTIVE, STATUSES, Alert, AlertHistory, AuditEvent, Comm
 from workbench.context import Context
 
 ANY = "any"
-HALF_DAY = timedelta(hours=12)
-"""A local midnight lies at most this far from the UTC midnight of its date, so that date is the nearest one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,15 +122,6 @@ def timeline(
         TimelineCell(local_day(onset, chosen.domain), severity, level, count)
         for onset, severity, level, count in cells
     ]
-
-
-def local_day(onset: datetime, domain: str = "") -> date:
-    """The day whose local midnight an onset is; of a domain of shorter periods the day (UTC) that it lies in."""
-    return (onset + _half_day(domain)).date()
-
-
-def _half_day(domain: str) -> timedelta:
-    return HALF_DAY if domain not in DOMAINS or DOMAINS[domain].step >= DAY else timedelta(0)
 
 
 def get(ctx: Context, tenant: str, alert_id: int) -> AlertDetail:
@@ -307,11 +295,6 @@ def _several(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _onsets_of(day: date, domain: str) -> tuple[datetime, datetime]:
-    begin = datetime(day.year, day.month, day.day, tzinfo=UTC) - _half_day(domain)
-    return begin, begin + 2 * HALF_DAY
-
-
 def _levels(value: Any) -> tuple[str, ...]:
     known = dict.fromkeys(level for domain in DOMAINS.values() for level in domain.levels)
     for name in _several(value):
@@ -344,5 +327,5 @@ def _filters(given: Mapping[str, Any] | None) -> Filters:
         if value is not None and value != "":
             chosen[field] = read(value)
     if "broke" in chosen:
-        chosen["broke"] = _onsets_of(chosen["broke"], chosen.get("domain", ""))
+        chosen["broke"] = onsets_of(chosen["broke"], chosen.get("domain", ""))
     return Filters(**chosen)

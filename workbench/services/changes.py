@@ -8,17 +8,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from core.domain import CHANGE_KINDS
 from core.domains import DOMAINS
 from core.errors import InvalidInputError, UnknownNameError
 from data import change_store
 from data.finding_store import Upserted, fingerprint
 from data.ingest import incident_files
 from data.ingest.batch import Refusal
-from data.ingest.incident_files import CHANGE_KINDS
 from data.records import ChangeEvent
 from workbench.context import Context
 
-KINDS = CHANGE_KINDS
 BY_HAND = "hand"
 
 
@@ -53,8 +52,8 @@ def record(
     actor: str,
 ) -> ChangeEvent:
     """Note that something was done; told again by the same `key`, or in the same words, it is the same event."""
-    if kind not in KINDS:
-        raise UnknownNameError.of("changes", "the kind", f"one of {', '.join(KINDS)}", kind)
+    if kind not in CHANGE_KINDS:
+        raise UnknownNameError.of("changes", "the kind", f"one of {', '.join(CHANGE_KINDS)}", kind)
     if not title.strip():
         raise InvalidInputError.of("changes", "the title", "given", title)
     if ended_at is not None and ended_at < at:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from core import catalog
 from core.cases import Alarm
 from core.contracts import Bools
-from core.domains import DOMAINS
+from core.domains import DOMAINS, local_day
 from core.errors import InvalidInputError, NotFoundError
 from core.evaluate import compare as evaluate
 from core.evaluate.bootstrap import Interval
@@ -37,7 +37,6 @@ from workbench.context import Context
 from workbench.plain import plain
 from workbench.services import labelled, scorer
 from workbench.services import scene as scenes
-from workbench.services.alerts import local_day
 from workbench.services.comparison import (
     SEVERE,
     AlertChange,

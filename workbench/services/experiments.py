@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from core.domains import DOMAINS
+from core.domains import DOMAINS, local_day
 from core.errors import ConflictError, InvalidInputError
 from data import experiment_store
 from data.experiment_store import COMPLETED, FAILED, PLANNING, RUNNING
@@ -21,7 +21,6 @@ from models.serve import Served
 from workbench.context import Context
 from workbench.services import labelled, scorer, targets, trial
 from workbench.services import scene as scenes
-from workbench.services.alerts import local_day
 from workbench.services.scene import Scene
 from workbench.services.targets import METRICS, Metric, Observed, Outlook, Tally, outlook
 from workbench.services.trial import RUNGS, SHADOW

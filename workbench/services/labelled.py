@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 import numpy as np
 
 from core.contracts import DAY, Bools, Panel
+from core.domains import local_day
 from data import label_store
 from data.label_store import Episode
 from workbench.context import Context
-from workbench.services.alerts import local_day
 
 REAL = ("real", "true positive", "duplicate")
 NORMAL = ("expected", "false alarm", "false positive", "normal")

@@ -15,6 +15,7 @@ from data.records import Job, RetrainProposal
 from models import train as models
 from models.ports import CHAMPION
 from workbench.context import Context
+from workbench.requests import LEAST_COOL_DOWN
 from workbench.services import compare, jobs, training
 from workbench.services.drift_report import CellReport, DriftReport, ProposalView
 from workbench.services.models import Move, promote, rollback
@@ -23,7 +24,6 @@ from workbench.services.training_jobs import everything
 log = logging.getLogger(__name__)
 
 PREFERENCE = "retraining"
-LEAST_COOL_DOWN = 7
 MONTH = timedelta(days=30)
 LASTS = timedelta(days=30)
 """A proposal that nobody decided in so long is out of date."""

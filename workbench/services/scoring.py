@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -15,28 +14,13 @@ from core.errors import InvalidInputError, UnknownNameError
 from core.severity import SEVERITIES, severity
 from models.scoring import Key, Rows, Scored
 from workbench.context import Context
+from workbench.requests import Row
 from workbench.services.scene import ALPHA
 
 MOST_ROWS = 100
 """Rows of one request."""
 NORMAL = "normal"
 """The severity of a row that a normal day reaches often enough."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One entity at one moment.
-
-    values  : a value per feature, None = missing
-    past    : the periods before it, oldest first, where the version judges by them
-    exposed : share of all that is at stake that this row puts at risk, 0…1; it can only lower the severity
-    """
-
-    entity: str
-    values: list[float | None]
-    past: list[list[float | None]] = field(default_factory=list)
-    exposed: float = 1.0
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
 
 def score(

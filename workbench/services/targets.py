@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from core.cases import Graph
 from core.contracts import Bools, Floats
+from core.domains import local_day
 from core.errors import InvalidInputError, NotEnoughDataError, UnknownNameError
 from core.evaluate import experiment
 from core.evaluate.experiment import Arm, Difference
 from data.label_store import Episode
 from workbench.services import labelled
-from workbench.services.alerts import local_day
 from workbench.services.scene import Judged, Scene
 
 ENTITY = "entity"

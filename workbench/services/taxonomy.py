@@ -10,15 +10,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any
 
 from core.domains import DOMAINS
 from core.errors import InvalidInputError, UnknownNameError
 from data import taxonomy_store
 from data.records import Taxonomy as Version
 from workbench.context import Context
+from workbench.requests import Change
 
 REAL = "real"
 MOST = 10
@@ -72,16 +71,6 @@ class Taxonomy:
     def label(self, cause: str) -> str:
         """A cause's display word, the name itself where no version knows it."""
         return next((word.label for word in self.causes if word.name == cause), cause)
-
-
-class Change(BaseModel):
-    """One edit: `label` is the new display word of add and rename, `into` the cause that merge leads to."""
-
-    model_config = ConfigDict(extra="forbid")
-    verb: Literal["add", "rename", "retire", "restore", "merge"]
-    name: str
-    label: str = ""
-    into: str = ""
 
 
 DISPOSITIONS = (

@@ -20,17 +20,15 @@ from data import preference_store, report_store
 from data.sample_quality import Presence
 from workbench.context import Context
 from workbench.plain import plain
+from workbench.requests import MOST_EXPECTED, MOST_VALIDATED_DAYS, VALIDATED_DAYS
 from workbench.services import labelling, taxonomy
 
 PREFERENCE = "expected metrics"
-DAYS, MOST_DAYS = 7, 90
-"""Days up to the newest sample that are looked at."""
 REPORT_DAYS = 28
-"""The same of what comes by day."""
+"""Days that are looked at of what comes by day."""
 CLOCK_CELLS = 20_000_000
 """Values that clocks are compared by at most; of more components, a shorter stretch."""
 CLOCK_PERIODS = 1440
-MOST_EXPECTED = 500
 BY_DAY = "Reports come by day, with a date of their own: "
 DELIVERED = {"delivered": 1.0, "partial": 0.5, "missing": 0.0}
 COLUMNS = 168
@@ -149,14 +147,14 @@ def validate(
     tenant: str,
     *,
     domain: str = "services",
-    days: int = DAYS,
+    days: int = VALIDATED_DAYS,
     actor: str = "",
     on_step: OnStep | None = None,
 ) -> Report:
     """Look at the newest `days` of a domain now, and keep the report."""
     which = _known(domain)
-    if not 1 <= days <= MOST_DAYS:
-        raise InvalidInputError.of("validation", "the days", f"1 to {MOST_DAYS}", days)
+    if not 1 <= days <= MOST_VALIDATED_DAYS:
+        raise InvalidInputError.of("validation", "the days", f"1 to {MOST_VALIDATED_DAYS}", days)
     look = _by_sample if which.step < DAY else _by_day
     found = look(ctx, tenant, which, days, on_step)
     labels = _labels(ctx, tenant, which)

@@ -340,7 +340,7 @@ def _change_form() -> None:
         title = st.text_input("What was done", max_chars=500)
         left, right = st.columns(2)
         with left:
-            kind = st.selectbox("Kind", changes.KINDS, format_func=str.capitalize)
+            kind = st.selectbox("Kind", changes.CHANGE_KINDS, format_func=str.capitalize)
             at = st.text_input("At (UTC)", placeholder=WHEN, max_chars=40)
         with right:
             domain = _domain()
@@ -369,7 +369,7 @@ KINDS_OF_FILE = {"incidents": incidents.import_csv, "changes": changes.import_cs
 COLUMNS_OF_FILE = {
     "incidents": "title, severity, started_at and, where known, id, description, ended_at, services, regions",
     "changes": "at, kind, title and, where known, entity, detail, ended_at, id; kinds: "
-    + ", ".join(changes.KINDS),
+    + ", ".join(changes.CHANGE_KINDS),
 }
 
 
