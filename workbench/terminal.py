@@ -16,8 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from core.contracts import OnStep
-from core.domains import DOMAINS
-from workbench.services.alerts import local_day
+from core.domains import DOMAINS, local_day
 
 err = Console(stderr=True)
 # a pipe has no width: give the table room instead of cutting it to 80 columns

@@ -12,12 +12,11 @@ import numpy as np
 from core.cases import Graph
 from core.contracts import DAY, Floats, Panel, Times
 from core.domain import Domain
-from core.domains import DOMAINS
+from core.domains import DOMAINS, local_day
 from core.errors import NotEnoughDataError
 from data import incident_reports
 from data.records import Incident
 from workbench.context import Context
-from workbench.services.alerts import local_day
 
 SHORTEST, LONGEST = timedelta(hours=1), timedelta(hours=6)
 """How long before and after an incident of running systems is looked at: as long as it lasted, within these, a tenth
