@@ -13,7 +13,7 @@ import pyarrow as pa
 from core.domain import Domain
 from core.errors import ConflictError, NotFoundError, UnknownNameError
 from data.duck import Cursor, Duck, identifier, one, rows, statements
-from data.ingest.batch import Arrival, Batch
+from data.ingest.batch import EDGES_WHOLE, Arrival, Batch
 
 # The table is rewritten in reading order when this many rows, or as many again, lie unsorted.
 UNSORTED_ROWS = 200_000
@@ -37,6 +37,7 @@ class Loaded:
     duplicates: int
     refused: int
     already: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -85,7 +86,8 @@ def table_of(domain: str) -> str:
 def find(duck: Duck, tenant: str, batch: Arrival) -> Loaded | None:
     """The earlier import of the same bytes, if one is in force."""
     sql = statements("load")["loaded"]
-    found = duck.run(lambda cursor: rows(cursor, sql, tenant=tenant, sha256=batch.sha256))
+    key = {"sha256": batch.sha256, "as_of": batch.as_of, "whole": EDGES_WHOLE}
+    found = duck.run(lambda cursor: rows(cursor, sql, tenant=tenant, **key))
     return Loaded(found[0]["id"], found[0]["rows"], 0, 0, 0, already=True) if found else None
 
 

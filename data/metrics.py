@@ -23,7 +23,7 @@ from data.batches import BatchInfo, Loaded, table_of
 from data.coverage import Coverage, Deliveries
 from data.duck import Duck, columns, identifier, one, rows, statements
 from data.hierarchy import NEWEST, Hierarchy
-from data.ingest.batch import Batch, Known, Refusal
+from data.ingest.batch import EDGES_WHOLE, Batch, Known, Refusal
 from data.routing import TABLES as ROUTED
 from data.routing import RoutingLog
 from data.samples import TABLES as SAMPLED
@@ -95,7 +95,8 @@ class MetricStore:
 
     def digests(self, tenant: str) -> dict[str, int]:
         """SHA-256 → batch of every file in force: what `read_many` need not read again."""
-        return {row["sha256"]: row["id"] for row in self._ask("digests", tenant=tenant)}
+        found = self._ask("digests", tenant=tenant, whole=EDGES_WHOLE)
+        return {row["sha256"]: row["id"] for row in found}
 
     def undo(self, tenant: str, batch_id: int) -> int:
         """Take back everything one batch brought; returns the observations removed."""

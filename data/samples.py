@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -24,7 +23,7 @@ from data import batches, sample_quality, sample_retention
 from data.batches import Loaded
 from data.coverage import Coverage
 from data.duck import Cursor, Duck, columns, one, rows, statements
-from data.ingest.batch import Samples
+from data.ingest.batch import EDGES_WHOLE, Samples
 from data.sample_quality import Presence, Sampled
 from data.sample_retention import Forgotten, Spans
 
@@ -86,6 +85,12 @@ class SampleStore:
         self._writing = writing
         for part in ("samples", "retention"):
             duck.run(lambda cursor, part=part: cursor.execute(statements(part)["tables"]))
+        table = {"table": "dependency"}
+        present = duck.run(lambda cursor: rows(cursor, statements("read")["columns"], **table))
+        if "valid_to" not in {row["name"] for row in present}:
+            duck.transaction(lambda cursor: cursor.execute(statements("samples")["bounded"]))
+            # replaying a schema change from the log after a crash has broken files: leave none in the log
+            duck.checkpoint()
 
     # ── import ───────────────────────────────────────────────────────────────────────────────────
 
@@ -95,12 +100,17 @@ class SampleStore:
             if found := batches.find(self._duck, tenant, batch):
                 return found
             self._duck.check_space(batch.size + batch.samples.nbytes)
-            return self._duck.transaction(lambda cursor: _load(cursor, tenant, domain, batch))
+            before = self._edges_told(tenant, domain, batch)
+            loaded = self._duck.transaction(lambda cursor: _load(cursor, tenant, domain, batch))
+            after = self._edges_told(tenant, domain, batch)
+            return replace(loaded, notes=_turned(before, after, batch))
 
     def loaded(self, tenant: str, sha256: str) -> int | None:
         """The number of the batch of these bytes, where it is in force."""
-        sql = statements("load")["loaded"]
-        found = self._duck.run(lambda cursor: rows(cursor, sql, tenant=tenant, sha256=sha256))
+        sql, told = statements("load")["loaded"], {"as_of": None, "whole": EDGES_WHOLE}
+        found = self._duck.run(
+            lambda cursor: rows(cursor, sql, tenant=tenant, sha256=sha256, **told)
+        )
         return found[0]["id"] if found else None
 
     def declare(
@@ -301,22 +311,24 @@ class SampleStore:
             found.setdefault(row["entity"], Component(row["entity"], level, name, "", {}))
         return [found[id] for id in sorted(found)]
 
-    def graph(self, tenant: str, domain: Domain) -> Graph:
-        """What reaches what: edges from cause to effect with `kind` (calls, part or what a file said).
+    def graph(self, tenant: str, domain: Domain, *, at: datetime | None = None) -> Graph:
+        """What reaches what at a moment (default: now): edges from cause to effect with `kind` (calls, part or what
+        a file said).
 
-        Callee → caller as told; a component and its parent: pod → service, elsewhere parent → child. Nodes carry
+        Of edge files of one name the newest told by then counts, before any was told the first; an edge with
+        bounds of its own holds within them. Callee → caller as told; a component and its parent: pod → service, elsewhere parent → child. Nodes carry
         level, name and parent. There may be cycles.
         """
         net: nx.DiGraph[str] = nx.DiGraph()
         known = self.components(tenant, domain)
         for thing in known:
             net.add_node(thing.id, level=thing.level, name=thing.name, parent=thing.parent)
-        for row in self._ask("dependencies_known", tenant, domain):
-            for end in (row["source"], row["target"]):
+        for (source, target), kind in self._edges(tenant, domain, at).items():
+            for end in (source, target):
                 if end not in net:
                     level, _, name = end.partition(":")
                     net.add_node(end, level=level, name=name, parent="")
-            net.add_edge(row["source"], row["target"], kind=row["kind"])
+            net.add_edge(source, target, kind=kind)
         for thing in known:
             if thing.parent in net:
                 up = (thing.level, net.nodes[thing.parent]["level"]) in UPWARD
@@ -325,16 +337,18 @@ class SampleStore:
                     net.add_edge(*edge, kind="part")
         return Graph(net)
 
+    def graph_changes(self, tenant: str, domain: Domain) -> list[datetime]:
+        """The moments (UTC), ascending, from which on other edges may hold; between two of them the graph is one."""
+        found = self._ask("dependency_changes", tenant, domain, whole=EDGES_WHOLE)
+        return [row["moment"].replace(tzinfo=UTC) for row in found if row["moment"]]
+
     def news(self, tenant: str, domain: Domain, batch: Samples) -> Samples:
         """The batch without what it would only say again of components, dependencies and metrics."""
         components = {
             (thing.id, thing.name, thing.parent) for thing in self.components(tenant, domain)
         }
         described = {row["id"] for row in self._ask("components_known", tenant, domain)}
-        edges = {
-            (row["source"], row["target"])
-            for row in self._ask("dependencies_known", tenant, domain)
-        }
+        edges = self._edges(tenant, domain, None)
         said = {
             (row["metric"], row["label"], row["unit"], row["bad"], row["nature"])
             for row in self._ask("said", tenant, domain)
@@ -355,7 +369,7 @@ class SampleStore:
             )
             for name, is_known in known.items()
         }
-        return dataclasses.replace(batch, **fresh)
+        return replace(batch, **fresh)
 
     # ── keeping ──────────────────────────────────────────────────────────────────────────────────
 
@@ -395,6 +409,21 @@ class SampleStore:
         sql = statements("samples")[statement]
         key = {"tenant": tenant, "domain": domain.name} | values
         return self._duck.run(lambda cursor: rows(cursor, sql, **key))
+
+    def _edges(
+        self, tenant: str, domain: Domain, at: datetime | None
+    ) -> dict[tuple[str, str], str]:
+        """(source, target) → kind of what holds at a moment (default: now)."""
+        # what was told today counts now, though a folder's day is taken for its noon
+        told_by = _moment(at or datetime.max.replace(tzinfo=UTC))
+        moment = _moment(at or datetime.now(UTC))
+        when = {"moment": moment, "told_by": told_by, "whole": EDGES_WHOLE}
+        found = self._ask("dependencies_at", tenant, domain, **when)
+        return {(row["source"], row["target"]): row["kind"] for row in found}
+
+    def _edges_told(self, tenant: str, domain: Domain, batch: Samples) -> set[tuple[str, str]]:
+        """What holds now, where a batch tells of all edges; nothing for any other batch."""
+        return set(self._edges(tenant, domain, None)) if batch.report == EDGES_WHOLE else set()
 
     def _told(self, tenant: str, domain: Domain) -> Words:
         """What is said of each metric, the strongest word first."""
@@ -545,6 +574,17 @@ def _word(said: Sequence[tuple[str, Mapping[str, Any]]], field: str) -> tuple[st
     """Who speaks first on a field, and what he says."""
     spoken = ((who, told[field]) for who, told in said if told.get(field) is not None)
     return next(spoken, ("", None))
+
+
+def _turned(
+    before: set[tuple[str, str]], after: set[tuple[str, str]], batch: Samples
+) -> tuple[str, ...]:
+    """How many edges ended, in words."""
+    ended = before - after
+    if not ended:
+        return ()
+    many = f"{len(ended):,} edge{'s' * (len(ended) != 1)} that the {batch.file} before it told"
+    return (f"{many} held until {batch.as_of:%-d %b %Y %H:%M} UTC",)
 
 
 def _load(cursor: Cursor, tenant: str, domain: Domain, batch: Samples) -> Loaded:

@@ -53,8 +53,15 @@ COMPONENTS = pa.schema(
 )
 """One row per component; `parent` is the id of what it belongs to, `attributes` JSON text."""
 
-DEPENDENCIES = pa.schema({name: pa.string() for name in ("source", "target", "kind")})
-"""One row per edge from cause to effect: callee → caller, node → pod."""
+DEPENDENCIES = pa.schema(
+    {name: pa.string() for name in ("source", "target", "kind")}
+    | {name: pa.timestamp("us") for name in ("valid_from", "valid_to")}
+)
+"""One row per edge from cause to effect: callee → caller, node → pod. It holds in [valid_from, valid_to), UTC, null
+without a bound."""
+
+EDGES_WHOLE = "edges"
+"""The report of a batch whose dependencies are all that its source knows: the next of its name replaces them."""
 
 MEASURES = pa.schema(
     {

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from core.domain import Domain
 from core.domains.conventions import COUNTER, NATURES
 from data.ingest import sheet
-from data.ingest.batch import COMPONENTS, DEPENDENCIES, MEASURES, Refusal, Samples
+from data.ingest.batch import COMPONENTS, DEPENDENCIES, EDGES_WHOLE, MEASURES, Refusal, Samples
 from data.ingest.quarantine import LISTED
 from data.ingest.source import Source
 
 GIVEN = "given"
+BOUNDS = ("valid_from", "valid_to")
+"""Columns that an edge may have: it holds from the first on, no longer from the second on."""
 DIRECTIONS = {"": None, "1": 1, "+1": 1, "rise": 1, "-1": -1, "fall": -1, "0": 0, "either": 0}
 
 
@@ -86,6 +89,10 @@ def _edges(source: Source, naming: Naming) -> Samples:
     found, refused = [], []
     lines = list(_lines(source))
     for line, row in lines:
+        bounds, bad = _bounds(row)
+        if bad:
+            refused.append(Refusal(source.name, line, *bad))
+            continue
         if empty := [end for end in ("source", "target") if not row[end]]:
             refused.append(Refusal(source.name, line, empty[0], "", GIVEN))
             continue
@@ -95,9 +102,25 @@ def _edges(source: Source, naming: Naming) -> Samples:
             continue
         same = start.partition(":")[0] == stop.partition(":")[0]
         kind = row.get("kind") or ("calls" if same else "part")
-        found.append({"source": start, "target": stop, "kind": kind})
+        found.append({"source": start, "target": stop, "kind": kind, **bounds})
     table = pa.Table.from_pylist(found, DEPENDENCIES)
-    return _declared(source, "edges", len(lines), refused, dependencies=table)
+    return _declared(source, EDGES_WHOLE, len(lines), refused, dependencies=table)
+
+
+def _bounds(row: Mapping[str, str]) -> tuple[dict[str, datetime], tuple[str, str, str] | None]:
+    """From when until when an edge holds, as told; and column, cell and rule of what is wrong with it."""
+    bounds = {}
+    for column in BOUNDS:
+        if told := row.get(column):
+            try:
+                moment = datetime.fromisoformat(told)
+            except ValueError:
+                return {}, (column, told, "a time: ISO 8601, UTC where no zone is told")
+            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            bounds[column] = aware.astimezone(UTC).replace(tzinfo=None)
+    if len(bounds) == len(BOUNDS) and bounds["valid_to"] <= bounds["valid_from"]:
+        return {}, ("valid_to", row["valid_to"], f"later than valid_from, {row['valid_from']}")
+    return bounds, None
 
 
 def _measures(source: Source, naming: Naming) -> Samples:

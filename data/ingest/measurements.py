@@ -1,13 +1,15 @@
 """Files of measurements: long or wide CSV and Parquet, what runs, what reaches what, what metrics are.
 
     nodes.csv      node, level, parent, name, …        what runs; further columns are kept as attributes
-    edges.csv      source, target, kind                from cause to effect: callee → caller, node → pod
+    edges.csv      source, target, kind                from cause to effect: callee → caller, node → pod;
+                                                       valid_from and valid_to bound an edge in time
     metrics.csv    metric, label, unit, bad, nature    nature `counter` makes rates of what only counts up
     long           time, node, metric, value           or time, caller, callee, metric, value
     wide           time, node, <metric>, …
 
-A file is known by its columns. A folder with `suite.json` is a labelled suite: its observations and its reference
-are read, its answers are not. Times are ISO 8601 (UTC where no zone is told) or counted from 1970.
+A file is known by its columns. One of edges tells all of them: the next of its name replaces it from its download on.
+A folder with `suite.json` is a labelled suite: its observations and its reference are read, its answers are not.
+Times are ISO 8601 (UTC where no zone is told) or counted from 1970.
 """
 
 from __future__ import annotations

@@ -1,5 +1,10 @@
 -- name: loaded
-SELECT id, rows FROM batch WHERE tenant = $tenant AND sha256 = $sha256 AND state = 'loaded';
+SELECT id, rows FROM batch b WHERE tenant = $tenant AND sha256 = $sha256 AND state = 'loaded' AND NOT EXISTS (
+    -- edges that were replaced in between are news again
+    SELECT 1 FROM batch n WHERE n.tenant = b.tenant AND n.domain = b.domain AND n.source = b.source
+        AND b.report = $whole AND n.report = $whole AND n.state = 'loaded' AND n.as_of > b.as_of AND n.as_of < $as_of
+)
+ORDER BY id DESC;
 
 -- name: next_batch
 SELECT coalesce(max(id), 0) + 1 FROM batch WHERE tenant = $tenant;

@@ -79,7 +79,11 @@ ORDER BY first, last, scope, name;
 SELECT * EXCLUDE (tenant) FROM batch WHERE tenant = $tenant ORDER BY id DESC;
 
 -- name: digests
-SELECT sha256, id FROM batch WHERE tenant = $tenant AND state = 'loaded';
+SELECT sha256, id FROM batch b WHERE tenant = $tenant AND state = 'loaded' AND NOT EXISTS (
+    -- edges that were replaced may be told once more
+    SELECT 1 FROM batch n WHERE n.tenant = b.tenant AND n.domain = b.domain AND n.source = b.source
+        AND b.report = $whole AND n.report = $whole AND n.state = 'loaded' AND n.as_of > b.as_of
+);
 
 -- name: batch
 SELECT domain, state FROM batch WHERE tenant = $tenant AND id = $batch;

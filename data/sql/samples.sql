@@ -20,13 +20,17 @@ CREATE TABLE IF NOT EXISTS component (
 );
 CREATE TABLE IF NOT EXISTS dependency (
     tenant VARCHAR NOT NULL, domain VARCHAR NOT NULL, source VARCHAR NOT NULL, target VARCHAR NOT NULL,
-    kind VARCHAR NOT NULL, batch INTEGER NOT NULL
+    kind VARCHAR NOT NULL, batch INTEGER NOT NULL, valid_from TIMESTAMP, valid_to TIMESTAMP
 );
 -- What is said of a metric: by a file or a source (its batch), or by a person (batch 0), whose word stands.
 CREATE TABLE IF NOT EXISTS measure (
     tenant VARCHAR NOT NULL, domain VARCHAR NOT NULL, metric VARCHAR NOT NULL, label VARCHAR,
     unit VARCHAR, bad INTEGER, nature VARCHAR, batch INTEGER NOT NULL
 );
+
+-- name: bounded -- a store from before edges had bounds
+ALTER TABLE dependency ADD COLUMN IF NOT EXISTS valid_from TIMESTAMP;
+ALTER TABLE dependency ADD COLUMN IF NOT EXISTS valid_to TIMESTAMP;
 
 -- name: series
 INSERT INTO series
@@ -86,7 +90,7 @@ SELECT $tenant, $domain, id, level, name, parent, attributes, $batch FROM incomi
 
 -- name: dependencys_told
 INSERT INTO dependency
-SELECT DISTINCT $tenant, $domain, source, target, kind, $batch FROM incoming_dependency;
+SELECT DISTINCT $tenant, $domain, source, target, kind, $batch, valid_from, valid_to FROM incoming_dependency;
 
 -- name: measures_told
 INSERT INTO measure
@@ -153,9 +157,29 @@ FROM component WHERE tenant = $tenant AND domain = $domain GROUP BY id ORDER BY 
 SELECT DISTINCT entity FROM series
 WHERE tenant = $tenant AND domain = $domain AND NOT contains(entity, '→') ORDER BY entity;
 
--- name: dependencies_known
+-- name: dependencies_at -- of the edge files of one name the newest told by then, before any was told the first
+WITH told AS (
+    SELECT id, source, as_of, report = $whole AS whole FROM batch
+    WHERE tenant = $tenant AND domain = $domain AND state = 'loaded'
+), standing AS (
+    SELECT id FROM told WHERE NOT whole
+    UNION ALL
+    SELECT id FROM told WHERE whole QUALIFY row_number() OVER (
+        PARTITION BY source
+        ORDER BY as_of > $told_by, abs(epoch(as_of) - epoch($told_by::TIMESTAMP)), id DESC
+    ) = 1
+)
 SELECT source, target, arg_max(kind, batch) AS kind FROM dependency
-WHERE tenant = $tenant AND domain = $domain GROUP BY source, target ORDER BY source, target;
+WHERE tenant = $tenant AND domain = $domain AND batch IN (SELECT id FROM standing)
+    AND coalesce(valid_from <= $moment, true) AND coalesce(valid_to > $moment, true)
+GROUP BY source, target ORDER BY source, target;
+
+-- name: dependency_changes -- the moments from which on other edges may hold
+SELECT as_of AS moment FROM batch
+WHERE tenant = $tenant AND domain = $domain AND state = 'loaded' AND report = $whole
+UNION
+SELECT unnest([valid_from, valid_to]) FROM dependency WHERE tenant = $tenant AND domain = $domain
+ORDER BY moment;
 
 -- name: days -- in how many minutes of each day anybody's was measured
 SELECT metric, hour::DATE AS day, sum(rows)::BIGINT AS rows, sum(minutes)::BIGINT AS minutes,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -250,6 +253,88 @@ def test_the_graph_runs_from_cause_to_effect_and_may_hold_cycles(store: MetricSt
         "pod",
     )
     assert graph.net.nodes["pod:a"]["parent"] == "service:cart"
+
+
+def edges(told: Sequence[str], name: str, *, day: int, file: str = "edges.csv") -> Samples:
+    """A whole file of edges into the shop, downloaded on a day of March; `name` stands for the bytes."""
+    found = [
+        {"source": f"service:{source}", "target": "service:shop", "kind": "calls"}
+        for source in told
+    ]
+    whole = batch([], name, dependencies=found)
+    return replace(whole, file=file, report="edges", as_of=datetime(2026, 3, day, 12))
+
+
+def sources(store: MetricStore, at: datetime | None = None) -> set[str]:
+    graph = store.samples.graph("t", SERVICES, at=at)
+    return {source.partition(":")[2] for source, _ in graph.net.edges}
+
+
+def test_a_newer_file_of_edges_ends_those_that_it_no_longer_tells(store: MetricStore) -> None:
+    march = partial(datetime, 2026, 3, tzinfo=UTC)
+    store.samples.load("t", SERVICES, edges(["db", "mail"], "a", day=2))
+    loaded = store.samples.load("t", SERVICES, edges(["db", "search"], "b", day=9))
+    assert loaded.notes == (
+        "1 edge that the edges.csv before it told held until 9 Mar 2026 12:00 UTC",
+    )
+    assert sources(store) == sources(store, march(20)) == {"db", "search"}
+    assert sources(store, march(9, 11)) == sources(store, march(1)) == {"db", "mail"}
+    assert store.samples.graph_changes("t", SERVICES) == [march(2, 12), march(9, 12)]
+    store.samples.load("t", SERVICES, edges(["cache"], "c", day=5, file="other.csv"))
+    assert sources(store) == {"db", "search", "cache"}
+    store.undo("t", 2)
+    assert sources(store) == {"db", "mail", "cache"}
+
+
+def test_a_file_that_came_late_counts_for_its_own_time_only(store: MetricStore) -> None:
+    store.samples.load("t", SERVICES, edges(["new"], "b", day=9))
+    assert store.samples.load("t", SERVICES, edges(["old"], "a", day=2)).notes == ()
+    assert sources(store) == {"new"}
+    assert sources(store, datetime(2026, 3, 3, tzinfo=UTC)) == {"old"}
+
+
+def test_edges_that_came_back_are_news_and_an_archive_told_again_is_not(store: MetricStore) -> None:
+    first, second = edges(["db", "mail"], "a", day=2), edges(["db"], "b", day=9)
+    for told in (first, second):
+        store.samples.load("t", SERVICES, told)
+    assert [store.samples.load("t", SERVICES, told).already for told in (first, second)] == [
+        True
+    ] * 2
+    assert store.digests("t") == {"b": 2}
+    assert not store.samples.load("t", SERVICES, edges(["db", "mail"], "a", day=16)).already
+    assert sources(store) == {"db", "mail"}
+    assert sources(store, datetime(2026, 3, 10, tzinfo=UTC)) == {"db"}
+
+
+def test_an_edge_holds_within_its_own_bounds(store: MetricStore) -> None:
+    march = partial(datetime, 2026, 3)
+    told = [
+        {"source": "service:db", "target": "service:shop", "kind": "calls", "valid_to": march(5)},
+        {
+            "source": "service:mail",
+            "target": "service:shop",
+            "kind": "calls",
+            "valid_from": march(5),
+        },
+    ]
+    store.samples.load("t", SERVICES, batch([], dependencies=told))
+    assert sources(store, march(4, tzinfo=UTC)) == {"db"}
+    assert sources(store, march(5, tzinfo=UTC)) == sources(store) == {"mail"}
+
+
+def test_a_store_from_before_edges_had_bounds_opens_and_keeps_them(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.duckdb"
+    opened = MetricStore(file)
+    opened.samples.load("t", SERVICES, edges(["db"], "a", day=2))
+    opened.close()
+    with duckdb.connect(file) as connection:
+        connection.execute("ALTER TABLE dependency DROP COLUMN valid_to")
+        connection.execute("ALTER TABLE dependency DROP COLUMN valid_from")
+    again = MetricStore(file)
+    assert sources(again) == {"db"}
+    again.samples.load("t", SERVICES, edges(["db", "mail"], "b", day=3))
+    assert sources(again) == {"db", "mail"}
+    again.close()
 
 
 def test_calls_stand_apart_from_what_runs(store: MetricStore) -> None:

@@ -70,7 +70,7 @@ def teach(
     """
     spec = _measured(domain)
     words = taxonomy.of(ctx, tenant, domain)
-    known = snapshots.graph(ctx, tenant, domain)
+    known = snapshots.graphs(ctx, tenant, domain)
     rows, causes = [], []
     left_out: dict[int, str] = {}
     for incident, alerts in _labelled(ctx, tenant, domain):
@@ -79,7 +79,9 @@ def teach(
             left_out[incident.id] = "its cause is unknown"
             continue
         try:
-            rows.append(described(_case(ctx, tenant, spec, known, incident, alerts)))
+            rows.append(
+                described(_case(ctx, tenant, spec, known(incident.onset), incident, alerts))
+            )
             causes.append(cause)
         except NotEnoughDataError as error:
             left_out[incident.id] = error.message
@@ -127,7 +129,7 @@ def suggest(ctx: Context, tenant: str, incident_id: int, *, top: int = 5) -> Sug
         hint = f"headwater incidents learn --domain {incident.domain}"
         raise NotFoundError.of("causes", "a version", rule, "none", hint)
     trees: Any = ctx.serve.load(newest)
-    known = snapshots.graph(ctx, tenant, incident.domain)
+    known = snapshots.graph(ctx, tenant, incident.domain, at=incident.onset)
     case = _case(ctx, tenant, spec, known, incident, alerts)
     (found,) = diagnose(trees, [described(case)], top)
     return Suggestion(newest.id, tuple(found))

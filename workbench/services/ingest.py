@@ -308,7 +308,7 @@ def _load(
     )
     # a dry run leaves no batch, so none is named
     number, told = (None, loaded.counts) if dry_run else (loaded.batch, loaded.sentence)
-    return _report(batch, loaded, number, "; ".join([told, *batch.notes]))
+    return _report(batch, loaded, number, "; ".join([told, *loaded.notes, *batch.notes]))
 
 
 def _report(batch: Batch | Samples, loaded: Loaded, number: int | None, message: str) -> FileReport:

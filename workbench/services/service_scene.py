@@ -285,7 +285,7 @@ def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -
             "Run: headwater import PATH --domain services",
         )
     measured = samples.metrics(tenant, SERVICES)
-    graph = samples.graph(tenant, SERVICES)
+    graph = samples.graph(tenant, SERVICES, at=as_of)
     width = max(1, len(measured) * graph.net.number_of_nodes())
     first = max(span[0], end - min(HISTORY, timedelta(days=days)))
     step, first = _fitting(first, end, width)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,12 +67,26 @@ class Look:
     final: bool
 
 
-def graph(ctx: Context, tenant: str, domain: str) -> Graph:
-    """What reaches what in a domain, from the store that holds it."""
+def graph(ctx: Context, tenant: str, domain: str, *, at: datetime | None = None) -> Graph:
+    """What reaches what in a domain at a moment (default: now), from the store that holds it."""
     spec = DOMAINS[domain]
     if spec.step < DAY:
-        return ctx.metrics.samples.graph(tenant, spec)
-    return ctx.metrics.graph(tenant, spec)
+        return ctx.metrics.samples.graph(tenant, spec, at=at)
+    return ctx.metrics.graph(tenant, spec, at=at and at.date())
+
+
+def graphs(ctx: Context, tenant: str, domain: str) -> Callable[[datetime], Graph]:
+    """The graph of any moment of a domain that is measured by moments, read once for all between two changes of edges."""
+    changes = ctx.metrics.samples.graph_changes(tenant, DOMAINS[domain])
+    read: dict[int, Graph] = {}
+
+    def then(moment: datetime) -> Graph:
+        place = bisect_right(changes, moment)
+        if place not in read:
+            read[place] = graph(ctx, tenant, domain, at=moment)
+        return read[place]
+
+    return then
 
 
 def resolve(known: Graph, names: Sequence[str]) -> dict[str, str]:
@@ -162,9 +177,11 @@ def look(
 
 
 def keep(ctx: Context, tenant: str, incident: Incident, seen: Look | None) -> None:
-    """Keep the strongest rows with the incident; and where there are none, that they were looked for."""
+    """Keep the strongest rows with the incident; where nothing is stored any more, those that it has, else that they
+    were looked for.
+    """
     nothing = {"taken_at": ctx.clock(), "final": False, "windows": {}, "rows": [], "left_out": 0}
-    kept = nothing if seen is None else told(seen, ctx.clock())
+    kept = {**nothing, **incident.snapshots} if seen is None else told(seen, ctx.clock())
     kept["version"] = ctx.metrics.version(tenant)
     ctx.records.write(
         tenant,

@@ -33,7 +33,7 @@ class Surroundings:
 def around(ctx: Context, tenant: str, detail: IncidentDetail) -> Surroundings:
     """Everything around an incident that was read."""
     incident = detail.incident
-    known = snapshots.graph(ctx, tenant, incident.domain)
+    known = snapshots.graph(ctx, tenant, incident.domain, at=incident.onset)
     entities = incidents.affected(incident, detail.alerts, known)
     near = concerning(known, entities, detail.changes)
     return Surroundings(

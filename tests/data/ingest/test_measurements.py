@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -170,11 +171,33 @@ def test_nodes_and_edges_name_who_was_measured(tmp_path: Path) -> None:
         (5, "level", "planet"),
     ]
     assert [tuple(row.values()) for row in edges.dependencies.to_pylist()] == [
-        ("service:db", "service:cart", "calls"),
-        ("service:n1", "pod:cart-1", "part"),
+        ("service:db", "service:cart", "calls", None, None),
+        ("service:n1", "pod:cart-1", "part", None, None),
     ]
     assert [r.rule for r in edges.refused] == ["another than the source", "given"]
     assert told(samples) == [("pod:cart-1", "cpu", 0, 1.0), ("service:db", "cpu", 0, 2.0)]
+
+
+def test_an_edge_may_be_bounded_in_time_and_a_bound_that_cannot_be_is_refused(
+    tmp_path: Path,
+) -> None:
+    lines = (
+        "source,target,valid_from,valid_to",
+        "db,cart,2026-03-01,2026-03-02T06:00:00+02:00",
+        "db,pay,,2026-03-05",
+        "db,shop,soon,",
+        "db,mail,2026-03-02,2026-03-01",
+    )
+    (batch,) = read(write(tmp_path / "edges.csv", "\n".join(lines)))
+    march = partial(datetime, 2026, 3)
+    assert [tuple(row.values())[1:] for row in batch.dependencies.to_pylist()] == [
+        ("service:cart", "calls", march(1), march(2, 4)),
+        ("service:pay", "calls", None, march(5)),
+    ]
+    assert [(refusal.line, refusal.column, refusal.value) for refusal in batch.refused] == [
+        (4, "valid_from", "soon"),
+        (5, "valid_to", "2026-03-01"),
+    ]
 
 
 def test_what_is_stored_lends_its_names(tmp_path: Path) -> None:
