@@ -20,7 +20,7 @@ from models.scoring import RowScorer
 from workbench.api import scoring
 from workbench.context import Context, open_context
 from workbench.operations import Caller
-from workbench.server import settle
+from workbench.server import settled
 from workbench.settings import Settings
 
 TREES, SAMPLE, FEATURES, LEARNED = 100, 2_048, 15, 20_000
@@ -53,8 +53,8 @@ if __name__ == "__main__":
     with open_context(Settings(home=Path(home))) as opened:
         alone = RowScorer(opened.serve, batch=1)
         app = build(dataclasses.replace(opened, scorer=alone))
-        settle()
         try:
-            uvicorn.run(app, port=int(port), log_level="warning", access_log=False)
+            with settled():
+                uvicorn.run(app, port=int(port), log_level="warning", access_log=False)
         finally:
             alone.close()

@@ -11,6 +11,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -140,11 +141,12 @@ def current() -> Context:
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that holds a home; `address` is where it serves, "" when it is no server."""
+    """The process that holds a home and what it was asked; `address` is where it serves, "" when it is no server."""
 
     pid: int = 0
     address: str = ""
     since: str = ""
+    command: str = ""
 
 
 @contextmanager
@@ -224,9 +226,9 @@ def _lock(folder: Path, address: str) -> IO[str]:
         except BlockingIOError:
             continue
         file.truncate(0)
-        file.write(
-            json.dumps(dataclasses.asdict(Holder(os.getpid(), address, f"{utc_now():%FT%TZ}")))
-        )
+        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:3]])
+        ours = Holder(os.getpid(), address, f"{utc_now():%FT%TZ}", command)
+        file.write(json.dumps(dataclasses.asdict(ours)))
         file.flush()
         return file
     found = _read_holder(file)
@@ -235,10 +237,11 @@ def _lock(folder: Path, address: str) -> IO[str]:
         "headwater",
         str(folder),
         "held by one process at a time",
-        f"process {found.pid}, since {found.since}",
+        f"process {found.pid} ({found.command}), since {found.since}",
         f"A server runs at {found.address}: use it or stop it, or choose another HEADWATER_HOME."
         if found.address
-        else "Wait until it ends, or choose another HEADWATER_HOME.",
+        else "Wait until it ends, stop it with Ctrl+C where it runs, or choose another HEADWATER_HOME. Commands that "
+        "are to run beside each other go through a server: start `headwater serve` first.",
     )
 
 

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import webbrowser
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -114,19 +114,26 @@ def serve(
         config = uvicorn.Config(
             build(settings), log_level="warning", access_log=False, timeout_graceful_shutdown=5
         )
-        settle()
-        on_start()
-        if open_browser or afterwards:
-            told = (settings.address, open_browser, afterwards)
-            threading.Thread(target=_once_healthy, args=told, daemon=True).start()
-        uvicorn.Server(config).run(sockets=[door])
+        with settled():
+            on_start()
+            if open_browser or afterwards:
+                told = (settings.address, open_browser, afterwards)
+                threading.Thread(target=_once_healthy, args=told, daemon=True).start()
+            uvicorn.Server(config).run(sockets=[door])
 
 
-def settle() -> None:
+@contextlib.contextmanager
+def settled() -> Iterator[None]:
     """Let Python's search for cycles pass over what is imported by now: it holds every request up for a second."""
+    usual = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECTED)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()  # what is frozen at the exit is not freed, and DuckDB reports it as leaked
 
 
 def _once_healthy(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,14 +27,33 @@ from workbench.settings import Settings
 HOLD = textwrap.dedent(
     """
     import sys
+    from contextlib import nullcontext
     from workbench.context import announce, open_context
     from workbench.settings import Settings
-    settings = Settings(home=sys.argv[1], port=8765)
-    with announce(settings), open_context(settings):
+    settings = Settings(home=sys.argv[3], port=8765)
+    with announce(settings) if sys.argv[1] == "serve" else nullcontext(), open_context(settings):
         print("held", flush=True)
         sys.stdin.read()
     """
 )
+
+
+@contextmanager
+def _held(home: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the home while it does as it was asked, in two words."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, *command, str(home)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_context_is_wired_and_stands_for_its_user(ctx: Context, settings: Settings) -> None:
@@ -56,16 +77,8 @@ def test_a_home_opens_once_in_a_process_and_again_after_closing(settings: Settin
 
 
 def test_another_process_is_named_and_its_address_told(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
     settings = Settings(home=tmp_path)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+    with _held(tmp_path, "serve", "--port=8765") as process:
         found = holder(tmp_path)
         assert found is not None
         assert found.pid == process.pid
@@ -73,12 +86,17 @@ def test_another_process_is_named_and_its_address_told(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=f"process {process.pid}") as refused:
             open_context(settings)
         assert "A server runs at http://127.0.0.1:8765" in str(refused.value)
-    finally:
-        process.kill()
-        process.communicate()
     assert server_address(settings) == ""
     with open_context(settings) as context:
         context.records.check()
+
+
+def test_a_command_that_holds_the_home_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with _held(tmp_path, "train", "ensemble"), pytest.raises(StoreError) as refused:
+        open_context(Settings(home=tmp_path))
+    assert "train ensemble" in refused.value.message
+    assert "Wait until it ends" in refused.value.hint
+    assert "`headwater serve` first" in refused.value.hint
 
 
 def test_everybody_in_the_process_gets_the_shared_context(settings: Settings) -> None:

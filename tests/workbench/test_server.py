@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from data import run_store
 from tests.server import REPOSITORY, Server, command, environment, free_port, serving
 from workbench.context import holder, open_context
+from workbench.server import settled
 from workbench.services import schedule
 from workbench.settings import Settings
 
@@ -49,6 +51,15 @@ def test_the_home_says_who_holds_it(server: Server) -> None:
     found = holder(home)
     assert found is not None
     assert (found.pid, found.address) == (server.process.pid, server.address)
+
+
+def test_nothing_stays_frozen_when_the_server_has_ended() -> None:
+    usual = gc.get_threshold()
+    with settled():
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold() != usual
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == usual
 
 
 def test_a_second_server_of_the_same_home_is_refused(server: Server) -> None:
