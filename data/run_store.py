@@ -50,8 +50,9 @@ def finish(
     seconds: dict[str, float],
     model_version: str = "",
     notes: Sequence[str] = (),
+    seen_until: datetime | None = None,
 ) -> DetectionRun:
-    """Note that a run is done and what it saw."""
+    """Note that a run is done and what it saw; `seen_until` where it looked at everything until then."""
     return _close(
         session,
         tenant,
@@ -63,6 +64,7 @@ def finish(
         seconds=seconds,
         model_version=model_version,
         notes=list(notes),
+        seen_until=seen_until,
     )
 
 
@@ -89,6 +91,17 @@ def latest(session: Session, *, tenant: str, domain: str, state: str = "") -> De
         query = query.where(DetectionRun.state == state)
     order = (DetectionRun.started.desc(), DetectionRun.id.desc())
     return session.scalars(query.order_by(*order).limit(1)).first()
+
+
+def seen_until(session: Session, *, tenant: str, domain: str, detector: str) -> datetime | None:
+    """Until when runs of a detector that are done saw everything of a domain; None before the first."""
+    query = select(func.max(DetectionRun.seen_until)).where(
+        DetectionRun.tenant == tenant,
+        DetectionRun.domain == domain,
+        DetectionRun.detector == detector,
+        DetectionRun.state == "done",
+    )
+    return session.scalar(query)
 
 
 def outcomes(session: Session, *, tenant: str, domain: str, since: datetime) -> dict[str, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.cases import Cause, Graph
+from core.cases import Cause, Graph, none_found
 from core.domain import Domain
 
 SLACK = np.timedelta64(1, "D")
@@ -58,14 +58,14 @@ class Found:
 
 
 def group(noticed: Sequence[Noticed], graph: Graph, domain: Domain) -> list[Found]:
-    """Incidents, strongest first. An alert without a cause stays an alert of its own, in no incident.
+    """Incidents, strongest first. An alert for which no cause stands out stays an alert of its own, in no incident.
 
     Alerts whose best cause is the same node belong together when their onsets are close. A weaker cause below
     the node of a stronger one, not earlier than it nor after it was over, is what the stronger one left over, and
     joins it.
     """
     ranked = sorted(
-        (place for place, alert in enumerate(noticed) if alert.causes),
+        (place for place, alert in enumerate(noticed) if not none_found(alert.causes)),
         key=lambda place: -noticed[place].causes[0].score,
     )
     groups: list[list[int]] = []

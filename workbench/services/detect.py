@@ -121,6 +121,8 @@ class _Run:
     ) -> DetectionReport:
         started = time.perf_counter()
         with self._stage("detect", 0.0):
+            # asked before anything is read: what comes in meanwhile is left to the next run
+            seen = self._seen(detector)
             scene = scenes.look(self.context, self.tenant, domain=self.domain, as_of=self.at)
             chosen = chosen_entities(scene, level, profile)
         with self._stage("train", 0.1):
@@ -148,7 +150,7 @@ class _Run:
                 run_id=run_id,
                 live=not self._in_the_past and scorer.is_champions(scene, detector),
             )
-            sightings = trial.sightings(scene, chosen)
+            sightings = trial.sightings(scene, chosen, scene.told_from(seen))
             stakes = stakes_of(scene, trial.judged, sightings)
             ahead = foretell(self.context, self.tenant, scene, chosen, sightings, served.version.id)
         groups: list[Found] = []
@@ -198,6 +200,7 @@ class _Run:
                 trial,
                 notes,
                 self._kept(explain, cause),
+                whole=level is None and profile is None,
             )
         counts = Counter(alert.severity for alert in rows)
         return DetectionReport(
@@ -223,10 +226,25 @@ class _Run:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     @cached_property
+    def _newest(self) -> datetime | None:
+        return scenes.newest(self.context, self.tenant, domain=self.domain)
+
+    @cached_property
     def _in_the_past(self) -> bool:
         """Whether newer figures are known than those the run may see; what they say then stands."""
-        newest = scenes.newest(self.context, self.tenant, domain=self.domain)
+        newest = self._newest
         return self.at is not None and newest is not None and self.at < newest
+
+    def _seen(self, detector: str) -> datetime | None:
+        """Until when this detector saw everything already; a look into the past has nothing to catch up on."""
+        if self._in_the_past:
+            return self.at
+        return self.context.records.read(
+            self.tenant,
+            lambda session: run_store.seen_until(
+                session, tenant=self.tenant, domain=self.domain, detector=detector
+            ),
+        )
 
     def _kept(self, explain: bool, cause: bool) -> Collection[str]:
         """What a live alert keeps: what the run was not asked for, and everything when it looks at the past."""
@@ -245,6 +263,8 @@ class _Run:
         trial: Trial,
         notes: Sequence[str],
         keep: Collection[str],
+        *,
+        whole: bool,
     ) -> tuple[list[Alert], list[Incident], int]:
         now = self.context.clock()
         who = {"tenant": self.tenant, "now": now, "actor": self.actor}
@@ -260,6 +280,7 @@ class _Run:
                 )
             ]
         )
+        seen = self._newest if whole and not self._in_the_past else None
         new_incidents = [new_incident(scene, item, sightings, found) for item in groups]
 
         def write(session: Any) -> tuple[list[Alert], list[Incident], int]:
@@ -284,6 +305,7 @@ class _Run:
                 seconds=self.seconds,
                 model_version=trial.arms[0].served.version.id,
                 notes=notes,
+                seen_until=seen,
             )
             trial.save(session)
             # a row found twice is one row

@@ -22,7 +22,7 @@ from core.explainers.sentence import sentence
 from core.rootcause.grouping import Found, Noticed, group
 from core.severity import SEVERITIES, severity
 from data.records import NewAlert, NewIncident
-from workbench.services.scene import Judged, Scene, looked_back
+from workbench.services.scene import Judged, Scene
 
 CANDIDATES = 5
 CALM = 4
@@ -57,20 +57,23 @@ def chosen_entities(scene: Scene, level: str | None, profile: str | None) -> Boo
     return chosen
 
 
-def sightings_of(scene: Scene, judged: Judged, chosen: Bools) -> list[Sighting]:
-    """The episodes of every chosen entity in the window, in order of the panel; the latest where that is enough.
+def sightings_of(
+    scene: Scene, judged: Judged, chosen: Bools, since: int | None = None
+) -> list[Sighting]:
+    """The episodes of every chosen entity, in order of the panel; the latest where that is enough.
 
-    One that ran already when the window began has begun where it did, as far back as was judged.
+    since : column that they still go on at, or come after; the window's first when absent. One that ran
+            already then has begun where it did, as far back as was judged.
     """
     n_time = judged.p_values.shape[1]
-    start = max(n_time - scene.domain.window, 0)
-    reach = max(start - looked_back(scene.domain), 0)
+    start = max(n_time - scene.domain.window, 0) if since is None else since
+    reach = max(n_time - scene.reach, 0)
     odd = (judged.p_values[:, reach:] <= judged.alpha) & chosen[:, None]
     odd = lasting(odd, scene.domain)
     # calm periods within one episode: as many as the records allow between sightings of the same alert
     pause = int(scene.domain.pause / scene.domain.step)
     found = []
-    for row in np.flatnonzero(odd[:, start - reach :].any(axis=1)):
+    for row in np.flatnonzero(odd[:, max(start - reach, 0) :].any(axis=1)):
         periods = reach + np.flatnonzero(odd[row])
         episodes = np.split(periods, np.flatnonzero(np.diff(periods) > pause + 1) + 1)
         for episode in episodes if scene.domain.every_episode else episodes[-1:]:

@@ -452,7 +452,7 @@ def _alarms(scene: Scene, judged: Judged, alert: AlertRow) -> tuple[Alarm, ...]:
     """What is asked about: the outbreak that the alert is part of, or the alert alone."""
     first, last = _episode(scene, alert)
     everyone = np.ones(len(scene.panel.entities), dtype=bool)
-    found = sightings_of(scene, judged, everyone)
+    found = sightings_of(scene, judged, everyone, int(np.searchsorted(scene.times, first)))
     for places, alarms in scene.outbreaks(found):
         mine = (found[place] for place in places if found[place].entity == alert.entity)
         if len(places) > 1 and any(

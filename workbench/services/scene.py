@@ -22,6 +22,7 @@ from core.contracts import DAY, Floats, Panel, Times
 from core.domain import Domain
 from core.errors import UnknownNameError
 from workbench.context import Context
+from workbench.services.labelled import naive
 
 DAYS = 120
 ALPHA = 0.01
@@ -82,6 +83,23 @@ class Scene(ABC):
         """(n_time,) period labels as people say them: days, or minutes where a period is shorter than a day."""
         labels = self.panel.periods.labels
         return labels.astype(f"datetime64[{self.unit}]")
+
+    @property
+    def reach(self) -> int:
+        """Periods that are judged, the newest: those of the window."""
+        return self.domain.window
+
+    def told_from(self, seen: datetime | None) -> int:
+        """The column from which on a run tells what it finds, where an earlier one saw everything until `seen`.
+
+        The window's first; where every episode is told, the first that nobody looked at, as far back as is judged.
+        """
+        window = max(len(self.times) - self.domain.window, 0)
+        if not self.domain.every_episode:
+            return window
+        labels = self.panel.periods.labels
+        new = 0 if seen is None else int(np.searchsorted(labels, np.datetime64(naive(seen))))
+        return max(len(labels) - self.reach, min(new, window), 0)
 
     @property
     def unit(self) -> str:
@@ -269,26 +287,18 @@ class Judged:
 
 
 def judge(scene: Scene, ensemble: Any, *, rate: float = FALSE_RATE, last: int = 0) -> Judged:
-    """Score every entity and day of the newest window with an ensemble, or of the `last` days where those are more.
+    """Score every entity and period in a scene's reach with an ensemble, or of the `last` where those are more.
 
     Thousands of entity-days are judged at once, so the cut is set such that at most `rate` of those below
     it are expected to be normal: Benjamini and Hochberg (JRSS B 1995), theorem 1.
     """
-    window = scene.domain.window
-    p_values, parts = ensemble.judge(
-        scene.residual, last=max(window + looked_back(scene.domain), last)
-    )
-    seen = np.isfinite(scene.residual.values[:, -window:]).any(axis=2)
-    judged = p_values[:, -window:][seen]
+    p_values, parts = ensemble.judge(scene.residual, last=max(scene.reach, last))
+    seen = np.isfinite(scene.residual.values[:, -scene.reach :]).any(axis=2)
+    judged = p_values[:, -scene.reach :][seen]
     lowest = float(judged.min(initial=1.0))
     alpha = min(_cut(judged, rate), ALPHA)
     unit = "day" if scene.unit == "D" else "period"
     return Judged(p_values, parts, alpha, lowest, len(judged), unit)
-
-
-def looked_back(domain: Domain) -> int:
-    """Periods before the window in which what still went on when it began may have begun."""
-    return domain.window // 3 if domain.every_episode else 0
 
 
 def _cut(p_values: Floats, rate: float) -> float:

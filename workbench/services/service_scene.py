@@ -64,6 +64,11 @@ class ServiceScene(Scene):
 
     case_kind = "metrics"
 
+    @property
+    def reach(self) -> int:
+        """All but the length of a window at the beginning, of which nobody knows yet what is usual."""
+        return max(len(self.times) - self.domain.window, self.domain.window)
+
     def alarm(self, entity: str, first: np.datetime64, last: np.datetime64) -> Alarm:
         """The moment at which it began, and the metric that was furthest off until soon after."""
         at = first.astype("datetime64[s]")

@@ -86,12 +86,12 @@ class Trial:
             p_values = np.where(arm.decides[:, None], arm.judged.p_values, p_values)
         return dataclasses.replace(champion.judged, p_values=p_values)
 
-    def sightings(self, scene: Scene, chosen: Bools) -> list[Sighting]:
-        """The episodes of the chosen entities, each by the cut of the model that decides, in order of the panel."""
+    def sightings(self, scene: Scene, chosen: Bools, since: int) -> list[Sighting]:
+        """The episodes of the chosen entities from column `since` on, each by the cut of the model that decides."""
         found = [
             seen
             for arm in self.arms
-            for seen in sightings_of(scene, arm.judged, chosen & arm.decides)
+            for seen in sightings_of(scene, arm.judged, chosen & arm.decides, since)
         ]
         return sorted(found, key=lambda seen: seen.row)
 
