@@ -17,6 +17,7 @@ from rich.table import Table
 
 from core.contracts import OnStep
 from core.domains import DOMAINS, local_day
+from core.quantities import amount
 
 err = Console(stderr=True)
 # a pipe has no width: give the table room instead of cutting it to 80 columns
@@ -68,6 +69,8 @@ KEEPING = (
     "previous_hash",
 )
 """What `show` leaves to --json, `explain` and `cause`; and the bookkeeping of a record."""
+NAMED = 6
+"""Names of a list that one line holds."""
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], empty: str) -> None:
@@ -79,59 +82,112 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], empty: 
     for key, heading in columns.items():
         drawn.add_column(heading, no_wrap=key not in PROSE, overflow="ellipsis")
     for row in rows:
-        drawn.add_row(*(_cell(key, row.get(key), row.get("domain")) for key in columns))
+        drawn.add_row(*(cell(key, row.get(key), row) for key in columns))
     out.print(drawn)
 
 
-def _cell(key: str, value: Any, domain: Any = "") -> str:
+def cell(key: str, value: Any, row: Mapping[str, Any]) -> str:
+    """A value of a row as people read it: by what it is of, else by what it is."""
     if value is None:
         return "–"
-    if key == "confidence":
-        return f"{value:.0%}"
+    if key in CELLS:
+        return CELLS[key](value, row)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, int):
         return f"{value:,}"
-    if key == "onset" and not _by_the_minute(domain):
-        return f"{local_day(datetime.fromisoformat(value))}"
+    if isinstance(value, list):
+        more = f" +{len(value) - NAMED}" if len(value) > NAMED else ""
+        return ", ".join(map(str, value[:NAMED])) + more
     if isinstance(value, str) and MOMENT.match(value):
         return value[:16].replace("T", " ")
     return str(value)
 
 
-def _by_the_minute(domain: Any) -> bool:
-    return domain in DOMAINS and DOMAINS[domain].step < timedelta(days=1)
+def _share(value: Any, _: Any) -> str:
+    return f"{value:.0%}"
+
+
+def _word(value: Any, _: Any) -> str:
+    return str(value).replace("_", " ")
+
+
+def _onset(value: Any, row: Mapping[str, Any]) -> str:
+    """The minute, or the local day where a domain is measured by day."""
+    domain = row.get("domain")
+    if domain in DOMAINS and DOMAINS[domain].step < timedelta(days=1):
+        return str(value)[:16].replace("T", " ")
+    return f"{local_day(datetime.fromisoformat(value))}"
+
+
+def _minutes(value: Any, _: Any) -> str:
+    hours, minutes = divmod(round(value), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def _money(value: Any, row: Mapping[str, Any]) -> str:
+    return amount(value, "money", row.get("currency") or "") if value else ""
+
+
+def _measured(value: Any, row: Mapping[str, Any]) -> str:
+    """A measurement in its unit; of rows that name none, what was given."""
+    return amount(value, row["unit"]) if "unit" in row else str(value)
+
+
+def _sentences(value: Any, _: Any) -> str:
+    return "; ".join(value) if isinstance(value, list) else str(value)
+
+
+CELLS: Mapping[str, Callable[[Any, Mapping[str, Any]], str]] = {
+    "confidence": _share,
+    "progress": _share,
+    "hard_share": _share,
+    "cause": _word,
+    "cause_type": _word,
+    "root_cause": _word,
+    "type": _word,
+    "onset": _onset,
+    "lead_minutes": _minutes,
+    "duration_minutes": _minutes,
+    "spend_at_risk": _money,
+    "revenue_impact": _money,
+    "before": _measured,
+    "during": _measured,
+    "after": _measured,
+    "evidence": _sentences,
+}
+"""Key of a value → how it is written, where that is more than its kind tells."""
 
 
 def facts(value: Mapping[str, Any], indent: str = "") -> None:
-    """A mapping as aligned lines, nested ones below their name."""
-    shown = {key: item for key, item in value.items() if key not in LONG + KEEPING}
-    width = max((len(key) for key in shown), default=0)
-    for key, item in shown.items():
+    """A mapping as aligned lines, nested ones below their name; what is empty is left out."""
+    shown = {
+        _heading(key): (key, item)
+        for key, item in value.items()
+        if key not in LONG + KEEPING and item not in (None, "", {}, [])
+    }
+    width = max((len(heading) for heading, (_, item) in shown.items() if _flat(item)), default=0)
+    for heading, (key, item) in shown.items():
         if isinstance(item, Mapping):
-            out.print(f"{indent}[bold]{key}[/]" if item else f"{indent}[bold]{key:<{width}}[/]  –")
+            out.print(f"{indent}[bold]{heading}[/]")
             facts(item, indent + "  ")
-        elif isinstance(item, list):
-            out.print(
-                f"{indent}[bold]{key:<{width}}[/]  {len(item):,}"
-                if item
-                else f"{indent}[bold]{key:<{width}}[/]  –"
-            )
-            for row in item[:20]:
-                out.print(f"{indent}  · {_line(row)}")
+        elif _flat(item):
+            told = cell(key, item, value)
+            out.print(f"{indent}[bold]{heading:<{width}}[/]  {told}", soft_wrap=True)
         else:
-            cell = _cell(key, item, value.get("domain"))
-            out.print(f"{indent}[bold]{key:<{width}}[/]  {cell}")
+            out.print(f"{indent}[bold]{heading}[/]")
+            columns = [name for name, part in item[0].items() if _flat(part)]
+            table(item, {name: _heading(name) for name in columns if name not in KEEPING}, "")
 
 
-def _line(row: Any) -> str:
-    if not isinstance(row, Mapping):
-        return str(row)
-    pairs = ((key, item) for key, item in row.items() if not isinstance(item, list | dict))
-    return ", ".join(
-        f"{key} {_cell(key, item, row.get('domain'))}"
-        for key, item in pairs
-        if item not in (None, "")
-    )
+def _heading(key: str) -> str:
+    words = key.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _flat(item: Any) -> bool:
+    """Whether it fits on a line: neither a mapping nor rows of them."""
+    rows = isinstance(item, list) and bool(item) and isinstance(item[0], Mapping)
+    return not rows and not isinstance(item, Mapping)

@@ -9,7 +9,8 @@ import typer
 
 from workbench.cli.asking import DomainName, Identity, Note, Tenant, ask
 from workbench.operations import Operation, anomaly, incidents
-from workbench.terminal import Json, answer, facts, out, table
+from workbench.sheets import ALERT, INCIDENT, Sheet
+from workbench.terminal import Json, answer, out, table
 
 alerts_app = typer.Typer(help="Alerts and what people did with them.", no_args_is_help=True)
 incidents_app = typer.Typer(help="Incidents, whoever told them.", no_args_is_help=True)
@@ -56,11 +57,12 @@ def alerts_list(
     answer(found, as_json, lambda value: table(value["alerts"], columns, "No active alerts."))
 
 
-def _on_one(operation: type[Operation], with_note: bool) -> Callable[..., None]:
-    """A command that shows what has this id, or changes it, with a note, and says what came of it."""
+def _on_one(operation: type[Operation], sheet: Sheet | None) -> Callable[..., None]:
+    """A command that shows what has this id on a sheet, or changes it, with a note, and says what came of it."""
 
-    def plain_act(identity: Identity, tenant: Tenant = None, as_json: Json = False) -> None:
-        answer(ask(operation.model_validate({"id": identity}), tenant), as_json, facts)
+    def show(identity: Identity, tenant: Tenant = None, as_json: Json = False) -> None:
+        drawn = sheet.draw if sheet else draw
+        answer(ask(operation.model_validate({"id": identity}), tenant), as_json, drawn)
 
     def draw(record: Mapping[str, Any]) -> None:
         about = record.get("title") or record["entity_name"]
@@ -68,27 +70,26 @@ def _on_one(operation: type[Operation], with_note: bool) -> Callable[..., None]:
             f"{record['status'].capitalize()}: {record['id']}, {about}. `undo` takes it back."
         )
 
-    def noted_act(
+    def change(
         identity: Identity, note: Note = "", tenant: Tenant = None, as_json: Json = False
     ) -> None:
         arguments = {"id": identity, "note": note}
         answer(ask(operation.model_validate(arguments), tenant), as_json, draw)
 
-    return noted_act if with_note else plain_act
+    return change if "note" in operation.model_fields else show
 
 
-for group, verb, operation in (
-    (alerts_app, "show", anomaly.ShowAlert),
-    (alerts_app, "ack", anomaly.AcknowledgeAlert),
-    (alerts_app, "resolve", anomaly.ResolveAlert),
-    (alerts_app, "reopen", anomaly.ReopenAlert),
-    (incidents_app, "show", incidents.ShowIncident),
-    (incidents_app, "ack", incidents.AcknowledgeIncident),
-    (incidents_app, "resolve", incidents.ResolveIncident),
-    (incidents_app, "reopen", incidents.ReopenIncident),
+for group, verb, operation, sheet in (
+    (alerts_app, "show", anomaly.ShowAlert, ALERT),
+    (alerts_app, "ack", anomaly.AcknowledgeAlert, None),
+    (alerts_app, "resolve", anomaly.ResolveAlert, None),
+    (alerts_app, "reopen", anomaly.ReopenAlert, None),
+    (incidents_app, "show", incidents.ShowIncident, INCIDENT),
+    (incidents_app, "ack", incidents.AcknowledgeIncident, None),
+    (incidents_app, "resolve", incidents.ResolveIncident, None),
+    (incidents_app, "reopen", incidents.ReopenIncident, None),
 ):
-    act = _on_one(operation, "note" in operation.model_fields)
-    group.command(verb, help=operation.__doc__)(act)
+    group.command(verb, help=operation.__doc__)(_on_one(operation, sheet))
 
 
 @alerts_app.command("comment")

@@ -30,7 +30,7 @@ LISTED = {
     "services": "Services",
     "root_name": "Root",
     "began": "Onset",
-    "duration_minutes": "Minutes",
+    "duration_minutes": "Lasted",
     "source": "Source",
     "label_status": "Label",
     "root_cause": "Cause",

@@ -16,6 +16,7 @@ from workbench.client import local_context
 from workbench.context import server_address
 from workbench.operations import jobs as ask_for
 from workbench.settings import Settings
+from workbench.sheets import JOB
 from workbench.terminal import Json, answer, err, facts, out, progress, table
 
 app = typer.Typer()
@@ -105,13 +106,13 @@ def jobs_list(
 @jobs_app.command("show")
 def jobs_show(job: JobId, tenant: Tenant = None, as_json: Json = False) -> None:
     """One job: where it stands, how far it is, what it made or why it failed."""
-    answer(ask(ask_for.ShowJob(id=_whole(job, tenant)), tenant), as_json, facts)
+    answer(ask(ask_for.ShowJob(id=_whole(job, tenant)), tenant), as_json, JOB.draw)
 
 
 @jobs_app.command("cancel")
 def jobs_cancel(job: JobId, tenant: Tenant = None, as_json: Json = False) -> None:
     """Ask a job to stop: at once where it waits, within seconds where it runs."""
-    answer(ask(ask_for.CancelJob(id=_whole(job, tenant)), tenant), as_json, facts)
+    answer(ask(ask_for.CancelJob(id=_whole(job, tenant)), tenant), as_json, JOB.draw)
 
 
 @jobs_app.command("resume")

@@ -11,7 +11,8 @@ import typer
 from workbench.cli.asking import DomainName, Identity, Tenant, ask
 from workbench.operations import labels
 from workbench.requests import Change
-from workbench.terminal import Json, answer, facts, out, table
+from workbench.sheets import LABELLING
+from workbench.terminal import Json, answer, out, table
 
 labels_app = typer.Typer(
     help="Labels: what people say of alerts and incidents.", no_args_is_help=True
@@ -114,7 +115,7 @@ def labels_progress(
     domain: DomainName = "ads", tenant: Tenant = None, as_json: Json = False
 ) -> None:
     """How far you are today, how fast, and whether the causes are out of balance."""
-    answer(ask(labels.LabelProgress(domain=domain), tenant), as_json, facts)
+    answer(ask(labels.LabelProgress(domain=domain), tenant), as_json, LABELLING.draw)
 
 
 @labels_app.command("import")

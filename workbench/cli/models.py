@@ -10,7 +10,8 @@ import typer
 from workbench.cli.asking import DomainName, Tenant, ask
 from workbench.cli.asking import version as whole
 from workbench.operations import models as ask_for
-from workbench.terminal import Json, answer, facts, out, table
+from workbench.sheets import MODEL
+from workbench.terminal import Json, answer, out, table
 
 models_app = typer.Typer(help="Model versions.", no_args_is_help=True)
 
@@ -57,7 +58,7 @@ def models_show(
     as_json: Json = False,
 ) -> None:
     """One version with its signed manifest."""
-    answer(ask(ask_for.ShowModel(id=whole(version, tenant)), tenant), as_json, facts)
+    answer(ask(ask_for.ShowModel(id=whole(version, tenant)), tenant), as_json, MODEL.draw)
 
 
 @models_app.command("verify")
