@@ -52,6 +52,7 @@ def test_the_command_prints_one_object_with_every_figure_or_a_table(
         f"Would change {len(report['changed'])} of {report['open_alerts']} open alerts" in drawn.out
     )
     assert "not measured, 49 labels needed" in drawn.out
+    assert f"Comparison {report['id']}, made" in drawn.out  # not made again
     assert "Verdict: inconclusive. Nobody has judged an alert of these days" in drawn.out
 
 

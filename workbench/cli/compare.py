@@ -89,6 +89,8 @@ def _draw(told: Mapping[str, Any]) -> None:
     for notice in told["notices"]:
         out.print(notice)
     out.print(f"Verdict: {told['verdict']['word']}. {told['sentence']}", highlight=False)
+    made = f"Comparison {told['id']}, made {told['at'][:16].replace('T', ' ')} UTC by {told['by']}"
+    out.print(made, style="dim", markup=False, highlight=False)
 
 
 def _number(value: float | None) -> str:

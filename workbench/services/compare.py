@@ -26,10 +26,10 @@ from core.evaluate import compare as evaluate
 from core.evaluate.bootstrap import Interval
 from core.evaluate.compare import Judge, Truth, Verdict
 from core.severity import SEVERITIES
-from data import alert_feed, comparison_store, label_store, run_store
+from data import alert_feed, comparison_store, label_store, proposal_store, run_store
 from data.finding_store import SAME_EPISODE
 from data.label_store import Episode
-from data.records import ACTIVE
+from data.records import ACTIVE, Comparison
 from models.footprint import footprint
 from models.ports import CHALLENGER, CHAMPION, VersionRow
 from models.serve import Served
@@ -51,8 +51,14 @@ from workbench.services.comparison import (
     Slice,
 )
 from workbench.services.findings import Sighting, sightings_of, stakes_of
-from workbench.services.scene import Judged, Scene
+from workbench.services.scene import Judged, Question, Scene
 
+Raised = Mapping[str, Mapping[str, Seen]]
+"""The episodes that each model raises, by entity."""
+ALARMS = "alarms"
+"""What a kept report holds beside its answer."""
+FRESH = timedelta(hours=1)
+"""How long a comparison may be used again for a decision, on the same data."""
 CUTS = np.geomspace(1e-8, 0.2, 60)
 DOTS = 2000
 ENOUGH_CLUSTERS = 8
@@ -104,31 +110,103 @@ def compare(
     Raises what `pair` raises, NotEnoughDataError without data, and the PersistenceError of a version that is refused.
     """
     rows = pair(ctx, tenant, domain=domain, champion=champion, challenger=challenger)
-    scene = scenes.look(ctx, tenant, domain=domain)
+    view, kept = _compared(ctx, tenant, rows, actor)
+    return dataclasses.replace(view, id=int(kept.id))
+
+
+def newest(
+    ctx: Context,
+    tenant: str,
+    *,
+    domain: str = "ads",
+    champion: str = "",
+    challenger: str = "",
+    actor: str,
+) -> dict[str, Any]:
+    """The report of a pair beside the alerts as they stand now, with its number, and when and by whom it was made.
+
+    The one that was kept last where figures, labels and detection have stood still since, for an hour: so long its
+    speed counts as measured now. Else a new one, which raises what `compare` raises.
+    """
+    rows = pair(ctx, tenant, domain=domain, champion=champion, challenger=challenger)
+    kept = _kept(ctx, tenant, rows) or _compared(ctx, tenant, rows, actor)[1]
+    told = dict(kept.report)
+    alarms = told.pop(ALARMS)
+    raised = {
+        who: {entity: Seen.told(seen) for entity, seen in found.items()}
+        for who, found in alarms["raised"].items()
+    }
+    last = date.fromisoformat(told["last"])
+    standing, changed = _changes(ctx, tenant, kept.domain, last, raised, alarms["names"])
+    made = {"id": int(kept.id), "at": kept.at, "by": kept.actor}
+    return plain({**made, **told, **_open(standing), "changed": changed})
+
+
+def _compared(
+    ctx: Context, tenant: str, rows: tuple[VersionRow, VersionRow], actor: str
+) -> tuple[ComparisonView, Comparison]:
+    """A new comparison, and how it is kept: with the alarms of both models, so that alerts can be put beside it later."""
+    champion, challenger = rows
+    scene = scenes.look(ctx, tenant, domain=champion.domain)
     view = with_alerts(ctx, tenant, _measured(ctx, tenant, scene, *rows))
-    now, data = ctx.clock(), data_version(ctx, tenant)
+    now, holds = ctx.clock(), holds_for(ctx, tenant, champion.domain)
+    names = {entity: view.names[entity] for found in view.raised.values() for entity in found}
     kept = ctx.records.write(
         tenant,
         lambda session: comparison_store.add(
             session,
             tenant=tenant,
-            domain=domain,
-            champion=rows[0].id,
-            challenger=rows[1].id,
-            data_version=data,
+            domain=champion.domain,
+            champion=champion.id,
+            challenger=challenger.id,
+            data_version=holds,
             verdict=view.verdict.word,
-            report=report(view),
+            report=report(view) | {ALARMS: plain({"raised": view.raised, "names": names})},
             actor=actor,
             now=now,
         ),
     )
-    return dataclasses.replace(view, id=int(kept.id))
+    return view, kept
+
+
+def _kept(ctx: Context, tenant: str, rows: tuple[VersionRow, VersionRow]) -> Comparison | None:
+    """The newest comparison of a pair that still holds; None where there is none."""
+    champion, challenger = rows
+    holds, since = holds_for(ctx, tenant, champion.domain), ctx.clock() - FRESH
+    kept = ctx.records.read(
+        tenant,
+        lambda session: comparison_store.newest(
+            session,
+            tenant=tenant,
+            domain=champion.domain,
+            champion=champion.id,
+            challenger=challenger.id,
+            data_version=holds,
+            since=since,
+        ),
+    )
+    return kept if kept is not None and ALARMS in kept.report else None
 
 
 def data_version(ctx: Context, tenant: str) -> str:
-    """Another text whenever figures or labels change: what a comparison holds for."""
-    said = ctx.records.read(tenant, lambda session: label_store.revision(session, tenant=tenant))
+    """Another text whenever figures, labels or what people added to the graph change."""
+    said = ctx.records.read(
+        tenant,
+        lambda session: (
+            label_store.revision(session, tenant=tenant),
+            proposal_store.revision(session, tenant=tenant),
+        ),
+    )
     return hashlib.sha256(f"{ctx.metrics.version(tenant)}/{said}".encode()).hexdigest()
+
+
+def holds_for(ctx: Context, tenant: str, domain: str) -> str:
+    """What a comparison holds for: figures, labels, and the newest run, which moves the streaming parts on."""
+    run = ctx.records.read(
+        tenant, lambda session: run_store.latest(session, tenant=tenant, domain=domain)
+    )
+    told = f"{data_version(ctx, tenant)}/{run and (run.id, run.state)}"
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def report(view: ComparisonView) -> dict[str, Any]:
@@ -382,7 +460,7 @@ def _causes(scene: Scene, episodes: Sequence[Episode], judged: Judged, days: int
         (row,) = np.flatnonzero(labelled.cells(panel, [episode]).any(axis=1))
         last = int(np.flatnonzero(labelled.cells(panel, [episode])[row])[-1])
         alarm = Alarm(episode.entity, panel.periods.labels[last])
-        causes = localizer.find(scene.case(judged, alarm))
+        causes = localizer.find(scene.case(judged, Question((alarm,))))
         hits += bool(causes) and causes[0].type == episode.cause
     return Counted(hits, len(some))
 
@@ -435,24 +513,12 @@ def _raised(scene: Scene, judged: Judged) -> dict[str, Seen]:
 
 def with_alerts(ctx: Context, tenant: str, view: ComparisonView) -> ComparisonView:
     """The comparison beside the alerts as they stand now: which would change, and which dot is which alert."""
-    window = timedelta(days=DOMAINS[view.domain].window) + SAME_EPISODE
-    since = datetime.combine(view.last, datetime.min.time(), ctx.clock().tzinfo) - window
-    alerts: dict[str, list[Any]] = {}
-    for alert in ctx.records.read(
-        tenant,
-        lambda session: alert_feed.near(session, tenant=tenant, domain=view.domain, since=since),
-    ):
-        alerts.setdefault(alert.entity, []).append(alert)
-    standing = [alert for rows in alerts.values() for alert in rows if alert.status in ACTIVE]
+    standing, changed = _changes(ctx, tenant, view.domain, view.last, view.raised, view.names)
     live = {alert.entity: alert for alert in standing}
-    changed = [*_gone(view, alerts), *_new(view, alerts)]
-    order = ("vanish", "severity", "appear")
-    changed.sort(key=lambda one: (one.muted, order.index(one.kind), -one.spend_at_risk, one.entity))
     return dataclasses.replace(
         view,
-        open_alerts=len(standing),
-        open_severe=sum(alert.severity in SEVERE for alert in standing),
-        changed=tuple(changed),
+        **_open(standing),
+        changed=changed,
         dots=tuple(
             dataclasses.replace(
                 dot,
@@ -464,27 +530,59 @@ def with_alerts(ctx: Context, tenant: str, view: ComparisonView) -> ComparisonVi
     )
 
 
-def _gone(view: ComparisonView, alerts: Mapping[str, Sequence[Any]]) -> Iterator[AlertChange]:
+def _open(standing: Sequence[Any]) -> dict[str, int]:
+    severe = sum(alert.severity in SEVERE for alert in standing)
+    return {"open_alerts": len(standing), "open_severe": severe}
+
+
+def _changes(
+    ctx: Context,
+    tenant: str,
+    domain: str,
+    last: date,
+    raised: Raised,
+    names: Mapping[str, Sequence[str]],
+) -> tuple[list[Any], tuple[AlertChange, ...]]:
+    """The active alerts near the days that end `last`, and what a promotion would do to them."""
+    window = timedelta(days=DOMAINS[domain].window) + SAME_EPISODE
+    since = datetime.combine(last, datetime.min.time(), ctx.clock().tzinfo) - window
+    alerts: dict[str, list[Any]] = {}
+    for alert in ctx.records.read(
+        tenant, lambda session: alert_feed.near(session, tenant=tenant, domain=domain, since=since)
+    ):
+        alerts.setdefault(alert.entity, []).append(alert)
+    standing = [alert for rows in alerts.values() for alert in rows if alert.status in ACTIVE]
+    changed = [*_gone(raised, names, alerts), *_new(raised, names, alerts)]
+    order = ("vanish", "severity", "appear")
+    changed.sort(key=lambda one: (one.muted, order.index(one.kind), -one.spend_at_risk, one.entity))
+    return standing, tuple(changed)
+
+
+def _gone(
+    raised: Raised, names: Mapping[str, Sequence[str]], alerts: Mapping[str, Sequence[Any]]
+) -> Iterator[AlertChange]:
     """Open alerts of episodes that the champion raises and the challenger does not."""
     for entity, rows in alerts.items():
-        before, after = (view.raised[who].get(entity) for who in (CHAMPION, CHALLENGER))
+        before, after = (raised[who].get(entity) for who in (CHAMPION, CHALLENGER))
         if before is None:
             continue
         alert = _meant(rows, before)
         if alert is not None and alert.status in ACTIVE and not (after and _near(alert, after)):
-            yield _change(view, "vanish", entity, alert, before)
+            yield _change("vanish", entity, names[entity], alert, before)
 
 
-def _new(view: ComparisonView, alerts: Mapping[str, Sequence[Any]]) -> Iterator[AlertChange]:
+def _new(
+    raised: Raised, names: Mapping[str, Sequence[str]], alerts: Mapping[str, Sequence[Any]]
+) -> Iterator[AlertChange]:
     """Episodes that the challenger raises: as another severity, or where there is no alert yet."""
-    for entity, after in view.raised[CHALLENGER].items():
-        alert, before = _meant(alerts.get(entity, ()), after), view.raised[CHAMPION].get(entity)
+    for entity, after in raised[CHALLENGER].items():
+        alert, before = _meant(alerts.get(entity, ()), after), raised[CHAMPION].get(entity)
         if alert is None:
             known = before is not None and before.first <= after.last and after.first <= before.last
             if not known:
-                yield _change(view, "appear", entity, None, after)
+                yield _change("appear", entity, names[entity], None, after)
         elif alert.status in ACTIVE and alert.severity != after.severity:
-            yield _change(view, "severity", entity, alert, after)
+            yield _change("severity", entity, names[entity], alert, after)
 
 
 def _meant(rows: Sequence[Any], seen: Seen) -> Any | None:
@@ -499,9 +597,9 @@ def _near(alert: Any, seen: Seen) -> bool:
 
 
 def _change(
-    view: ComparisonView, kind: str, entity: str, alert: Any | None, seen: Seen
+    kind: str, entity: str, called: Sequence[str], alert: Any | None, seen: Seen
 ) -> AlertChange:
-    name, level = view.names[entity]
+    name, level = called
     return AlertChange(
         kind=kind,
         alert=None if alert is None else alert.id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any, Self
 
 from core.evaluate.bootstrap import Interval
 from core.evaluate.compare import CostCurve, McNemar, Verdict
@@ -92,6 +93,12 @@ class Seen:
     severity: str
     spend_at_risk: float
     currency: str
+
+    @classmethod
+    def told(cls, plain: Mapping[str, Any]) -> Self:
+        """An episode as a kept report tells it."""
+        days = {name: date.fromisoformat(plain[name]) for name in ("first", "last")}
+        return cls(**{**plain, **days})
 
 
 @dataclass(frozen=True)

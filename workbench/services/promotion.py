@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,7 @@ from core.errors import (
     PersistenceError,
     UnknownNameError,
 )
-from data import comparison_store, preference_store
+from data import preference_store
 from models.ports import CHAMPION
 from workbench.context import Context
 from workbench.services import compare as comparing
@@ -31,12 +30,9 @@ COST_RATIO = 10.0
 """A missed anomaly costs as much as so many false alarms, where nobody said otherwise."""
 MARGIN = 0.1
 """A share is measured once its 95 % interval is no wider than this to either side."""
-FRESH = timedelta(hours=1)
-"""Age up to which a comparison of the same pair on the same data is not made again."""
-
 
 Report = Mapping[str, Any]
-"""A comparison as it is kept: `compare.report`."""
+"""A comparison as `compare.report` and `compare.newest` tell it."""
 
 
 @dataclass(frozen=True)
@@ -306,14 +302,7 @@ def told(requirement: Requirement) -> str:
 def _requirements(
     ctx: Context, tenant: str, domain: str, champion: str, challenger: str, actor: str
 ) -> tuple[int, list[Requirement]]:
-    """The checklist of a pair, from the comparison that was just made or a new one."""
+    """The checklist of a pair, from the comparison that still holds or a new one."""
     asked = {"domain": domain, "champion": champion, "challenger": challenger}
-    about = {"data_version": comparing.data_version(ctx, tenant), "since": ctx.clock() - FRESH}
-    kept = ctx.records.read(
-        tenant,
-        lambda session: comparison_store.newest(session, tenant=tenant, **asked, **about),
-    )
-    if kept is not None:
-        return int(kept.id), checklist(ctx, tenant, kept.report)
-    view = comparing.compare(ctx, tenant, **asked, actor=actor)
-    return int(view.id or 0), checklist(ctx, tenant, comparing.report(view))
+    report = comparing.newest(ctx, tenant, **asked, actor=actor)
+    return report["id"], checklist(ctx, tenant, report)

@@ -22,6 +22,7 @@ from workbench.services import (
     experiments,
     investigate,
     preflight,
+    proposals,
     scorer,
     snapshots,
     training,
@@ -125,9 +126,15 @@ def drawn(item: Item, colours: Palette, make: Callable[[], T]) -> T:
 
 
 def _asked(item: Item) -> Key:
-    context, tenant, _ = state.who()
+    _, tenant, _ = state.who()
     subject = (item.domain, item.subject_kind, item.subject_id, item.blind)
-    return tenant, context.metrics.version(tenant), *subject
+    return tenant, *_structure(), *subject
+
+
+def _structure() -> Key:
+    """Other texts whenever figures come, or people add to the graph."""
+    context, tenant, _ = state.who()
+    return context.metrics.version(tenant), proposals.revision(context, tenant)
 
 
 def _still_view(alert: AlertRow) -> AlertView | None:
@@ -153,7 +160,7 @@ def _still_view(alert: AlertRow) -> AlertView | None:
 def graph(domain: str) -> Graph:
     """What reaches what in a domain."""
     context, tenant, _ = state.who()
-    key = ("graph", tenant, domain, context.metrics.version(tenant))
+    key = ("graph", tenant, domain, *_structure())
     return _large(key, lambda: snapshots.graph(context, tenant, domain))
 
 
@@ -175,9 +182,7 @@ def glance(alert: AlertRow) -> Curve | None:
 def comparison(domain: str, champion: str, challenger: str) -> ComparisonView:
     """Two versions on the same days, beside the alerts as they stand now; a skeleton stands in while it is made."""
     context, tenant, actor = state.who()
-    run = brief.standing(context, tenant, domain=domain).last_run
-    # each run moves the streaming parts on
-    key = (tenant, domain, compare.data_version(context, tenant), champion, challenger, run)
+    key = (tenant, domain, compare.holds_for(context, tenant, domain), champion, challenger)
     with st.skeleton(PAGE_HEIGHT):
         view = _large(
             ("comparison", *key),

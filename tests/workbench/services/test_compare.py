@@ -20,6 +20,7 @@ from data.records import Alert, Comparison, NewLabel, StreamState
 from models import train
 from tests.workbench.two_models import TENANT, challenge
 from workbench.context import Context
+from workbench.plain import plain
 from workbench.services import compare, detect, labelled, scorer
 from workbench.services import scene as scenes
 
@@ -131,6 +132,14 @@ def test_what_would_change_is_what_changes_once_the_challenger_is_promoted(ctx: 
     assert {row.alert: (row.before, row.after) for row in told["severity"]} == severity
 
 
+def test_a_comparison_is_not_made_again_until_detection_runs(ctx: Context) -> None:
+    challenge(ctx)
+    first = compare.newest(ctx, TENANT, actor="ana")
+    assert compare.newest(ctx, TENANT, actor="ben") == first
+    detect.detect(ctx, TENANT, actor="ana")
+    assert compare.newest(ctx, TENANT, actor="ben")["id"] == first["id"] + 1
+
+
 def test_what_people_closed_neither_vanishes_nor_comes_back(ctx: Context) -> None:
     challenge(ctx)
     view = compare.compare(ctx, TENANT, actor="ana")
@@ -143,7 +152,10 @@ def test_what_people_closed_neither_vanishes_nor_comes_back(ctx: Context) -> Non
                 session, tenant=TENANT, alert_id=number, actor="ana", now=ctx.clock()
             ),
         )
+    kept = compare.newest(ctx, TENANT, actor="ben")
+    assert (kept["id"], kept["by"], kept["open_alerts"]) == (view.id, "ana", view.open_alerts - 2)
     now = compare.with_alerts(ctx, TENANT, view)
+    assert kept["changed"] == plain(now.changed)
     assert now.open_alerts == view.open_alerts - 2
     left = {(row.kind, row.entity) for row in view.changed if row not in (gone, other)}
     assert {(row.kind, row.entity) for row in now.changed} == left

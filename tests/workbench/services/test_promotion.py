@@ -193,7 +193,7 @@ def test_the_same_pair_is_compared_once_until_data_or_labels_change(ctx: Context
             domain="ads",
             champion=view.champion.id,
             challenger=version.id,
-            data_version=compare.data_version(ctx, TENANT),
+            data_version=compare.holds_for(ctx, TENANT, "ads"),
             since=ctx.clock(),
         ),
     )
