@@ -177,6 +177,36 @@ def labels_taxonomy(
     answer(shown, as_json, draw)
 
 
+@labels_app.command("components")
+def labels_components(
+    accept: Annotated[int | None, typer.Option(help="Make this one a node of the graph")] = None,
+    dismiss: Annotated[int | None, typer.Option(help="Not one, or no longer")] = None,
+    domain: DomainName = "services",
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Components that people missed in the graph while labelling; with a decision, what came of it."""
+    for number, decision in ((accept, "accepted"), (dismiss, "dismissed")):
+        if number is not None:
+            asked = {"id": number, "state": decision}
+            ask(labels.DecideNode.model_validate(asked), tenant)
+    columns = {
+        "id": "Component",
+        "state": "State",
+        "title": "Name",
+        "parent": "Missed at",
+        "proposed_by": "By",
+        "at": "At",
+        "decided_by": "Decided by",
+    }
+
+    def draw(value: Mapping[str, Any]) -> None:
+        rows = [{**row, "title": row["name"]} for row in (*value["proposals"], *value["accepted"])]
+        table(rows, columns, f"Nobody missed a component of {domain}.")
+
+    answer(ask(labels.NodeProposals(domain=domain), tenant), as_json, draw)
+
+
 def _pair(text: str, verb: str, field: str) -> Change:
     name, found, value = text.partition("=")
     if not found:

@@ -210,18 +210,18 @@ class EditTaxonomy(Operation):
 
 
 class NodeProposals(Operation):
-    """Components that people missed in the graph."""
+    """Components that people missed in the graph: those that wait, and those that became nodes of it."""
 
     path, tag = "/api/graph/proposals", "labels"
     domain: str = ""
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        found = services.proposals.waiting(context, caller.tenant, domain=self.domain)
-        return {"proposals": found}
+        found = services.proposals.listing(context, caller.tenant, domain=self.domain)
+        return {"proposals": found.waiting, "accepted": found.accepted}
 
 
 class DecideNode(Operation):
-    """Accept or dismiss a component that somebody missed."""
+    """Accept a component that somebody missed, a node of the graph from then on; or dismiss it."""
 
     method, path, tag = "POST", "/api/graph/proposals/{id}", "labels"
     id: int

@@ -16,7 +16,7 @@ from core.domains import DOMAINS
 from data import label_store
 from data.records import AlertRow, ChangeEvent, Incident, Label
 from workbench.context import Context
-from workbench.services import alerts, changes, incidents, similar, taxonomy
+from workbench.services import alerts, changes, incidents, proposals, similar, taxonomy
 from workbench.services.labelling import Item
 from workbench.services.snapshots import Look
 from workbench.services.views import AlertView, Curve, Days, Heat
@@ -272,7 +272,10 @@ def _components(graph: Graph, places: Sequence[str]) -> tuple[tuple[str, str], .
             for node, hops in reach(place, HOPS).items():
                 near[node] = min(near.get(node, hops), hops)
     nodes = sorted(near, key=lambda node: near[node]) or sorted(graph.net)
-    return tuple((node, _named(graph, node)) for node in nodes[:NEAR])
+    # what people added may lie anywhere
+    added = [node for node, kind in graph.net.nodes(data="kind") if kind == proposals.KIND]
+    offered = dict.fromkeys([*nodes[:NEAR], *added])
+    return tuple((node, _named(graph, node)) for node in offered)
 
 
 def _named(graph: Graph, node: str) -> str:

@@ -18,6 +18,7 @@ from core.errors import NotEnoughDataError
 from data import incident_reports
 from data.records import Incident
 from workbench.context import Context
+from workbench.services import proposals
 
 SHORTEST, LONGEST = timedelta(hours=1), timedelta(hours=6)
 """How long before and after an incident of running systems is looked at: as long as it lasted, within these, a tenth
@@ -68,11 +69,14 @@ class Look:
 
 
 def graph(ctx: Context, tenant: str, domain: str, *, at: datetime | None = None) -> Graph:
-    """What reaches what in a domain at a moment (default: now), from the store that holds it."""
+    """What reaches what in a domain at a moment (default: now), with the components that people added."""
     spec = DOMAINS[domain]
-    if spec.step < DAY:
-        return ctx.metrics.samples.graph(tenant, spec, at=at)
-    return ctx.metrics.graph(tenant, spec, at=at and at.date())
+    told = (
+        ctx.metrics.samples.graph(tenant, spec, at=at)
+        if spec.step < DAY
+        else ctx.metrics.graph(tenant, spec, at=at and at.date())
+    )
+    return proposals.laid_over(ctx, tenant, domain, told)
 
 
 def graphs(ctx: Context, tenant: str, domain: str) -> Callable[[datetime], Graph]:

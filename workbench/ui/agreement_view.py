@@ -12,7 +12,16 @@ from workbench.services import agreement as service
 from workbench.services.agreement import ALL, ASPECTS, BLIND, Agreement
 from workbench.services.suspects import Suspects
 from workbench.services.taxonomy import SHIPPED, Taxonomy
-from workbench.ui import agreement_charts, cache, frame, state, tables, theme, words
+from workbench.ui import (
+    agreement_charts,
+    cache,
+    frame,
+    state,
+    tables,
+    taxonomy_editor,
+    theme,
+    words,
+)
 from workbench.ui.state import Key
 
 WHICH = {BLIND: "Blind only", ALL: "All"}
@@ -184,6 +193,7 @@ def export(domain: str) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
+        taxonomy_editor.button(domain)
 
 
 def _table(rows: object) -> None:

@@ -17,7 +17,17 @@ from workbench.services.evidence import Evidence
 from workbench.services.labelling import REASONS, Item, Progress
 from workbench.services.taxonomy import Taxonomy
 from workbench.services.verdicts import Verdict
-from workbench.ui import cache, charts, frame, state, tables, taxonomy_editor, theme, words
+from workbench.ui import (
+    cache,
+    charts,
+    frame,
+    missed_components,
+    state,
+    tables,
+    taxonomy_editor,
+    theme,
+    words,
+)
 from workbench.ui.state import Key
 from workbench.ui.theme import Palette
 
@@ -144,7 +154,11 @@ def _skip(item: Item, said: Mapping[str, Any]) -> tuple[Item | None, str]:
 def _undo(item: Item, _: Mapping[str, Any]) -> tuple[Item | None, str]:
     context, tenant, actor = state.who()
     back = labelling.undo(context, tenant, actor=actor, domain=item.domain)
-    return back, f"Taken back: {back.subject_kind} {back.subject_id} is yours to judge again."
+    return back, _taken_back(back)
+
+
+def _taken_back(item: Item) -> str:
+    return f"Taken back: {item.subject_kind} {item.subject_id} is yours to judge again."
 
 
 def _previous(item: Item, _: Mapping[str, Any]) -> tuple[Item | None, str]:
@@ -392,7 +406,9 @@ def nothing(domain: str) -> None:
 def _back(domain: str) -> None:
     context, tenant, actor = state.who()
     try:
-        _show(labelling.undo(context, tenant, actor=actor, domain=domain))
+        back = labelling.undo(context, tenant, actor=actor, domain=domain)
+        _show(back)
+        st.session_state[Key.LABEL_TOLD] = _taken_back(back)
     except HeadwaterError as error:
         state.notify(error.message, failed=True)
     st.rerun()
@@ -404,6 +420,7 @@ def elsewhere(domain: str) -> None:
         st.page_link(state.AGREEMENT, label="Agreement", icon=":material/handshake:")
         st.page_link(state.ADJUDICATE, label="Disagreements", icon=":material/balance:")
         taxonomy_editor.button(domain)
+        missed_components.button(domain)
 
 
 def vocabulary(domain: str) -> Taxonomy:
