@@ -144,7 +144,7 @@ def one_by_one(context: Context) -> dict[str, Any]:
                 votes.thresholds[name].p_values(member.score(window))
             if alert := found.get(entity):
                 last = np.datetime64(alert.day)
-                localizer.find(scene.case(judged, Alarm(entity, last)))
+                localizer.find(scene.case(judged, scenes.Question((Alarm(entity, last),))))
                 saved += records.write(TENANT, partial(upsert, found=[alert])).created
         wall, cpu = clock.stages()["total"]
     return {

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_opening
 
 from core import catalog
-from core.cases import Cause, Graph
+from core.cases import Cause, Graph, Localizer, none_found
 from core.contracts import Attribution, Bools, Floats
 from core.domain import Domain
 from core.errors import UnknownNameError
@@ -22,7 +22,7 @@ from core.explainers.sentence import sentence
 from core.rootcause.grouping import Found, Noticed, group
 from core.severity import SEVERITIES, severity
 from data.records import NewAlert, NewIncident
-from workbench.services.scene import Judged, Scene
+from workbench.services.scene import Judged, Question, Scene
 
 CANDIDATES = 5
 CALM = 4
@@ -137,9 +137,9 @@ def located(
     localizer = catalog.localizer(method or scene.domain.defaults["localizer"])
     labels = scene.panel.periods.labels
     causes: list[Sequence[Cause]] = [()] * len(sightings)
-    for places, alarms in scene.outbreaks(sightings):
-        found = [scene.spoken(cause) for cause in localizer.find(scene.case(judged, *alarms))]
-        for place in places:
+    for outbreak in scene.outbreaks(sightings):
+        found = answered(scene, judged, outbreak.questions, localizer)
+        for place in outbreak.places:
             causes[place] = found
     noticed = [
         Noticed(
@@ -156,6 +156,19 @@ def located(
         )
     ]
     return group(noticed, scene.graph, scene.domain), causes
+
+
+def answered(
+    scene: Scene, judged: Judged, questions: Sequence[Question], localizer: Localizer
+) -> list[Cause]:
+    """The causes by the first question to which one stands out, else by the very first."""
+    answers: list[list[Cause]] = []
+    for question in questions:
+        answers.append(localizer.find(scene.case(judged, question)))
+        if not none_found(answers[-1]):
+            break
+    best = answers[0] if none_found(answers[-1]) else answers[-1]
+    return [scene.spoken(cause) for cause in best]
 
 
 def explained(

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from core import catalog
-from core.cases import Alarm
 from core.contracts import Floats
 from core.domain import Ratio
 from core.errors import UnknownNameError
@@ -21,8 +20,8 @@ from data.records import ACTIVE, AlertRow
 from workbench.context import Context
 from workbench.services import alerts, scorer
 from workbench.services import scene as scenes
-from workbench.services.findings import CANDIDATES, lasting, sightings_of
-from workbench.services.scene import Judged, Scene
+from workbench.services.findings import CANDIDATES, answered, lasting, sightings_of
+from workbench.services.scene import Judged, Question, Scene
 from workbench.services.views import (
     AlertView,
     Candidate,
@@ -429,7 +428,7 @@ def _found(scene: Scene, judged: Judged, alert: AlertRow, method: str) -> tuple[
     if alert.entity not in scene.graph.net:
         return ()
     localizer = catalog.localizer(method)
-    alarms = _alarms(scene, judged, alert)
+    questions = _questions(scene, judged, alert)
     return tuple(
         _candidate(
             scene,
@@ -444,22 +443,22 @@ def _found(scene: Scene, judged: Judged, alert: AlertRow, method: str) -> tuple[
             confidence=cause.confidence,
             evidence=cause.evidence,
         )
-        for cause in map(scene.spoken, localizer.find(scene.case(judged, *alarms)))
+        for cause in answered(scene, judged, questions, localizer)
     )
 
 
-def _alarms(scene: Scene, judged: Judged, alert: AlertRow) -> tuple[Alarm, ...]:
+def _questions(scene: Scene, judged: Judged, alert: AlertRow) -> tuple[Question, ...]:
     """What is asked about: the outbreak that the alert is part of, or the alert alone."""
     first, last = _episode(scene, alert)
     everyone = np.ones(len(scene.panel.entities), dtype=bool)
     found = sightings_of(scene, judged, everyone, int(np.searchsorted(scene.times, first)))
-    for places, alarms in scene.outbreaks(found):
-        mine = (found[place] for place in places if found[place].entity == alert.entity)
-        if len(places) > 1 and any(
+    for outbreak in scene.outbreaks(found):
+        mine = (found[place] for place in outbreak.places if found[place].entity == alert.entity)
+        if any(
             scene.times[seen.first] <= last and first <= scene.times[seen.last] for seen in mine
         ):
-            return alarms
-    return (scene.alarm(alert.entity, first, last),)
+            return outbreak.questions
+    return (Question((scene.alarm(alert.entity, first, last),)),)
 
 
 def _begun(scene: Scene, node: str, period: np.datetime64) -> datetime:

@@ -36,7 +36,7 @@ Rows = NDArray[np.intp]
 
 
 class Episode(Protocol):
-    """An entity's trouble, from column `first` to `last`."""
+    """An entity's trouble, from column `first` to `last`, at its worst in column `worst`."""
 
     @property
     def entity(self) -> str: ...
@@ -44,6 +44,27 @@ class Episode(Protocol):
     def first(self) -> int: ...
     @property
     def last(self) -> int: ...
+    @property
+    def worst(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a localizer is asked: the alarms of what belongs together, at least one.
+
+    since : where trouble rose slowly, when it began; what lies between that and the alarms is then left out
+    """
+
+    alarms: tuple[Alarm, ...]
+    since: np.datetime64 | None = None
+
+
+@dataclass(frozen=True)
+class Outbreak:
+    """Episodes that share a cause, by place, and how to ask for it: by the next question where none stands out."""
+
+    places: tuple[int, ...]
+    questions: tuple[Question, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,18 +143,19 @@ class Scene(ABC):
         """What an episode is, asked for its cause."""
         return Alarm(entity, last.astype("datetime64[s]"))
 
-    def outbreaks(self, found: Sequence[Episode]) -> list[tuple[list[int], tuple[Alarm, ...]]]:
-        """Episodes that are asked for their cause together, by place, with the alarms to ask about; here each alone."""
+    def outbreaks(self, found: Sequence[Episode]) -> list[Outbreak]:
+        """Which episodes are asked for their cause together; here each alone."""
         return [
-            ([place], (self.alarm(episode.entity, *self._ends(episode)),))
+            Outbreak((place,), (Question((self.alarm(episode.entity, *self._ends(episode)),)),))
             for place, episode in enumerate(found)
         ]
 
     def _ends(self, episode: Episode) -> tuple[np.datetime64, np.datetime64]:
         return self.times[episode.first], self.times[episode.last]
 
-    def case(self, judged: Judged, alarm: Alarm, *others: Alarm) -> Case:
+    def case(self, judged: Judged, question: Question) -> Case:
         """What the localizers look at."""
+        alarm, *others = question.alarms
         # the localizers scan once per set of arrays, so these must stay the very same objects
         return Case(
             graph=self.graph,
@@ -144,7 +166,7 @@ class Scene(ABC):
             p_values=judged.p_values,
             alpha=judged.alpha,
             settings=self.changes,
-            alarms=others,
+            alarms=tuple(others),
         )
 
     def spoken(self, cause: Cause) -> Cause:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -19,8 +19,8 @@ from core.domains.services import SERVICES
 from core.errors import NotEnoughDataError
 from core.features.course import course
 from workbench.context import Context
-from workbench.services import labelled
-from workbench.services.scene import Episode, Judged, Rows, Scene
+from workbench.services import labelled, snapshots
+from workbench.services.scene import Episode, Judged, Outbreak, Question, Rows, Scene
 
 STEPS = (60, 120, 300, 600, 900, 1800)
 """Seconds of a period, the finest first that fits."""
@@ -33,6 +33,8 @@ DOUBTFUL = 8.0
 """Robust standard deviations from which a period teaches no model what is normal, whoever said nothing of it."""
 BEFORE, AFTER = np.timedelta64(40, "m"), np.timedelta64(6, "m")
 """What a localizer sees before an alarm, and from it on."""
+LATE = np.timedelta64(3, "m")
+"""By how much what is at its worst is seen late: half of what a localizer looks at, and the median of periods."""
 TOGETHER = np.timedelta64(10, "m")
 """What neighbours in trouble may be apart to be one outbreak."""
 NORMAL, QUIET = 480, 0.02
@@ -43,6 +45,16 @@ INFRASTRUCTURE = 0.25
 """What trouble of a pod or a node counts for beside that of a service, which people feel."""
 GRAVE = 0.05
 """What twice the usual is worth, on the scale on which money's share of all turnover is judged."""
+
+
+@dataclass(frozen=True)
+class Spell:
+    """The trouble of an entity that no model alerted by itself."""
+
+    entity: str
+    first: int
+    last: int
+    worst: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,59 +99,103 @@ class ServiceScene(Scene):
         order = np.argsort(-far, kind="stable")
         return tuple(self.residual.metrics[column] for column in order if has[column])
 
-    def outbreaks(self, found: Sequence[Episode]) -> list[tuple[list[int], tuple[Alarm, ...]]]:
-        """Neighbours in trouble at the same time are one outbreak; it is asked about where it is felt last.
+    def outbreaks(self, found: Sequence[Episode]) -> list[Outbreak]:
+        """Neighbours in trouble at the same time are one outbreak; several parts of one whole make that one theirs.
 
-        That is at the alerted services that lead to no other alerted one, the others only where there is no service.
+        It is asked about where it is felt last, when it began: at the services in trouble that lead to no other one,
+        at the rest only where there is no service. Where nothing stands out yet, at the worst of them at its worst,
+        beside what was before it all.
         """
-        apart = self._periods(TOGETHER)
+        spells: list[Episode] = [*found, *self._wholes(found)]
+        outbreaks = []
+        for members in nx.connected_components(self._meeting(spells)):
+            held = [spells[place] for place in sorted(members)]
+            services = [spell for spell in held if self._level(spell.entity) == "service"] or held
+            named = {spell.entity for spell in services}
+            felt = [
+                spell
+                for spell in services
+                if not named & set(self.graph.children(spell.entity)) - {spell.entity}
+            ] or services
+            felt.sort(key=lambda spell: (spell.first, spell.entity))
+            first = tuple(self.alarm(spell.entity, *self._ends(spell)) for spell in felt)
+            since = self.times[min(spell.first for spell in held)]
+            worst = max(services, key=lambda spell: (self._far(spell), spell.entity))
+            peak = self.times[max(worst.worst - self._periods(LATE), worst.first)]
+            then = self.alarm(worst.entity, peak, self.times[worst.worst])
+            outbreaks.append(
+                Outbreak(
+                    tuple(place for place in sorted(members) if place < len(found)),
+                    (Question(first), Question((then,), since)),
+                )
+            )
+        return outbreaks
+
+    def _meeting(self, spells: Sequence[Episode]) -> nx.Graph[int]:
+        """Places of spells, joined where they are of neighbours and meet."""
         at: dict[str, list[int]] = {}
-        for place, episode in enumerate(found):
-            at.setdefault(episode.entity, []).append(place)
+        for place, spell in enumerate(spells):
+            at.setdefault(spell.entity, []).append(place)
         meeting: nx.Graph[int] = nx.Graph()
-        meeting.add_nodes_from(range(len(found)))
+        meeting.add_nodes_from(range(len(spells)))
         for cause, effect in self.graph.net.edges:
             meeting.add_edges_from(
                 (one, other)
                 for one in at.get(cause, ())
                 for other in at.get(effect, ())
-                if found[one].first <= found[other].last + apart
-                and found[other].first <= found[one].last + apart
+                if self._meet(spells[one], spells[other])
             )
-        told = []
-        for members in nx.connected_components(meeting):
-            places = sorted(members)
-            services = [p for p in places if self._level(found[p].entity) == "service"] or places
-            named = {found[place].entity for place in services}
-            felt = [
-                place
-                for place in services
-                if not named & set(self.graph.children(found[place].entity)) - {found[place].entity}
-            ] or services
-            felt.sort(key=lambda place: (found[place].first, found[place].entity))
-            told.append(
-                (
-                    places,
-                    tuple(
-                        self.alarm(found[place].entity, *self._ends(found[place])) for place in felt
-                    ),
-                )
-            )
-        return told
+        return meeting
 
-    def case(self, judged: Judged, alarm: Alarm, *others: Alarm) -> Case:
+    def _meet(self, one: Episode, other: Episode) -> bool:
+        apart = self._periods(TOGETHER)
+        return one.first <= other.last + apart and other.first <= one.last + apart
+
+    def _wholes(self, found: Sequence[Episode]) -> Iterator[Spell]:
+        """What is not in trouble itself while several of its parts are, for as long as those are."""
+        parts: dict[str, list[Episode]] = {}
+        own: dict[str, list[Episode]] = {}
+        for episode in found:
+            own.setdefault(episode.entity, []).append(episode)
+            whole = self._parent(episode.entity)
+            if whole in self.graph.children(episode.entity):
+                parts.setdefault(whole, []).append(episode)
+        for whole, episodes in parts.items():
+            groups: list[list[Episode]] = []
+            for episode in sorted(episodes, key=lambda one: one.first):
+                if groups and self._meet(_over(whole, groups[-1]), episode):
+                    groups[-1].append(episode)
+                else:
+                    groups.append([episode])
+            for group in groups:
+                spell = _over(whole, group)
+                several = len({one.entity for one in group}) > 1
+                if several and not any(self._meet(spell, one) for one in own.get(whole, ())):
+                    yield spell
+
+    def _far(self, spell: Episode) -> float:
+        """How far off an entity was at the worst of a spell, 0 where nothing was measured of it."""
+        row = self.panel.row_of.get(spell.entity)
+        return 0.0 if row is None else float(self._farthest[row, spell.worst])
+
+    def case(self, judged: Judged, question: Question) -> Case:
         """The minutes around the alarm beside quiet ones."""
+        alarm, *others = question.alarms
         labels = self.panel.periods.labels
         at = int(np.searchsorted(labels, alarm.at))
-        window = slice(max(0, at - self._periods(BEFORE)), at + self._periods(AFTER))
+        begun = at if question.since is None else int(np.searchsorted(self.times, question.since))
+        window = np.r_[
+            max(0, begun - self._periods(BEFORE)) : begun, at : at + self._periods(AFTER)
+        ]
+        window = window[window < len(labels)]
         return Case(
             graph=self.graph,
             alarm=alarm,
-            panel=self.panel.select(times=window),
+            panel=_picked(self.panel, window),
             normal=self._normal,
-            edges=None if self.calls is None else self.calls.select(times=window),
+            edges=None if self.calls is None else _picked(self.calls, window),
             normal_edges=self._normal_calls,
-            alarms=others,
+            alarms=tuple(others),
             units={metric.name: metric.unit for metric in self.domain.metrics},
         )
 
@@ -157,16 +213,11 @@ class ServiceScene(Scene):
     # localizers learn once from each of these, so they must stay the very same objects
     @cached_property
     def _normal(self) -> Panel:
-        return self._picked(self.panel)
+        return _picked(self.panel, self._quiet)
 
     @cached_property
     def _normal_calls(self) -> Panel | None:
-        return None if self.calls is None else self._picked(self.calls)
-
-    def _picked(self, panel: Panel) -> Panel:
-        """The quiet periods of a panel."""
-        periods = dataclasses.replace(panel.periods, labels=panel.periods.labels[self._quiet])
-        return dataclasses.replace(panel, values=panel.values[:, self._quiet], periods=periods)
+        return None if self.calls is None else _picked(self.calls, self._quiet)
 
     def spoken(self, cause: Cause) -> Cause:
         """With metrics by their labels."""
@@ -276,6 +327,20 @@ class ServiceScene(Scene):
 SCENE = ServiceScene
 
 
+def _picked(panel: Panel, columns: Rows) -> Panel:
+    """Some periods of a panel."""
+    periods = dataclasses.replace(panel.periods, labels=panel.periods.labels[columns])
+    return dataclasses.replace(panel, values=panel.values[:, columns], periods=periods)
+
+
+def _over(entity: str, episodes: Sequence[Episode]) -> Spell:
+    """One spell from the first of the episodes to the last."""
+    worst = max(episodes, key=lambda one: one.last - one.first).worst
+    return Spell(
+        entity, min(one.first for one in episodes), max(one.last for one in episodes), worst
+    )
+
+
 def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -> ServiceScene:
     """Read what was measured until `as_of`, and fit every series its course over day and week."""
     samples = context.metrics.samples
@@ -290,7 +355,7 @@ def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -
             "Run: headwater import PATH --domain services",
         )
     measured = samples.metrics(tenant, SERVICES)
-    graph = samples.graph(tenant, SERVICES, at=as_of)
+    graph = snapshots.graph(context, tenant, SERVICES.name, at=as_of)
     width = max(1, len(measured) * graph.net.number_of_nodes())
     first = max(span[0], end - min(HISTORY, timedelta(days=days)))
     step, first = _fitting(first, end, width)

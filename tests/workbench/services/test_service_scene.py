@@ -23,7 +23,7 @@ from workbench.services import scene as scenes
 from workbench.services.detect import DetectionReport
 from workbench.services.findings import sightings_of
 from workbench.services.scene import Judged, Scene
-from workbench.services.service_scene import CELLS, _fitting
+from workbench.services.service_scene import CELLS, Spell, _fitting
 from workbench.settings import Settings
 
 TENANT = "acme"
@@ -168,17 +168,57 @@ def test_neighbours_in_trouble_are_asked_about_once_where_it_is_felt(
     scene, judged = seen
     found = sightings_of(scene, judged, np.ones(len(scene.panel.entities), dtype=bool))
     outbreaks = scene.outbreaks(found)
-    assert sorted(place for places, _ in outbreaks for place in places) == list(range(len(found)))
+    places = sorted(place for outbreak in outbreaks for place in outbreak.places)
+    assert places == list(range(len(found)))
     assert len(outbreaks) < len(found) / 3
-    case = scene.case(judged, *outbreaks[0][1])
+    case = scene.case(judged, outbreaks[0].questions[0])
     assert case.kind == "metrics" and case.panel is not None and case.normal is not None
     assert len(case.panel.periods) <= 46
     # the same object for all alerts, since localizers learn from it once
-    assert scene.case(judged, *outbreaks[-1][1]).normal is case.normal
+    assert scene.case(judged, outbreaks[-1].questions[0]).normal is case.normal
     quiet = {np.datetime64(label, "m") for label in case.normal.periods.labels}
     for row in planted[1:]:
         middle = np.datetime64(row["noticed"].rstrip("Z"), "m")
         assert middle not in quiet
+
+
+def test_parts_of_one_whole_in_trouble_make_it_trouble_of_the_whole(
+    seen: tuple[Scene, Judged],
+) -> None:
+    scene, _ = seen
+    whole = next(
+        node
+        for node in scene.graph.net
+        if scene.graph.level(node) == "service" and len(pods_of(scene, node)) > 1
+    )
+    one, other = pods_of(scene, whole)[:2]
+
+    def asked(*spells: Spell) -> list[list[str]]:
+        return [
+            [alarm.node for alarm in outbreak.questions[0].alarms]
+            for outbreak in scene.outbreaks(spells)
+        ]
+
+    assert asked(Spell(one, 900, 930, 910), Spell(other, 905, 935, 910)) == [[whole]]
+    assert asked(Spell(one, 900, 930, 910)) == [[one]]
+    apart = asked(Spell(one, 900, 930, 910), Spell(other, 960, 990, 970))
+    assert sorted(apart) == sorted([[one], [other]])
+
+
+def pods_of(scene: Scene, service: str) -> list[str]:
+    return [pod for pod in scene.graph.parents(service) if scene.graph.level(pod) == "pod"]
+
+
+def test_what_rises_slowly_is_asked_about_again_at_its_worst(seen: tuple[Scene, Judged]) -> None:
+    scene, judged = seen
+    service = next(node for node in scene.graph.net if scene.graph.level(node) == "service")
+    (outbreak,) = scene.outbreaks([Spell(service, 900, 990, 985)])
+    first, again = outbreak.questions
+    assert first.since is None and again.since == scene.times[900]
+    labels = scene.case(judged, again).panel.periods.labels
+    minutes = np.flatnonzero(np.isin(scene.panel.periods.labels, labels))
+    # forty minutes before it rose, and six at its worst
+    assert minutes.tolist() == [*range(860, 900), *range(982, 988)]
 
 
 def test_the_pages_show_minutes_and_at_most_sixty_nodes(
