@@ -14,7 +14,7 @@ from core.adaptive import adaptive_p
 from core.contracts import Bools, Detector, Floats, OnStep, Panel, Params, State, Tags, param
 from core.ensembles import evidence, pool, series
 from core.ensembles.evidence import JOINT, TABLE, Part
-from core.errors import InvalidInputError
+from core.errors import InvalidInputError, NotEnoughDataError
 from core.parts import above, under
 from core.threshold import Threshold
 
@@ -143,7 +143,10 @@ class Headwater(Detector):
         return self.judge(panel)[1]
 
     def judge(self, panel: Panel, last: int | None = None) -> tuple[Floats, dict[str, Floats]]:
-        """p-values of the whole and of each part, in one pass; those before the newest `last` are 1."""
+        """p-values of the whole and of each part, in one pass; those before the newest `last` are 1.
+
+        Raises NotEnoughDataError for a single period where several were learned from.
+        """
         self._check_metrics(panel)
         n_entity, n_time = panel.values.shape[:2]
         with lifecycle.operation(self.name, self.model_id, "score", n_entity, n_time):
@@ -191,7 +194,15 @@ class Headwater(Detector):
     @property
     def _calibration(self) -> Threshold:
         """What a row of a table means; rows have no order in which a calibration could adapt."""
-        return Threshold.from_state(under(self.state, "calibration"))
+        learned = under(self.state, "calibration")
+        if not learned:
+            rule = (
+                "at least 2 where several were learned from: each is compared with those before it"
+            )
+            raise NotEnoughDataError.of(
+                self.name, "the periods to judge", rule, 1, "Its score needs no others."
+            )
+        return Threshold.from_state(learned)
 
     def _open(self, state: State) -> Any:
         return REGIMES[str(state["regime"])].open(state)

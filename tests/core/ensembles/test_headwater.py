@@ -12,6 +12,7 @@ from core.ensembles.residual import phase_median, regression
 from core.ensembles.series import _faded
 from core.ensembles.shape import discrepancy, nearest, novelty, plateau
 from core.ensembles.surprise import running_surprise, surprise
+from core.errors import NotEnoughDataError
 
 N, SEASON = 1_200, 24
 AT = 900
@@ -108,6 +109,15 @@ def test_a_stream_never_looks_ahead():
     assert np.array_equal(one, learned.score(panel(values[:800]))[0])
     p, q = (learned.p_values(panel(row))[0, :800] for row in (values, wild))
     assert np.array_equal(p, q)
+
+
+def test_a_single_period_has_a_score_but_no_p_value_where_several_were_learned() -> None:
+    learned = panel(waves(200))
+    detector = Headwater().fit(learned)
+    alone = learned.select(times=slice(-1, None))
+    with pytest.raises(NotEnoughDataError, match="periods to judge must be at least 2"):
+        detector.judge(alone)
+    assert detector.score(alone).shape == (1, 1)
 
 
 def test_what_was_learned_is_remembered_before_the_scored_panel():
