@@ -29,7 +29,11 @@ FETCHED = sources.domains()
 HELP = {
     "ads": "Amazon Ads v3 reports, profiles.json, console exports, or any table with a mapping",
     "services": "Measurements long (time, node, metric, value) or wide, nodes.csv, edges.csv, metrics.csv,"
-    " events.csv, incidents.csv",
+    " events.csv, incidents.csv; Prometheus' or OpenMetrics text (.prom, .om, .txt)",
+}
+TYPES = {
+    "ads": ["json", "gz", "csv", "xlsx", "parquet"],
+    "services": ["csv", "xlsx", "parquet", "prom", "om", "openmetrics", "txt"],
 }
 EMPTY = {
     "ads": "No data yet. Upload report files on the right, or run the demo from the command line.",
@@ -98,7 +102,7 @@ def bring(domain: str) -> None:
     st.markdown("**Bring files in**")
     files = st.file_uploader(
         "Files",
-        type=["json", "gz", "csv", "xlsx", "parquet"],
+        type=TYPES[domain],
         accept_multiple_files=True,
         key=Key.UPLOAD,
         help=HELP[domain],

@@ -41,7 +41,7 @@ class Live:
         return self.start + HOURS * 3600
 
 
-def _written(start: int) -> str:
+def written(start: int) -> str:
     """A counter of 2/s that is reset, a latency of known quantiles, a gauge with a gap, and calls, as OpenMetrics."""
     steps = range(0, HOURS * 3600 + 1, SCRAPE)
     pod = 'pod="cart-1",service="cart",node="n1",namespace="prod"'
@@ -51,13 +51,13 @@ def _written(start: int) -> str:
             count = rate * (at if at < RESET else at - RESET)
             lines.append(f'http_requests_total{{{pod},code="{code}"}} {count} {start + at}')
     lines += ["# TYPE rpc_seconds histogram", "# HELP rpc_seconds Time."]
-    for bound, share in (("0.1", 0.5), ("0.2", 0.9), ("0.4", 1.0), ("+Inf", 1.0)):
+    for at in steps:
         lines += [
-            f'rpc_seconds_bucket{{service="cart",le="{bound}"}} {share * 10 * at} {start + at}'
-            for at in steps
+            f'rpc_seconds_bucket{{service="cart",le="{bound}"}} {share * at} {start + at}'
+            for bound, share in (("0.1", 5), ("0.2", 9), ("0.4", 10), ("+Inf", 10))
         ]
-    lines += [f'rpc_seconds_count{{service="cart"}} {10 * at} {start + at}' for at in steps]
-    lines += [f'rpc_seconds_sum{{service="cart"}} {at} {start + at}' for at in steps]
+        lines.append(f'rpc_seconds_count{{service="cart"}} {10 * at} {start + at}')
+        lines.append(f'rpc_seconds_sum{{service="cart"}} {at} {start + at}')
     lines.append("# TYPE queue_depth gauge")
     for instance, depth in (("a:80", 3), ("b:80", 4)):
         lines += [
@@ -101,7 +101,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("prometheus")
     now = int(datetime.now(UTC).timestamp())
     start = (now - (HOURS + 3) * 3600) // 3600 * 3600
-    (folder / "written.txt").write_text(_written(start))
+    (folder / "written.txt").write_text(written(start))
     subprocess.run(
         ["promtool", "tsdb", "create-blocks-from", "openmetrics", "written.txt", "data"],
         cwd=folder,

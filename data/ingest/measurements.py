@@ -6,6 +6,7 @@
     metrics.csv    metric, label, unit, bad, nature    nature `counter` makes rates of what only counts up
     long           time, node, metric, value           or time, caller, callee, metric, value
     wide           time, node, <metric>, …
+    *.prom, *.om   Prometheus' or OpenMetrics text with timestamps, read by `exposition`
 
 A file is known by its columns. One of edges tells all of them: the next of its name replaces it from its download on.
 A folder with `suite.json` is a labelled suite: its observations and its reference are read, its answers are not.
@@ -29,7 +30,7 @@ import pyarrow.parquet as pq
 from core.domain import Domain
 from core.errors import HeadwaterError, InvalidInputError
 from data.duck import Cursor, rows, statements
-from data.ingest import sheet
+from data.ingest import exposition, sheet
 from data.ingest.batch import Refusal, Samples
 from data.ingest.declared import DECLARED, GIVEN, Naming, Reader
 from data.ingest.facts import workspace
@@ -57,7 +58,6 @@ DECLARING = ("metrics.csv", "nodes.csv", "edges.csv")
 OTHERS = {
     "cases.csv": "it holds the answers: `headwater evaluate cause` reads it",
     "labels.csv": "what people said comes in with `headwater labels import`",
-    "prometheus.txt": "the same measurements stand in the tables; fetch a Prometheus with `headwater sources`",
 }
 """Files of the layouts that hold no measurements to store, and why."""
 ELSEWHERE = ("events.csv", "incidents.csv")
@@ -127,13 +127,19 @@ def read_many(
         for path, root in arranged(paths, as_of=as_of).files:
             source = open_source(path, as_of=as_of, mapping=mapping, root=root)
             again = source.sha256 in loaded
-            declares = _declares(source)
+            text = exposition.recognise(source)
+            declares = None if text else _declares(source)
             if again and declares is None:
                 yield source.samples("loaded")
                 continue
             # what declares is read again: the files that come need its names and counters
-            batch = _read_or_refuse(declares or partial(_measured, cursor), source, naming)
+            reader = declares or (_exposed if text else partial(_measured, cursor))
+            batch = _read_or_refuse(reader, source, naming)
             yield source.samples("loaded") if again else batch
+
+
+def _exposed(source: Source, _: Naming) -> Samples:
+    return exposition.read(source)
 
 
 def _read_or_refuse(reader: Reader, source: Source, naming: Naming) -> Samples:

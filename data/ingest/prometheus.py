@@ -18,22 +18,17 @@ from typing import Any, Self
 
 import httpx2
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
-from core.domains import conventions
-from core.errors import HeadwaterError, InvalidInputError, PermissionDeniedError, StoreError
+from core.errors import InvalidInputError, PermissionDeniedError, StoreError
 from data.columns import canonical
-from data.ingest.batch import COMPONENTS, DEPENDENCIES, MEASURES, Samples
+from data.ingest.answers import Answer, Span, gathered
+from data.ingest.batch import Samples
 from data.ingest.promql import (
     Kind,
     Labels,
     Plan,
     Question,
-    entity,
-    part_name,
     questions,
-    topology,
 )
 
 log = logging.getLogger(__name__)
@@ -48,21 +43,6 @@ SETTLING = 30
 """Seconds until a scrape is surely in."""
 USUAL_SCRAPE = 60
 WHO = "Prometheus"
-Curve = tuple[NDArray[np.int64], NDArray[np.float64]]
-"""Seconds since 1970, ascending, and values."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Steps at multiples of `step` from `first` to `last`, both included; seconds since 1970."""
-
-    first: int
-    last: int
-    step: int
-
-    @property
-    def points(self) -> int:
-        return (self.last - self.first) // self.step + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +108,8 @@ class Prometheus:
         """Refuse a query that Prometheus does not understand."""
         self._ask("query", {"query": query})
 
-    def values(self, query: str, span: Span) -> list[tuple[Labels, Curve]]:
-        """Labels and curve of each series of the answer; only finite values."""
+    def values(self, query: str, span: Span) -> Answer:
+        """What it answers."""
         asked = {"query": query, "start": span.first, "end": span.last, "step": span.step}
         found = []
         for series in self._ask("query_range", asked)["result"]:
@@ -259,60 +239,32 @@ def fetch(
     A question that Prometheus does not understand is told and leaves the others; any other error raises.
     """
     plan = prometheus.plan
-    asked = questions(series, kinds, plan, window)
-    answers: dict[tuple[str, str], list[Curve]] = {}
+    asked = questions(series, kinds, plan)
+    answers: list[tuple[Question, Answer]] = []
     failed: dict[str, str] = {}
-    told_by: dict[str, Question] = {}
 
-    def answer(question: Question) -> Any:
+    def answer(question: Question) -> Answer | InvalidInputError:
         try:
-            return prometheus.values(question.query, span)
+            return prometheus.values(question.query(plan.matching, window), span)
         except InvalidInputError as error:
             return error
 
     with _pool() as pool:
         for question, told in zip(asked, pool.map(answer, asked), strict=True):
-            if isinstance(told, HeadwaterError):
+            if isinstance(told, InvalidInputError):
                 failed[question.metric] = told.hint or told.message
-                continue
-            for labels, (times, values) in told:
-                if len(times):
-                    who = entity(labels, question.of, plan, f"service:{name}")
-                    metric = part_name(question.metric, labels, question.parts)
-                    answers.setdefault((who, metric), []).append((times, values))
-                    told_by[metric] = question
-    found = {key: _together(curves, told_by[key[1]].together) for key, curves in answers.items()}
-    rows = sum(len(times) for times, _ in found.values())
-    return Fetched(
-        Samples(
-            f"{name}, {_moment(span.first):%F %H:%M} – {_moment(span.last):%F %H:%M}",
-            sha256,
-            rows * 16,
-            "prometheus",
-            _moment(span.last),
-            name,
-            rows,
-            notes=tuple(f"{metric}: {said}" for metric, said in failed.items()),
-            samples=_samples(found),
-            measures=_measures(told_by),
-            **_runs(series, plan),
-        ),
-        failed,
+            else:
+                answers.append((question, told))
+    source = Samples(
+        f"{name}, {_moment(span.first):%F %H:%M} – {_moment(span.last):%F %H:%M}",
+        sha256,
+        0,
+        "prometheus",
+        _moment(span.last),
+        name,
+        notes=tuple(f"{metric}: {said}" for metric, said in failed.items()),
     )
-
-
-TOGETHER = {"sum": np.add, "mean": np.add, "max": np.maximum}
-
-
-def _together(series: Sequence[Curve], how: str) -> Curve:
-    """Several series of one entity as one, by time: their sum, mean or max."""
-    if len(series) == 1:
-        return series[0]
-    times, place = np.unique(np.concatenate([t for t, _ in series]), return_inverse=True)
-    values = np.concatenate([v for _, v in series])
-    joined = np.full(len(times), -np.inf if how == "max" else 0.0)
-    TOGETHER[how].at(joined, place, values)
-    return times, joined / np.bincount(place) if how == "mean" else joined
+    return Fetched(gathered(source, answers, series, plan, name), failed)
 
 
 @contextmanager
@@ -326,56 +278,3 @@ def _pool() -> Iterator[ThreadPoolExecutor]:
 
 def _moment(at: int) -> datetime:
     return datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
-
-
-def _samples(found: Mapping[tuple[str, str], Curve]) -> pa.Table:
-    lengths = [len(times) for times, _ in found.values()]
-    columns: dict[str, Any] = {}
-    for place, name in enumerate(("entity", "metric")):
-        words, codes = np.unique([key[place] for key in found] or [""], return_inverse=True)
-        repeated = np.repeat(codes[: len(found)].astype(np.int32), lengths)
-        columns[name] = pa.DictionaryArray.from_arrays(
-            pa.array(repeated), pa.array(words.tolist(), pa.string())
-        )
-    nothing: list[NDArray[Any]] = [np.zeros(0)]
-    times = np.concatenate([times for times, _ in found.values()] or nothing).astype(np.int64)
-    values = np.concatenate([values for _, values in found.values()] or nothing)
-    columns["moment"] = pa.array(times * 1_000_000, pa.timestamp("us"))
-    columns["value"] = pa.array(values, pa.float64())
-    columns["row"] = pa.array(np.arange(len(times)))
-    return pa.table(columns)
-
-
-def _measures(asked: Mapping[str, Question]) -> pa.Table:
-    """What Prometheus' own words tell beyond the names."""
-    told = []
-    for metric, question in asked.items():
-        bad = None if conventions.bad(metric) else conventions.bad(metric, question.help) or None
-        unit = conventions.unit(metric, question.nature) or None
-        words = (metric, None, unit, bad, question.nature)
-        told.append(dict(zip(MEASURES.names, words, strict=True)))
-    return pa.Table.from_pylist(told, MEASURES)
-
-
-def _runs(series: Sequence[Labels], plan: Plan) -> dict[str, pa.Table]:
-    """Components and dependencies of the label sets."""
-    found = topology(series, plan)
-    components = [
-        {
-            "id": id,
-            "level": id.partition(":")[0],
-            "name": id.partition(":")[2].rpartition("/")[2]
-            if id.startswith(("pod:", "service:"))
-            else id.partition(":")[2],
-            "parent": parent or None,
-        }
-        for id, parent in sorted(found.parents.items())
-    ]
-    edges = [
-        {"source": source, "target": target, "kind": kind}
-        for source, target, kind in sorted(found.edges)
-    ]
-    return {
-        "components": pa.Table.from_pylist(components, COMPONENTS),
-        "dependencies": pa.Table.from_pylist(edges, DEPENDENCIES),
-    }

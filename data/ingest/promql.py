@@ -1,7 +1,8 @@
 """What to ask a Prometheus and what its answers mean: families of series to PromQL, labels to entities and calls.
 
 Counters are asked for as `rate`, which allows for resets, histograms as `histogram_quantile` of it ("Query functions",
-prometheus.io/docs/prometheus/latest/querying/functions); Prometheus keeps the arithmetic.
+prometheus.io/docs/prometheus/latest/querying/functions). A Prometheus answers itself; of what a file tells,
+`data.ingest.exposition` answers the same questions.
 """
 
 from __future__ import annotations
@@ -62,38 +63,57 @@ COUNTED = re.compile(r"node_(netstat|vmstat|snmp)_(?!.*(CurrEstab|nr_))")
 """Kernel counters that the node exporter leaves untyped."""
 AVERAGED = ("s", "ms", "share", "percent", "°C", "V", "A", "Hz")
 """Units of which the parts of an entity have a mean, not a sum."""
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """A label that is, or is not, of one value; an absent label is empty."""
+
+    label: str
+    value: str
+    equal: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.label}{'=' if self.equal else '!='}{_quoted(self.value)}"
+
+    def holds(self, labels: Labels) -> bool:
+        """Whether a series is chosen."""
+        return (labels.get(self.label, "") == self.value) == self.equal
+
+
 MATCHING = {
-    "container_": 'container!="",container!="POD"',
-    "kube_pod_status_phase": 'phase="Running"',
+    "container_": (Matcher("container", "", False), Matcher("container", "POD", False)),
+    "kube_pod_status_phase": (Matcher("phase", "Running"),),
 }
 """Matchers that keep a sum from counting twice, by the beginning of the name; where the label is there at all."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A metric made from others: {by} stands for the labels, {window} for the rate's range, {more} for matchers."""
+    """A metric made of a counter of another name: what of it counts, and `factor` times its rate."""
 
     metric: str
     needs: str
-    query: str
-    nature: str = COUNTER
+    matchers: tuple[Matcher, ...]
+    factor: int = 1
 
 
 RECIPES = (
     Recipe(
         "node_cpu_seconds_total",
         "node_cpu_seconds_total",
-        'sum by ({by}) (rate(node_cpu_seconds_total{{mode!="idle",mode!="iowait"{more}}}[{window}]))',
+        (Matcher("mode", "idle", False), Matcher("mode", "iowait", False)),
     ),
     Recipe(
         "disk_io_time_ms",
         "node_disk_io_time_seconds_total",
-        '1000 * sum by ({by}) (rate(node_disk_io_time_seconds_total{{device!=""{more}}}[{window}]))',
+        (Matcher("device", "", False),),
+        1000,
     ),
     Recipe(
         "network_transmit_bytes",
         "node_network_transmit_bytes_total",
-        'sum by ({by}) (rate(node_network_transmit_bytes_total{{device!="lo"{more}}}[{window}]))',
+        (Matcher("device", "lo", False),),
     ),
 )
 """The expected metrics of the domain that no exporter has under that name or in that unit."""
@@ -109,7 +129,8 @@ class Plan:
     parts     : label sets up to which a metric is kept in its parts; with more, it is summed
     labels    : level → labels that name its entities, before the usual ones
     calls     : (caller's label, callee's label), before the usual ones
-    queries   : metric → PromQL of one's own; {by}, {window} and {more} stand as in `Recipe`
+    queries   : metric → PromQL of one's own; {by}, {window} and {more} stand for the labels that name somebody, the
+                range of a rate, and `matching`
     window_seconds : range of `rate`; 0 = four scrapes, at least the step
     since_hours : how far back the first fetch goes
     token_env : environment variable that holds a bearer token; the token itself is stored nowhere
@@ -193,20 +214,45 @@ class Plan:
 
 @dataclass(frozen=True)
 class Question:
-    """One PromQL query, and the metric that its answer is.
+    """One query, and the metric that its answer is: an aggregate of the series that match.
 
     of       : the family it is made of, by which the rules judge
-    parts    : labels kept as parts of the metric's name
+    series   : the name of the series that are asked for, "" in a query of one's own, `text`
+    by       : labels by which they are told apart; parts: those kept as parts of the metric's name
     together : what several series of one entity make: their sum, mean or max
+    counts   : they only count up: asked for as their rise per second over the window
+    quantile : of a histogram's buckets, else None
     """
 
     metric: str
-    query: str
     nature: str
     of: str
+    series: str = ""
+    matchers: tuple[Matcher, ...] = ()
+    by: tuple[str, ...] = ()
     together: str = "sum"
     parts: tuple[str, ...] = ()
+    counts: bool = False
+    quantile: float | None = None
+    factor: int = 1
     help: str = ""
+    text: str = ""
+
+    def query(self, matching: str, window: int) -> str:
+        """The same as PromQL; `matching` goes into the selector, `window` is in seconds."""
+        told = ",".join(filter(None, (matching, *map(str, self.matchers))))
+        if self.text:
+            return self.text.format(by=", ".join(self.by), window=f"{window}s", more=told)
+        asked = f"{self.series}{{{told}}}"
+        asked = f"rate({asked}[{window}s])" if self.counts else asked
+        how = "sum" if self.quantile is not None else TOGETHER[self.together]
+        asked = f"{how} by ({', '.join(self.by)}) ({asked})"
+        if self.quantile is not None:
+            asked = f"histogram_quantile({self.quantile}, {asked})"
+        return asked if self.factor == 1 else f"{self.factor} * {asked}"
+
+
+TOGETHER = {"sum": "sum", "mean": "avg", "max": "max"}
 
 
 @dataclass(frozen=True)
@@ -217,23 +263,33 @@ class Kind:
     help: str = ""
 
 
-def questions(
-    series: Sequence[Labels], kinds: Mapping[str, Kind], plan: Plan, window: int
-) -> list[Question]:
-    """What to ask so that every family of the series is answered once; window in seconds."""
+def questions(series: Sequence[Labels], kinds: Mapping[str, Kind], plan: Plan) -> list[Question]:
+    """What to ask so that every family of the series is answered once."""
     found: dict[str, list[Labels]] = {}
     for labels in series:
         found.setdefault(labels["__name__"], []).append(labels)
     kinds = {**_inferred(found), **kinds}
-    made = [recipe for recipe in RECIPES if recipe.needs in found]
-    own = [Recipe(metric, "", query, GAUGE) for metric, query in plan.queries.items()]
     asked = [
-        Question(recipe.metric, _query(recipe, series, plan, window), recipe.nature, recipe.needs)
-        for recipe in (*made, *own)
+        Question(
+            recipe.metric,
+            COUNTER,
+            recipe.needs,
+            recipe.needs,
+            recipe.matchers,
+            _by(recipe.needs, found[recipe.needs], plan),
+            counts=True,
+            factor=recipe.factor,
+        )
+        for recipe in RECIPES
+        if recipe.needs in found
+    ]
+    asked += [
+        Question(metric, GAUGE, "", by=_by("", series, plan), text=query)
+        for metric, query in plan.queries.items()
     ]
     told = {question.metric for question in asked}
     for name, sets in sorted(found.items()):
-        family = _family(name, sets, kinds, plan, window)
+        family = _family(name, sets, kinds, plan)
         asked += [question for question in family if question.metric not in told]
     return asked
 
@@ -250,49 +306,40 @@ def _inferred(found: Mapping[str, Sequence[Labels]]) -> dict[str, Kind]:
     return kinds
 
 
-def _query(recipe: Recipe, series: Sequence[Labels], plan: Plan, window: int) -> str:
-    needed = [labels for labels in series if labels["__name__"] == recipe.needs]
-    by = _by(recipe.needs, needed or series, plan)
-    more = f",{plan.matching}" if plan.matching and recipe.needs else plan.matching
-    return recipe.query.format(by=by, window=f"{window}s", more=more)
-
-
 def _family(
-    name: str, sets: Sequence[Labels], kinds: Mapping[str, Kind], plan: Plan, window: int
+    name: str, sets: Sequence[Labels], kinds: Mapping[str, Kind], plan: Plan
 ) -> list[Question]:
     base, type, help = _typed(name, kinds)
     skipped = re.fullmatch(plan.exclude, base) if plan.exclude else None
     if LEFT_OUT.match(name) or skipped or not re.fullmatch(plan.include, base):
         return []
-    if name.endswith("_bucket") and type == HISTOGRAM:
-        return _quantiles(name, base, sets, plan, window, help)
-    if type == HISTOGRAM and name == base:  # a native histogram has no buckets of its own
-        return _quantiles(name, base, sets, plan, window, help)
+    # a native histogram has no buckets of its own
+    if type == HISTOGRAM and (name.endswith("_bucket") or name == base):
+        return _quantiles(name, base, sets, plan, help)
     if name.endswith("_sum") and type in (HISTOGRAM, "summary"):
         return []
-    selector = f"{name}{{{_matchers(name, sets, plan)}}}"
+    matchers = _matchers(name, sets)
     if type == "summary" and name == base:
         shown = sorted({labels["quantile"] for labels in sets if "quantile" in labels})
         return [
             Question(
                 f"{base}:p{_percent(float(quantile))}",
-                f"max by ({_by(base, sets, plan)}) ({name}{{{_matchers(name, sets, plan, quantile=quantile)}}})",
                 HISTOGRAM,
                 base,
+                name,
+                (*matchers, Matcher("quantile", quantile)),
+                _by(base, sets, plan),
                 "max",
                 help=help,
             )
             for quantile in shown
         ]
     counts = type == COUNTER or name.endswith("_count") or bool(COUNTED.match(name))
-    nature = COUNTER if counts else GAUGE
     parts = _parts(sets, plan)
     together = "mean" if not counts and conventions.unit(name) in AVERAGED else "sum"
-    inner = f"rate({selector}[{window}s])" if counts else selector
-    query = (
-        f"{'avg' if together == 'mean' else 'sum'} by ({_by(name, sets, plan, parts)}) ({inner})"
-    )
-    return [Question(name, query, nature, name, together, parts, help)]
+    by = _by(name, sets, plan, parts)
+    nature = COUNTER if counts else GAUGE
+    return [Question(name, nature, name, name, matchers, by, together, parts, counts, help=help)]
 
 
 def _typed(name: str, kinds: Mapping[str, Kind]) -> tuple[str, str, str]:
@@ -308,18 +355,20 @@ def _typed(name: str, kinds: Mapping[str, Kind]) -> tuple[str, str, str]:
 
 
 def _quantiles(
-    name: str, base: str, sets: Sequence[Labels], plan: Plan, window: int, help: str
+    name: str, base: str, sets: Sequence[Labels], plan: Plan, help: str
 ) -> list[Question]:
     le = ("le",) if name != base else ()
-    inner = f"rate({name}{{{_matchers(name, sets, plan)}}}[{window}s])"
-    summed = f"sum by ({_by(base, sets, plan, le)}) ({inner})"
     return [
         Question(
             base if place == 0 else f"{base}:p{_percent(quantile)}",
-            f"histogram_quantile({quantile}, {summed})",
             HISTOGRAM,
             base,
+            name,
+            _matchers(name, sets),
+            _by(base, sets, plan, le),
             "max",
+            counts=True,
+            quantile=quantile,
             help=help,
         )
         for place, quantile in enumerate(plan.quantiles)
@@ -331,21 +380,19 @@ def _percent(quantile: float) -> str:
     return f"{100 * quantile:.10g}".replace(".", "_")
 
 
-def _matchers(name: str, sets: Sequence[Labels], plan: Plan, **exact: str) -> str:
-    more = [
-        matchers
+def _matchers(name: str, sets: Sequence[Labels]) -> tuple[Matcher, ...]:
+    return tuple(
+        matcher
         for prefix, matchers in MATCHING.items()
-        if name.startswith(prefix)
-        and any(labels.get(re.split(r"\W", matchers, maxsplit=1)[0]) for labels in sets)
-    ]
-    more += [f"{label}={_quoted(value)}" for label, value in exact.items()]
-    return ",".join(part for part in (plan.matching, *more) if part)
+        if name.startswith(prefix) and any(labels.get(matchers[0].label) for labels in sets)
+        for matcher in matchers
+    )
 
 
-def _by(of: str, sets: Sequence[Labels], plan: Plan, parts: Iterable[str] = ()) -> str:
+def _by(of: str, sets: Sequence[Labels], plan: Plan, parts: Iterable[str] = ()) -> tuple[str, ...]:
     """The labels to keep: those by which the series are told apart, and the parts."""
     kept = dict.fromkeys(label for labels in sets for label in naming(labels, of, plan))
-    return ", ".join(dict.fromkeys((*kept, *parts)))
+    return tuple(dict.fromkeys((*kept, *parts)))
 
 
 def _parts(sets: Sequence[Labels], plan: Plan) -> tuple[str, ...]:

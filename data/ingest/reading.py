@@ -17,14 +17,14 @@ from typing import Any
 from core.domain import Domain
 from core.errors import CancelledError, HeadwaterError, InvalidInputError
 from data.duck import Cursor
-from data.ingest import amazon_v3, calendar, console, profiles, sheet, table
+from data.ingest import amazon_v3, calendar, console, exposition, profiles, sheet, table
 from data.ingest.batch import Batch, Known, KnownSource, Refusal
 from data.ingest.facts import workspace
 from data.ingest.source import Source, downloaded, open_source
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".gz", ".json", ".csv", ".tsv", ".xlsx", ".parquet")
+SUFFIXES = (".gz", ".json", ".csv", ".tsv", ".xlsx", ".parquet", *exposition.SUFFIXES)
 READERS = 2
 """Files read at a time: parsing one file keeps one core busy, loading another."""
 # What a simulated world brings beside the reports; the answers are not for the one who is asked.

@@ -16,7 +16,8 @@ from core.domains import DOMAINS
 from core.errors import CancelledError, HeadwaterError, InvalidInputError, UnknownNameError
 from data import source_store
 from data.ingest import prometheus
-from data.ingest.prometheus import Prometheus, Span
+from data.ingest.answers import Span
+from data.ingest.prometheus import Prometheus
 from data.ingest.promql import Kind, Plan
 from data.records import MetricSource
 from workbench.context import Context

@@ -81,7 +81,8 @@ def test_the_kubelets_own_service_label_is_nobodys_parent() -> None:
 def asked(
     series: list[dict[str, str]], kinds: dict[str, Kind], plan: Plan = PLAN
 ) -> dict[str, str]:
-    return {found.metric: found.query for found in questions(series, kinds, plan, 240)}
+    asked = questions(series, kinds, plan)
+    return {found.metric: found.query(plan.matching, 240) for found in asked}
 
 
 def test_each_kind_is_asked_for_in_its_own_way() -> None:
