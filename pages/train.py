@@ -60,11 +60,12 @@ def what(copied: dict[str, Any], domains: tuple[str, ...]) -> tuple[Form, str]:
 
 
 def when(copied: dict[str, Any], domain: str) -> tuple[date, date]:
-    """The days that it learns from."""
+    """The days that it is asked to learn from; a link may ask for more than there are, which the checks tell."""
     first, last = cache.training_window(domain)
-    left, right = st.columns(2)
-    for place, key, label in ((left, Key.FROM, "From"), (right, Key.TO, "To")):
-        state.adopt_day(key, first, last, state.parse_day(copied.get(key) or ""))
+    asked = {}
+    for place, key, label in zip(st.columns(2), (Key.FROM, Key.TO), ("From", "To"), strict=True):
+        copy = state.parse_day(copied.get(key) or "")
+        asked[key] = state.adopt_day(key, first, last, copy)
         place.date_input(
             label,
             min_value=first,
@@ -73,7 +74,7 @@ def when(copied: dict[str, Any], domain: str) -> tuple[date, date]:
             key=key,
             on_change=state.publish_training,
         )
-    return st.session_state[Key.FROM], st.session_state[Key.TO]
+    return asked[Key.FROM], asked[Key.TO]
 
 
 def how(form: Form, copied: dict[str, Any], clone: str) -> dict[str, Any]:

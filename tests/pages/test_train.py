@@ -175,6 +175,17 @@ def test_a_link_fills_the_form(here: Context) -> None:
     assert jobs.listing(here, TENANT)[0].payload["proposal"] == 12
 
 
+def test_a_link_that_asks_for_days_without_an_expectation_is_told_which_there_are(
+    here: Context,
+) -> None:
+    test = visit("train", **{"from": "2025-12-24", "to": "2026-03-12"})
+    assert test.date_input(Key.FROM).value == FIRST
+    assert (
+        f"2025-12-24 to 2026-03-12 was asked for, but only {FIRST} to 2026-03-12 can be learned from."
+        in words(test)
+    )
+
+
 def test_a_window_that_ends_before_it_starts_is_refused_with_its_cure(here: Context) -> None:
     link = {"algorithm": "half-space-trees", "from": "2026-03-10", "to": "2026-02-01"}
     test = visit("train", **link)

@@ -152,12 +152,22 @@ def preflight(
     except HeadwaterError as error:
         cure = error.hint or "Choose other parameters or days."
         return [Check("input", REFUSED, error.message, cure)]
-    checks = [*_amount(panel, algorithm, params), *_balance(odd), *_leaks(panel, odd, domain)]
-    checks += _room(ctx)
+    checks = [*_days(panel, start, end), *_amount(panel, algorithm, params), *_balance(odd)]
+    checks += [*_leaks(panel, odd, domain), *_room(ctx)]
     if part:
         checks.append(_part(algorithm, champion_parts(ctx, tenant, domain)))
     order = (REFUSED, WARNING, OK)
     return sorted(checks, key=lambda check: order.index(check.status))
+
+
+def _days(panel: Panel, start: date | None, end: date | None) -> Iterator[Check]:
+    """A word where fewer days can be learned from than were asked for."""
+    first, last = (panel.periods.labels[at].astype("datetime64[D]").item() for at in (0, -1))
+    if (start or first) < first or (end or last) > last:
+        asked = f"{start or first} to {end or last} was asked for"
+        said = f"{asked}, but only {first} to {last} can be learned from."
+        cure = "The first days of an import teach what is usual; import more history for a longer window."
+        yield Check("days", WARNING, said, cure)
 
 
 def _amount(panel: Panel, algorithm: str, params: Mapping[str, Any]) -> Iterator[Check]:

@@ -298,11 +298,12 @@ def take_job() -> None:
         st.query_params[Key.JOB] = st.session_state[Key.JOB_IDS][rows[0]]
 
 
-def adopt_day(key: Key, first: date, last: date, otherwise: date | None) -> None:
-    """A link's day, or `otherwise`, or the end of what there is becomes the widget's, within what there is."""
+def adopt_day(key: Key, first: date, last: date, otherwise: date | None) -> date:
+    """A link's day, or `otherwise`, or the end of what there is; within what there is it becomes the widget's."""
     end = first if key == Key.FROM else last
     given = parse_day(st.query_params.get(key, "")) or otherwise or end
     st.session_state[key] = min(max(given, first), last)
+    return given
 
 
 def publish_training() -> None:
