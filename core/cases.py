@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Self, final
 
 import networkx as nx
@@ -14,9 +15,105 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import lifecycle
-from core.contracts import Algorithm, Floats, Panel, Tags, Times
+from core.contracts import Algorithm, Bools, Floats, Panel, Tags, Times
 from core.errors import InvalidInputError, UnknownNameError
 from core.events import EventTable
+
+Numbers = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Some edges of a graph of `nodes` nodes, by the numbers of their ends."""
+
+    nodes: int
+    start: Numbers
+    end: Numbers
+
+    @property
+    def back(self) -> Edges:
+        """The same edges the other way round."""
+        return Edges(self.nodes, self.end, self.start)
+
+    def where(self, kept: Bools | Numbers) -> Edges:
+        """Those for which `kept` (n_edge,) holds, or those of these places."""
+        return Edges(self.nodes, self.start[kept], self.end[kept])
+
+    def among(self, kept: Bools) -> Edges:
+        """Those between nodes for which `kept` (n,) holds."""
+        return self.where(kept[self.start] & kept[self.end])
+
+    def most(self, values: Floats) -> Floats:
+        """(n,) the largest of the values (n,) from which an edge leads to each node, 0 where none is larger."""
+        found = np.zeros(self.nodes)
+        np.maximum.at(found, self.end, values[self.start])
+        return found
+
+    def sums(self, values: Floats) -> Floats:
+        """(n,) the sum of the values (n,) from which edges lead to each node."""
+        sums = np.bincount(self.end, values[self.start], minlength=self.nodes)
+        return sums.astype(np.float64)
+
+    def carried(self, values: Floats) -> Floats:
+        """(n,) the largest value of a node and all those from which edges lead to it, however many."""
+        while True:
+            further = np.maximum(values, self.most(values))
+            if np.array_equal(further, values):
+                return values
+            values = further
+
+    def reached(self, nodes: Bools) -> Bools:
+        """(n,) whether an edge leads to a node from one of these (n,)."""
+        found = np.zeros(self.nodes, dtype=bool)
+        found[self.end[nodes[self.start]]] = True
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Wiring:
+    """A graph by number, for what is asked of all its nodes at once.
+
+    number       : node → its place in `nodes`
+    calls, parts : the edges within a level and those between two; all of them where nodes have no level are calls
+    """
+
+    nodes: tuple[str, ...]
+    number: Mapping[str, int]
+    edges: Edges
+    calls: Edges
+    parts: Edges
+
+    @classmethod
+    def of(cls, net: nx.DiGraph[str]) -> Wiring:
+        number = {node: place for place, node in enumerate(net)}
+        ends = [(number[source], number[target]) for source, target in net.edges]
+        start, end = np.array(ends, dtype=np.intp).reshape(-1, 2).T
+        codes: dict[str, int] = {}
+        levels = (str(level) for _, level in net.nodes(data="level", default=""))
+        level = np.array([codes.setdefault(one, len(codes)) for one in levels], dtype=np.intp)
+        edges, within = Edges(len(number), start, end), level[start] == level[end]
+        return cls(tuple(number), number, edges, edges.where(within), edges.where(~within))
+
+    def rows(self, entities: tuple[str, ...]) -> Numbers:
+        """(n,) the place of each node among entities, −1 where it is none of them."""
+        return _rows(self, entities)
+
+    def hops(self, starts: Iterable[str], most: int) -> Numbers:
+        """(n,) edges from each node down to the nearest of `starts`, −1 where that is more than `most`."""
+        found = np.full(len(self.nodes), -1)
+        found[[self.number[start] for start in starts]] = 0
+        for step in range(1, most + 1):
+            before = self.edges.back.reached(found == step - 1) & (found < 0)
+            if not before.any():
+                break
+            found[before] = step
+        return found
+
+
+@lru_cache(maxsize=8)
+def _rows(wiring: Wiring, entities: tuple[str, ...]) -> Numbers:
+    row_of = {entity: row for row, entity in enumerate(entities)}
+    return np.array([row_of.get(node, -1) for node in wiring.nodes], dtype=np.intp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +124,11 @@ class Graph:
     """
 
     net: nx.DiGraph[str]
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """The graph by number, as it is when this is first asked for."""
+        return Wiring.of(self.net)
 
     def level(self, node: str) -> str:
         """Level of a node, or "" where it has none."""

@@ -7,15 +7,24 @@ takes. Code that gives up early shows at neither end either: it is called as eve
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from core.cases import Case
-from core.contracts import Floats, Panel
-from core.rootcause.departure import BEST, departure, quantiles, usual, window_of
+from core.cases import Case, Edges, Numbers
+from core.contracts import Bools, Floats, Panel
+from core.rootcause.departure import (
+    BEST,
+    departure,
+    quantiles,
+    remembered,
+    usual,
+    usual_of,
+    window_of,
+)
 from core.rootcause.metric_kinds import TRAFFIC, Kind, kind
+from core.rootcause.suspects import soft
 
 LATENCY = Kind("latency", 1)
 DROP = Kind("drop", -1)
@@ -27,37 +36,53 @@ FEWER = 0.75
 """Share of its usual traffic below which a callee is asked whether its callers stay away."""
 SMALL = 0.1
 """Share of the usual traffic that is added to both sides of a ratio: one call more or less means nothing."""
+WHOLE = np.ones(1)
+"""The size of a ratio's logarithm beside which one that never moved is judged."""
 
 _halves: WeakKeyDictionary[Panel, Panel] = WeakKeyDictionary()
-_ratios: WeakKeyDictionary[Panel, dict[tuple[tuple[str, str], ...], Panel]] = WeakKeyDictionary()
 
 
-def lateness(case: Case, span: int) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """By callee: how late its calls arrive, a number per caller, and how slow its answers are; 1 = the edge of normal.
+@dataclass(frozen=True, eq=False)
+class Lateness:
+    """What callers see of each node of a graph; 1 = the edge of normal.
 
-    Empty where no calls were observed.
+    heard  : (n,) whether calls to it were observed
+    delay  : (n,) how late its calls arrive, the mean over its callers; `worst` the latest of them, `felt` the mean of
+             their strengths as features
+    answer : (n,) how slow its slowest answers are
     """
+
+    heard: Bools
+    delay: Floats
+    worst: Floats
+    felt: Floats
+    answer: Floats
+
+
+def lateness(case: Case, span: int) -> Lateness:
+    """How late calls and answers are; nothing is heard where no calls were observed."""
+    number = case.graph.wiring.number
     if case.edges is None or case.normal_edges is None:
-        return {}, {}
+        silence = np.zeros(len(number))
+        return Lateness(silence > 0.0, silence, silence, silence, silence)
     observed, normal = _halved(case.edges), _halves.get(case.normal_edges)
     if normal is None:
         normal = _halves[case.normal_edges] = _halved(case.normal_edges)
     kinds = (LATENCY,) * len(observed.metrics)
     window = window_of(case, observed.periods.labels, span)
     rows = normal.rows(observed.entities)
-    families = (LATENCY.family,)
-    ordinary = usual(normal, rows, window.stop - window.start, kinds, families)
-    strength = departure(observed.values, ordinary, window, kinds, families).strength
-    delays: dict[str, list[float]] = {}
-    answers: dict[str, float] = {}
-    late = [place for place, name in enumerate(observed.metrics) if name.startswith("delay")]
-    slow = [place for place, name in enumerate(observed.metrics) if name.startswith("answer")]
-    for row, arrow in enumerate(observed.entities):
-        callee = arrow.partition("→")[2]
-        delays.setdefault(callee, []).append(float(strength[row, late].max(initial=0.0)))
-        slowest = float(strength[row, slow].max(initial=0.0))
-        answers[callee] = max(answers.get(callee, 0.0), slowest)
-    return delays, answers
+    known = usual(normal, rows, window.stop - window.start, kinds)
+    strength = departure(observed.values, known, window, kinds).strength
+    callees = np.array([number.get(arrow.partition("→")[2], -1) for arrow in observed.entities])
+    inside = callees >= 0
+    calls = Edges(len(number), np.flatnonzero(inside), callees[inside])
+    late, slow = (
+        strength[:, [name.startswith(what) for name in observed.metrics]].max(axis=1, initial=0.0)
+        for what in ("delay", "answer")
+    )
+    many = calls.sums(np.ones(len(callees)))
+    mean = [calls.sums(values) / np.maximum(many, 1.0) for values in (late, soft(late))]
+    return Lateness(many > 0.0, mean[0], calls.most(late), mean[1], calls.most(slow))
 
 
 def _halved(calls: Panel) -> Panel:
@@ -79,84 +104,75 @@ def _halved(calls: Panel) -> Panel:
     return Panel(values, calls.entities, tuple(made), calls.periods)
 
 
-def starving(
-    case: Case, nodes: Sequence[str], span: int
-) -> tuple[dict[str, float], dict[str, str]]:
-    """By caller: how far the calls to a node it depends on fell below what its own traffic asks for, and that node.
+# ── Calls that stay away ─────────────────────────────────────────────────────────────────────────
 
-    Compares nodes of the same level only: a service that calls a service, not a pod that runs on a node.
+
+def starving(case: Case, asked: Bools, span: int) -> tuple[Floats, Numbers]:
+    """How far the calls of each node to one that it depends on fell below what its own traffic asks for, and that node.
+
+    asked : (n,) the callers. Compares nodes of the same level only: a service that calls a service, not a pod that
+    runs on a node. Returns (n,) strengths, 1 = the edge of normal, and (n,) numbers, −1 where no calls stay away.
     """
-    panel, normal = case.panel, case.normal
-    if panel is None or not isinstance(normal, Panel):
-        return {}, {}
-    traffic = next(
-        (c for c, name in enumerate(panel.metrics) if kind(name).family == TRAFFIC), None
-    )
-    if traffic is None:
-        return {}, {}
-    net, level = case.graph.net, case.graph.level
-    known = [
-        node for node in dict.fromkeys([*nodes, *_causes(case, nodes)]) if node in panel.row_of
-    ]
+    wiring, panel, normal = case.graph.wiring, case.panel, case.normal
+    worst, whom = np.zeros(len(asked)), np.full(len(asked), -1)
+    columns = [] if panel is None else [kind(name).family == TRAFFIC for name in panel.metrics]
+    if panel is None or not isinstance(normal, Panel) or not any(columns):
+        return worst, whom
+    column, calls = columns.index(True), wiring.calls
+    here, there = wiring.rows(panel.entities), wiring.rows(normal.entities)
     window = window_of(case, panel.periods.labels, span)
-    usually = dict(zip(known, _usually(normal, known, traffic), strict=True))
-    here = np.nan_to_num(panel.values[panel.rows(known)][:, window, traffic])
-    lowest = np.sort(here, axis=1)[:, :BEST].mean(axis=1)
-    fewer = {
-        node
-        for node, low in zip(known, lowest.tolist(), strict=True)
-        if low < FEWER * usually[node]
-    }
-    pairs = tuple(
-        (callee, caller)
-        for caller in nodes
-        if usually.get(caller, 0.0) > 0.0
-        for callee in net.pred[caller]
-        if callee in fewer and level(caller) == level(callee)
+    measured = (here >= 0) & (there >= 0)
+    kept = (asked & measured)[calls.end] & measured[calls.start]
+    nodes = np.unique(np.concatenate([calls.start[kept], calls.end[kept]]))
+    usually, fewer = np.zeros(len(asked)), np.zeros(len(asked), dtype=bool)
+    usually[nodes] = _traffic(normal, there[nodes], column)
+    now = np.nan_to_num(panel.values[:, window, column][here[nodes]])
+    fewer[nodes] = np.sort(now, axis=1)[:, :BEST].mean(axis=1) < FEWER * usually[nodes]
+    rows = np.flatnonzero(kept & fewer[calls.start] & (usually[calls.end] > 0.0))
+
+    def ratio(traffic: Floats, row_of: Numbers, some: Numbers) -> Floats:
+        ends = calls.start[some], calls.end[some]
+        return _ratio(*((np.nan_to_num(traffic[row_of[end]]), usually[end]) for end in ends))
+
+    width, many = window.stop - window.start, len(calls.start)
+    known = usual_of(
+        normal,
+        ("calls", wiring, column),
+        many,
+        rows,
+        width,
+        (DROP,),
+        WHOLE,
+        lambda some: ratio(normal.values[:, :, column], there, some),
     )
-    if not pairs:
-        return {}, {}
-    ratios = _ratios.setdefault(normal, {})
-    if pairs not in ratios:
-        ratios[pairs] = _ratio(normal, pairs, traffic, usually)
-    observed = _ratio(panel, pairs, traffic, usually)
-    rows, width = np.arange(len(pairs)), window.stop - window.start
-    ordinary = usual(ratios[pairs], rows, width, (DROP,), (DROP.family,))
-    moved = departure(observed.values, ordinary, window, (DROP,), (DROP.family,))
-    worst: dict[str, float] = {}
-    whom: dict[str, str] = {}
-    for (callee, caller), strength in zip(pairs, moved.strength[:, 0].tolist(), strict=True):
-        if strength > worst.get(caller, 0.0):
-            worst[caller] = strength
-            if strength > 1.0:
-                whom[caller] = callee
+    observed = ratio(panel.values[:, :, column], here, rows)
+    moved = departure(observed, known, window, (DROP,)).strength[:, 0]
+    calls = calls.where(rows)
+    np.maximum.at(worst, calls.end, moved)
+    first = np.flatnonzero((moved > 1.0) & (moved == worst[calls.end]))[::-1]
+    whom[calls.end[first]] = calls.start[first]
     return worst, whom
 
 
-def _causes(case: Case, nodes: Sequence[str]) -> list[str]:
-    return [cause for node in nodes for cause in case.graph.net.pred[node]]
+def _traffic(normal: Panel, rows: Numbers, column: int) -> Floats:
+    """(n,) median traffic of each row, silence counted as none."""
+
+    def work(some: Numbers) -> list[Floats]:
+        return [quantiles(np.nan_to_num(normal.values[:, :, column][some]), (0.5,))[0][:, None]]
+
+    many = len(normal.entities)
+    return remembered(normal, ("traffic", column), many, rows, (1,), work)[0][:, 0]
 
 
-def _usually(normal: Panel, nodes: Sequence[str], column: int) -> list[float]:
-    """Median traffic of each node, silence counted as none."""
-    values = np.nan_to_num(normal.values[normal.rows(nodes)][:, :, column])
-    medians: list[float] = quantiles(values[:, :, None], (0.5,))[0][:, 0].tolist()
-    return medians
+def _ratio(callee: tuple[Floats, Floats], caller: tuple[Floats, Floats]) -> Floats:
+    """(n, n_time, 1) log(traffic of the callee / traffic of the caller), NaN where the caller itself is all but idle.
 
-
-def _ratio(
-    panel: Panel, pairs: Sequence[tuple[str, str]], column: int, usually: dict[str, float]
-) -> Panel:
-    """log(traffic of the callee / traffic of the caller) over time, NaN where the caller itself is all but idle."""
-    sides, medians = [], []
-    for side in (0, 1):
-        names = [pair[side] for pair in pairs]
-        sides.append(np.nan_to_num(panel.values[panel.rows(names)][:, :, column]))
-        medians.append(np.array([usually[name] for name in names])[:, None])
-    above, below = (side + SMALL * median for side, median in zip(sides, medians, strict=True))
-    busy = sides[1] > BUSY * medians[1]
-    ratio = np.log(above, where=busy, out=np.full(busy.shape, np.nan)) - np.log(
-        below, where=busy, out=np.full(busy.shape, np.nan)
-    )
-    arrows = tuple(f"{callee}→{caller}" for callee, caller in pairs)
-    return Panel(ratio[:, :, None], arrows, ("drop",), panel.periods)
+    Of each side its traffic (n, n_time) and the median of it (n,).
+    """
+    busy = caller[0] > BUSY * caller[1][:, None]
+    with np.errstate(divide="ignore"):
+        log_above, log_below = (
+            np.log(side + SMALL * median[:, None], where=busy, out=np.full(busy.shape, np.nan))
+            for side, median in (callee, caller)
+        )
+        return np.asarray((log_above - log_below)[:, :, None])

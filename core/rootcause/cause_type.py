@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.contracts import Floats
 from core.domain import CauseType, Domain
 
 # Spread, in log units, of how strongly a cause of one type hits (relative to its signature), of a channel that a
@@ -17,6 +18,7 @@ STRENGTH, STILL, ANY, MOVES = 0.4, 0.12, 1.0, 1 / 3
 CHANGED, STAYED, OPPOSITE = 6.0, -2.0, -6.0
 NAMELESS = -4.0  # log odds of a cause outside the vocabulary
 DEEPEST = math.log(0.02)
+UNKNOWN = "unknown"
 
 Settings = Mapping[str, tuple[float, float]]
 
@@ -28,14 +30,6 @@ class Shift:
     channel: str
     change: float
     sd: float
-
-    @property
-    def log(self) -> float:
-        return max(math.log(max(1.0 + self.change, 1e-9)), DEEPEST)
-
-    @property
-    def log_sd(self) -> float:
-        return self.sd / max(1.0 + self.change, 0.2)
 
 
 @dataclass(frozen=True)
@@ -54,24 +48,41 @@ def judge(
 
     settings : what was set at the node (before, after); None where nobody knows
     """
-    unknown = sum(_unnamed(shift) for shift in shifts)
-    verdicts = [Verdict("unknown", NAMELESS, 0.0)]
-    for cause in domain.causes:
-        if cause.name != "unknown" and level in cause.levels:
-            fit = sum(_fit(cause, shift) for shift in shifts)
-            verdicts.append(Verdict(cause.name, fit - unknown, _settings(cause, settings)))
+    channels = [shift.channel for shift in shifts]
+    change, sd = np.array([(shift.change, shift.sd) for shift in shifts]).reshape(-1, 2).T[:, None]
+    words, odds = fits(domain, level, channels, change, sd)
+    causes = {cause.name: cause for cause in domain.causes}
+    verdicts = [
+        Verdict(word, fit, _settings(causes[word], settings) if word != UNKNOWN else 0.0)
+        for word, fit in zip(words, odds[0].tolist(), strict=True)
+    ]
     return max(verdicts, key=lambda verdict: verdict.shifts + verdict.settings)
 
 
-def _unnamed(shift: Shift) -> float:
-    moved = _log_normal(shift.log, 0.0, shift.log_sd**2 + ANY**2)
-    still = _log_normal(shift.log, 0.0, shift.log_sd**2 + STILL**2)
-    return float(np.logaddexp(math.log(MOVES) + moved, math.log(1.0 - MOVES) + still))
+def fits(
+    domain: Domain, level: str, channels: Sequence[str], change: Floats, sd: Floats
+) -> tuple[tuple[str, ...], Floats]:
+    """The words for a cause at a level, `UNKNOWN` first, and (n, n_word) log odds of each against any change at all.
+
+    change, sd : (n, n_channel) relative changes and their standard deviations
+    """
+    log = np.maximum(np.log(np.maximum(1.0 + change, 1e-9)), DEEPEST)
+    variance = (sd / np.maximum(1.0 + change, 0.2)) ** 2
+    unnamed = np.logaddexp(
+        math.log(MOVES) + _log_normal(log, variance + ANY**2),
+        math.log(1.0 - MOVES) + _log_normal(log, variance + STILL**2),
+    ).sum(axis=1)
+    causes = [one for one in domain.causes if one.name != UNKNOWN and level in one.levels]
+    usual = np.array([[one.signature.get(name, 0.0) for name in channels] for one in causes])
+    usual = np.maximum(usual.reshape(len(causes), len(channels)), DEEPEST)
+    spread = variance[:, None] + (STRENGTH * usual) ** 2 + STILL**2
+    named = _log_normal(log[:, None] - usual, spread).sum(axis=2) - unnamed[:, None]
+    nameless = np.full((len(change), 1), NAMELESS)
+    return (UNKNOWN, *(one.name for one in causes)), np.concatenate([nameless, named], axis=1)
 
 
-def _fit(cause: CauseType, shift: Shift) -> float:
-    usual = max(cause.signature.get(shift.channel, 0.0), DEEPEST)
-    return _log_normal(shift.log, usual, shift.log_sd**2 + (STRENGTH * usual) ** 2 + STILL**2)
+def _log_normal(off: Floats, variance: Floats) -> Floats:
+    return np.asarray(-0.5 * (off**2 / variance + np.log(variance)))
 
 
 def _settings(cause: CauseType, settings: Settings | None) -> float:
@@ -83,10 +94,6 @@ def _settings(cause: CauseType, settings: Settings | None) -> float:
         moved = np.sign(after - before)
         odds += CHANGED if moved == sign else STAYED if moved == 0 else OPPOSITE
     return odds
-
-
-def _log_normal(value: float, mean: float, variance: float) -> float:
-    return -0.5 * ((value - mean) ** 2 / variance + math.log(variance))
 
 
 def told(

@@ -12,18 +12,15 @@ rises and falls are kept apart and only the bad direction of a metric counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, fields
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.cases import Case
+from core.cases import Case, Numbers
 from core.contracts import Bools, Floats, Panel, Times
-from core.rootcause.metric_kinds import Kind
-
-Rows = NDArray[np.intp]
+from core.rootcause.metric_kinds import Kind, families
 
 USUAL = 0.98
 """Share of normal windows that counts as normal."""
@@ -31,8 +28,12 @@ LEAST = 3.0
 """A z-score below this is never news, however calm the series was."""
 BEST = 2
 """Periods of a window whose mean counts: one may be a slip of the measurement."""
+PERIODS = 2_000
+"""Normal periods that are looked at; of more, every k-th period and window."""
 CELLS = 2_000_000
-"""Cells of normal periods that are looked at; of more, every k-th period and window."""
+"""Cells of a panel that tell how large its metrics become; of more, every k-th period."""
+TOGETHER = 16
+"""Numbers worked on at a time, few enough for the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +41,26 @@ class Usual:
     """What is normal, per row and metric of a panel, for windows of one length.
 
     median, scale : (n, m) of the values; scale is NaN where a series cannot tell anything
-    rise, fall    : (n, m) edge of normal of a window's z-score, upwards and downwards
+    edge          : (n, m) edge of normal of a window's z-score in the bad direction, upwards where either may be bad
+    fall          : (n, m) the same downwards where either may be bad, else NaN
     crowd         : (n, n_family) edge of normal of the largest strength in a family, at least 1
     """
 
     median: Floats
     scale: Floats
-    rise: Floats
+    edge: Floats
     fall: Floats
     crowd: Floats
+
+    @classmethod
+    def blank(cls, rows: int, kinds: Sequence[Kind]) -> Usual:
+        """Nothing is known of any row."""
+        median, scale, edge, fall = np.full((4, rows, len(kinds)), np.nan)
+        return cls(median, scale, edge, fall, np.ones((rows, len(families(kinds)))))
+
+    def at(self, rows: Numbers) -> Usual:
+        """The same of some rows."""
+        return Usual(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,101 +69,163 @@ class Departure:
 
     strength : (n, m) in the bad direction of each metric, 1 = the edge of normal
     family   : (n, n_family) the largest of each family, 1 = the edge of normal
-    base     : (n, m) level just before the window
-    window   : (n, width, m) the values of the window
-    z        : (n, n_time, m) signed z-scores of all periods, positive = bad
     known    : (n, n_family) whether any series of the family can tell something
+    base     : (n, m) level just before the window
     """
 
     strength: Floats
     family: Floats
-    base: Floats
-    window: Floats
-    z: Floats
     known: Bools
+    base: Floats
+
+    @classmethod
+    def blank(cls, rows: int, kinds: Sequence[Kind]) -> Departure:
+        """No row left anything."""
+        of_metrics, of_families = (rows, len(kinds)), (rows, len(families(kinds)))
+        known = np.zeros(of_families, dtype=np.bool_)
+        return cls(np.zeros(of_metrics), np.zeros(of_families), known, np.full(of_metrics, np.nan))
 
 
-class _Known:
-    """What is normal for the rows of one panel and one length of window, as far as anybody asked."""
-
-    def __init__(self, rows: int, metrics: int, families: int, largest: Floats) -> None:
-        self.done = np.zeros(rows, dtype=bool)
-        self.largest = largest
-        self.tables = [np.full((rows, metrics), np.nan) for _ in range(4)]
-        self.tables.append(np.full((rows, families), np.nan))
+# ── Normal periods ───────────────────────────────────────────────────────────────────────────────
 
 
-_remembered: WeakKeyDictionary[Panel, dict[int, _Known]] = WeakKeyDictionary()
+class _Table:
+    """Figures of many rows, as far as anybody asked for them."""
+
+    def __init__(self, many: int, sizes: Sequence[int]) -> None:
+        self.done = np.zeros(many, dtype=bool)
+        self.columns = tuple(np.full((many, size), np.nan) for size in sizes)
 
 
-def usual(
-    normal: Panel, rows: Rows, width: int, kinds: Sequence[Kind], families: Sequence[str]
+_tables: WeakKeyDictionary[Panel, dict[Hashable, _Table]] = WeakKeyDictionary()
+_largest: WeakKeyDictionary[Panel, Floats] = WeakKeyDictionary()
+
+
+def remembered(
+    normal: Panel,
+    key: Hashable,
+    many: int,
+    rows: Numbers,
+    sizes: Sequence[int],
+    work: Callable[[Numbers], Sequence[Floats]],
+) -> list[Floats]:
+    """Figures that normal periods tell of some of `many` rows, worked out once for each as long as the panel lives.
+
+    key   : what is asked, with everything that the answer depends on beside the panel
+    sizes : numbers per row of each figure
+    work  : rows, `TOGETHER` at most → each figure of theirs, (n, size)
+    """
+    tables = _tables.setdefault(normal, {})
+    if key not in tables:
+        tables[key] = _Table(many, sizes)
+    table = tables[key]
+    missing = np.unique(rows[~table.done[rows]])
+    for start in range(0, len(missing), TOGETHER):
+        some = missing[start : start + TOGETHER]
+        for column, found in zip(table.columns, work(some), strict=True):
+            column[some] = found
+        table.done[some] = True
+    return [column[rows] for column in table.columns]
+
+
+def usual(normal: Panel, rows: Numbers, width: int, kinds: Sequence[Kind]) -> Usual:
+    """What is normal for some rows of a panel, of windows of `width` periods."""
+    if normal not in _largest:
+        _largest[normal] = _most(normal.values)
+    return usual_of(
+        normal,
+        "rows",
+        len(normal.entities),
+        rows,
+        width,
+        kinds,
+        _largest[normal],
+        lambda some: normal.values[some],
+    )
+
+
+def usual_of(
+    normal: Panel,
+    key: Hashable,
+    many: int,
+    rows: Numbers,
+    width: int,
+    kinds: Sequence[Kind],
+    largest: Floats,
+    values: Callable[[Numbers], Floats],
 ) -> Usual:
-    """What is normal for some rows of a panel; worked out once per row as long as the panel lives."""
+    """What is normal for some of `many` series that are made of a panel, see `remembered`.
+
+    largest : (m,) size beside which a series that never moved is judged
+    values  : rows → (n, n_time, m)
+    """
     width = min(width, len(normal.periods))
-    widths = _remembered.setdefault(normal, {})
-    if width not in widths:
-        thin = _every(normal.values.size)
-        some = normal.values[:, ::thin]
-        with np.errstate(invalid="ignore"):
-            high = np.fmax.reduce(some, axis=(0, 1), initial=0.0)
-            low = np.fmin.reduce(some, axis=(0, 1), initial=0.0)
-        widths[width] = _Known(
-            len(normal.entities), len(kinds), len(families), np.maximum(high, -low)
-        )
-    known = widths[width]
-    missing = np.unique(rows[~known.done[rows]])
-    if len(missing):
-        made = _usual(normal.values[missing], width, kinds, families, known.largest)
-        fields = (made.median, made.scale, made.rise, made.fall, made.crowd)
-        for table, field in zip(known.tables, fields, strict=True):
-            table[missing] = field
-        known.done[missing] = True
-    return Usual(*(table[rows] for table in known.tables))
+    sizes = (*(len(kinds),) * 4, len(families(kinds)))
+    known = remembered(
+        normal,
+        (key, width),
+        many,
+        rows,
+        sizes,
+        lambda some: _usual(values(some), width, kinds, largest),
+    )
+    return Usual(*known)
 
 
-def _every(cells: int) -> int:
-    return max(-(-cells // CELLS), 1)
+def _most(values: Floats) -> Floats:
+    """(m,) the largest of each metric, its sign aside."""
+    some = values[:, :: max(-(-values.size // CELLS), 1)]
+    with np.errstate(invalid="ignore"):
+        high = np.fmax.reduce(some, axis=(0, 1), initial=0.0)
+        low = np.fmin.reduce(some, axis=(0, 1), initial=0.0)
+    most: Floats = np.maximum(high, -low)
+    return most
 
 
 def _usual(
-    values: Floats, width: int, kinds: Sequence[Kind], families: Sequence[str], largest: Floats
-) -> Usual:
-    thin = _every(values.size)
-    some = values[:, ::thin]
-    low, median, high = quantiles(some, (0.25, 0.5, 0.75))
-    with np.errstate(invalid="ignore"):
+    values: Floats, width: int, kinds: Sequence[Kind], largest: Floats
+) -> tuple[Floats, ...]:
+    """The fields of `Usual`, worked out for what was measured at all."""
+    measured = np.isfinite(values).any(axis=1)
+    row, column = np.nonzero(measured)
+    series = values.transpose(0, 2, 1)[measured]
+    thin = -(-values.shape[1] // PERIODS)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        some = series[:, ::thin]
+        low, median, high = quantiles(some, (0.25, 0.5, 0.75))
         deviation = np.sqrt(_mean((some - _mean(some)[:, None]) ** 2))
-        floor = np.maximum(0.05 * np.abs(median), 0.1 * deviation)
-        scale = np.maximum((high - low) / 1.349, floor)
-        for column, kind in enumerate(kinds):
-            if kind == Kind("success", -1):
-                # a share near its ceiling: what matters is how much is missing, and 0.2 points are nothing
-                full = 100.0 if largest[column] > 1.5 else 1.0
-                missing = 0.05 * np.abs(full - median[:, column])
-                floor = np.maximum(missing, 0.1 * deviation[:, column])
-                spread = np.maximum((high - low)[:, column] / 1.349, 0.002 * full)
-                scale[:, column] = np.maximum(spread, floor)
-                scale[median[:, column] <= 0.0, column] = np.nan
+        # a share near its ceiling: what matters is how much is missing, and 0.2 points are nothing
+        share = np.array([kind == Kind("success", -1) for kind in kinds])[column]
+        full = np.where(largest[column] > 1.5, 100.0, 1.0)
+        level = np.where(share, np.abs(full - median), np.abs(median))
+        scale = np.maximum((high - low) / 1.349, np.where(share, 0.002 * full, 0.0))
+        scale = np.maximum(scale, np.maximum(0.05 * level, 0.1 * deviation))
+        scale[share & (median <= 0.0)] = np.nan
         # a series that never moved: a hundredth of what any row shows
-        scale = np.where(scale == 0.0, 0.01 * largest, scale)
+        scale = np.where(scale == 0.0, 0.01 * largest[column], scale)
         scale = np.where(np.isfinite(median) & (scale > 0.0), scale, np.nan)
-        up, down = _windows(values, median, scale, width, thin)
-        rise = np.fmax(quantiles(up, (USUAL,))[0], LEAST)
-        fall = np.fmax(quantiles(down, (USUAL,))[0], LEAST)
-        calm = _bad(up / rise[:, None], down / fall[:, None], kinds)
-        crowd = quantiles(_largest(calm, kinds, families), (USUAL,))[0]
-    return Usual(median, scale, rise, fall, np.fmax(crowd, 1.0))
+        way, either = _ways(kinds, column)
+        z = way * (series - median[:, None]) / scale[:, None]
+        calm, falls = _best(z, width, thin), _best(-z[either], width, thin)
+        edge = np.fmax(quantiles(calm, (USUAL,))[0], LEAST)
+        fall = np.fmax(quantiles(falls, (USUAL,))[0], LEAST)
+        calm /= edge[:, None]
+        calm[either] = np.fmax(calm[either], falls / fall[:, None])
+        names = families(kinds)
+        family = np.array([names.index(kind.family) for kind in kinds], dtype=np.intp)[column]
+        crowd = np.ones((len(values), len(names)))
+        order = np.lexsort((family, row))
+        group = np.stack([row, family])[:, order]
+        begins = np.flatnonzero(np.diff(group, prepend=-1).any(axis=0))
+        crowds = np.fmax.reduceat(calm[order], begins, axis=0)
+        crowd[*group[:, begins]] = np.fmax(quantiles(np.fmax(crowds, 0.0), (USUAL,))[0], 1.0)
+    tables = np.full((4, *measured.shape), np.nan)
+    tables[:3, measured] = median, scale, edge
+    tables[3, row[either], column[either]] = fall
+    return (*tables, crowd)
 
 
-def _windows(
-    values: Floats, median: Floats, scale: Floats, width: int, stride: int
-) -> tuple[Floats, Floats]:
-    """(n, n_window, m) z-scores of every stride-th window, upwards and downwards."""
-    count = values.shape[1] - width + 1
-    places = np.arange(0, count, stride)[:, None] + np.arange(width)
-    z = (values[:, places] - median[:, None, None]) / scale[:, None, None]
-    return _best(z), _best(-z)
+# ── Departures ───────────────────────────────────────────────────────────────────────────────────
 
 
 def departure(
@@ -159,7 +233,6 @@ def departure(
     normal: Usual,
     window: slice,
     kinds: Sequence[Kind],
-    families: Sequence[str],
     *,
     local: bool = True,
 ) -> Departure:
@@ -167,22 +240,47 @@ def departure(
 
     values : (n, n_time, m), of which those before the window are the local level where `local`
     """
+    measured = np.isfinite(values).any(axis=1)
+    series = values.transpose(0, 2, 1)[measured]
+    median, scale, edge, fall = (
+        table[measured] for table in (normal.median, normal.scale, normal.edge, normal.fall)
+    )
+    inside, before = series[:, window], series[:, : window.start]
+    level = median
+    if local and before.shape[1] >= BEST:
+        level = quantiles(before, (0.5,))[0]
+        level = np.where(np.isfinite(level), level, median)
     with np.errstate(invalid="ignore", divide="ignore"):
-        inside, before = values[:, window], values[:, : window.start]
-        z = (values - normal.median[:, None]) / normal.scale[:, None]
-        up, down = _best(z[:, None, window])[:, 0], _best(-z[:, None, window])[:, 0]
-        base = normal.median
-        if local and before.shape[1] >= BEST:
-            level = quantiles(before, (0.5,))[0]
-            base = np.where(np.isfinite(level), level, normal.median)
-            moved = ((inside - base[:, None]) / normal.scale[:, None])[:, None]
-            up = np.fmin(up, _best(moved)[:, 0])
-            down = np.fmin(down, _best(-moved)[:, 0])
-        strength = _bad(up / normal.rise, down / normal.fall, kinds)
-        strength = np.where(np.isfinite(strength), np.maximum(strength, 0.0), 0.0)
-        family = _largest(strength, kinds, families) / normal.crowd
-    known = _largest(np.isfinite(normal.scale).astype(float), kinds, families) > 0.0
-    return Departure(strength, family, base, inside, _bad(z, -z, kinds), known)
+        way, either = _ways(kinds, np.nonzero(measured)[1])
+        news = [way * (inside - usually[:, None]) / scale[:, None] for usually in (median, level)]
+        width = inside.shape[1]
+        rise, drop = (
+            np.fmin(*(_best(side * z, width)[:, 0] for z in news)) for side in (1.0, -1.0)
+        )
+        moved = np.where(either, np.fmax(rise / edge, drop / fall), rise / edge)
+        strength, base = np.zeros(measured.shape), normal.median.copy()
+        strength[measured] = np.where(np.isfinite(moved), np.maximum(moved, 0.0), 0.0)
+        base[measured] = level
+    known = _by_family(np.isfinite(normal.scale).astype(np.float64), kinds) > 0.0
+    return Departure(strength, _by_family(strength, kinds) / normal.crowd, known, base)
+
+
+def onsets(
+    values: Floats, normal: Usual, strength: Floats, window: slice, kinds: Sequence[Kind]
+) -> Numbers:
+    """(n,) the first period of the run of bad periods that the window holds or follows; the window's first without one.
+
+    values : (n, n_time, m), of which metrics with a `strength` (n, m) above 1 count
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = (values[:, : window.stop] - normal.median[:, None]) / normal.scale[:, None]
+    way = np.array([kind.bad for kind in kinds])
+    bad = np.where(way == 0, np.abs(z), way * z)
+    odd: Bools = np.any((bad > LEAST) & (strength > 1.0)[:, None], axis=2)
+    first = window.start + odd[:, window].argmax(axis=1)
+    calm = np.maximum.accumulate(np.where(odd, -1, np.arange(odd.shape[1])), axis=1)
+    begun = np.take_along_axis(calm, first[:, None], axis=1)[:, 0] + 1
+    return np.where(odd[:, window].any(axis=1), begun, window.start)
 
 
 def window_of(case: Case, labels: Times, span: int) -> slice:
@@ -194,14 +292,13 @@ def window_of(case: Case, labels: Times, span: int) -> slice:
 def quantiles(values: Floats, shares: Sequence[float]) -> list[Floats]:
     """Linear quantiles along axis 1 of the finite values, NaN where there are none."""
     ordered = np.sort(values, axis=1)
-    count = np.isfinite(ordered).sum(axis=1, keepdims=True)
+    last = np.maximum(np.isfinite(ordered).sum(axis=1, keepdims=True) - 1, 0)
     found = []
     for share in shares:
-        place = np.maximum(count - 1, 0) * share
+        place = last * share
         below = np.floor(place).astype(np.intp)
-        above = np.minimum(below + 1, np.maximum(count - 1, 0))
         low = np.take_along_axis(ordered, below, axis=1)
-        high = np.take_along_axis(ordered, above, axis=1)
+        high = np.take_along_axis(ordered, np.minimum(below + 1, last), axis=1)
         found.append((low + (place - below) * (high - low))[:, 0])
     return found
 
@@ -213,29 +310,34 @@ def _mean(values: Floats) -> Floats:
     return total / np.where(seen.any(axis=1), seen.sum(axis=1), np.nan)
 
 
-def _best(z: Floats) -> Floats:
-    """(n, n_window, m) mean of the `BEST` highest of windows (n, n_window, width, m); of the one where there is one."""
-    first = np.full((*z.shape[:2], z.shape[3]), -np.inf)
-    second = first.copy()
-    for offset in range(z.shape[2]):
-        value = np.where(np.isnan(z[:, :, offset]), -np.inf, z[:, :, offset])
+def _best(z: Floats, width: int, stride: int = 1) -> Floats:
+    """(n, n_window) mean of the `BEST` highest of every stride-th window of z (n, n_time), NaN where there are none.
+
+    Of a window with one value that one.
+    """
+    held = np.where(np.isnan(z), -np.inf, z)
+    count = z.shape[1] - width + 1
+    first = held[:, :count:stride]
+    second = np.full(first.shape, -np.inf)
+    for offset in range(1, width):
+        value = held[:, offset : offset + count : stride]
         second = np.maximum(second, np.minimum(first, value))
         first = np.maximum(first, value)
     mean = np.where(np.isinf(second), first, (first + second) / BEST)
     return np.where(np.isinf(first), np.nan, mean)
 
 
-def _bad(up: Floats, down: Floats, kinds: Sequence[Kind]) -> Floats:
-    """By metric what is bad: the rise, the fall, or either."""
-    way = np.array([kind.bad for kind in kinds])
-    chosen: Floats = np.where(way > 0, up, np.where(way < 0, down, np.fmax(up, down)))
-    return chosen
+def _ways(kinds: Sequence[Kind], column: Numbers) -> tuple[Floats, Bools]:
+    """Of series: −1 (n, 1) where less is worse, else 1, and whether (n,) either may be bad."""
+    bad = np.array([kind.bad for kind in kinds])[column]
+    return np.where(bad < 0, -1.0, 1.0)[:, None], bad == 0
 
 
-def _largest(strength: Floats, kinds: Sequence[Kind], families: Sequence[str]) -> Floats:
-    """(…, n_family) the largest over the metrics of each family, 0 where there are none."""
-    largest = np.zeros((*strength.shape[:-1], len(families)))
+def _by_family(strength: Floats, kinds: Sequence[Kind]) -> Floats:
+    """(n, n_family) the largest over the metrics of each family, 0 where there are none."""
+    names = families(kinds)
+    largest = np.zeros((len(strength), len(names)))
     for column, kind in enumerate(kinds):
-        place = families.index(kind.family)
-        largest[..., place] = np.fmax(largest[..., place], strength[..., column])
+        place = names.index(kind.family)
+        largest[:, place] = np.fmax(largest[:, place], strength[:, column])
     return largest

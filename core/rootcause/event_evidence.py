@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.cases import Case
+from core.cases import Case, Numbers
 from core.contracts import Floats, Times
 from core.errors import InvalidInputError
 from core.events import EventTable
 from core.rootcause.habits import AT_ONCE, Habits, habits
-from core.rootcause.suspects import Suspects, Term, path
+from core.rootcause.suspects import Suspects, Term, paths
 
 WHO = "headwater-cause"
 TERMS = (
@@ -59,44 +59,44 @@ def suspects(case: Case, hops: int) -> Suspects:
     """Candidates upstream of each alarm, with their features; raises where there are no normal runs to compare with."""
     if case.events is None or not isinstance(case.normal, EventTable):
         raise InvalidInputError.of(WHO, "the case", "given with events and normal runs", "neither")
-    known = habits(case.normal)
-    pasts = _pasts(case.events)
-    nodes: list[str] = []
-    rows, contests, odd, onsets, paths, told = [], [], [], [], [], []
+    known, pasts, wiring = habits(case.normal), _pasts(case.events), case.graph.wiring
     alarmed = float(_seconds(np.array([case.alarm.at]))[0])
+    nodes: list[str] = []
+    contests: list[Numbers] = []
+    features: list[Floats] = []
+    ways: list[tuple[str, ...]] = []
+    oddities: list[tuple[_Oddity, float]] = []
     for seed in case.seeds:
         moment = _fired(known, pasts.get(seed), seed, alarmed)
-        distance = {seed: 0, **case.graph.ancestors(seed, hops)}
-        found = {
-            node: _oddity(case, known, pasts, node, moment)
-            for node in distance
-            if node not in case.seeds
+        distance = wiring.hops((seed,), hops)
+        suspected = distance >= 0
+        suspected[[wiring.number[one] for one in case.seeds]] = False
+        found = np.flatnonzero(suspected)
+        names = [wiring.nodes[number] for number in found.tolist()]
+        here = [_oddity(case, known, pasts, node, moment) for node in names]
+        odd = np.zeros(len(distance))
+        odd[found] = [oddity.most for oddity in here]
+        values = {
+            "odd": odd[found],
+            "own": (odd - wiring.edges.among(suspected).most(odd))[found],
+            "fresh": np.array([oddity.fresh for oddity in here]),
+            "hops": distance[found].astype(np.float64),
         }
-        surprises = {node: oddity.most / EDGE for node, oddity in found.items()}
-        contests.append(np.arange(len(nodes), len(nodes) + len(found)))
-        for node, oddity in found.items():
-            causes = [found[cause].most for cause in case.graph.parents(node) if cause in found]
-            values = {
-                "odd": oddity.most,
-                "own": oddity.most - max(causes, default=0.0),
-                "fresh": oddity.fresh,
-                "hops": float(distance[node]),
-            }
-            nodes.append(node)
-            rows.append([values[name] for name in NAMES])
-            odd.append(oddity.most / EDGE)
-            changed = moment if oddity.changed is None else oddity.changed
-            onsets.append(np.datetime64(round(changed * 1e6), "us"))
-            paths.append(path(case.graph.net, distance, surprises, node))
-            told.append(_told(oddity, moment))
+        if here:
+            contests.append(np.arange(len(nodes), len(nodes) + len(here)))
+        features.append(np.column_stack([values[name] for name in NAMES]))
+        ways += paths(wiring, distance, odd, found)
+        nodes += names
+        oddities += [(oddity, moment) for oddity in here]
+    changed = [at if oddity.changed is None else oddity.changed for oddity, at in oddities]
     return Suspects(
         tuple(nodes),
-        np.array(rows).reshape(-1, len(NAMES)),
-        tuple(contest for contest in contests if len(contest)),
-        np.array(odd),
-        np.array(onsets, dtype="datetime64[us]"),
-        tuple(paths),
-        tuple(told),
+        np.concatenate(features),
+        tuple(contests),
+        np.array([oddity.most / EDGE for oddity, _ in oddities]),
+        np.array([round(1e6 * at) for at in changed], dtype="datetime64[us]"),
+        tuple(ways),
+        tuple(_told(oddity, at) for oddity, at in oddities),
         ("unknown",) * len(nodes),
     )
 

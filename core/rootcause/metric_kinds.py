@@ -5,9 +5,10 @@ Names of metrics are conventions (Prometheus, OpenTelemetry, CloudWatch); names 
 
 from __future__ import annotations
 
-import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,13 @@ RULES: tuple[tuple[str, Kind], ...] = (
 OTHER = Kind("other", 0)
 
 
-@functools.cache
+@cache
 def kind(metric: str) -> Kind:
     """The kind of a metric by its name; `OTHER` where no rule matches."""
     name = metric.lower()
     return next((found for pattern, found in RULES if re.search(pattern, name)), OTHER)
+
+
+def families(kinds: Sequence[Kind]) -> tuple[str, ...]:
+    """The families that metrics belong to, each once."""
+    return tuple(dict.fromkeys(kind.family for kind in kinds))

@@ -6,14 +6,14 @@ A pod or a host lacks some metrics that its service has; there the whole that it
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
 from core.contracts import Floats
 from core.domains.services import SERVICES
-from core.rootcause.cause_type import Shift, judge
+from core.rootcause.cause_type import fits
 from core.rootcause.metric_kinds import CAPACITY, Kind
 
 QUERY = re.compile(r"query|database|sql", re.IGNORECASE)
@@ -41,37 +41,42 @@ def changes(
     window: slice,
     base: Floats,
     usual: Floats,
-) -> dict[str, float]:
-    """Relative change of each channel of one node, the largest of its metrics.
+) -> Floats:
+    """(n, n_channel) relative change of each of `TOLD`, the largest of its metrics; NaN where nobody measured it.
 
-    values : (n_time, n_metric); base : (n_metric,) just before the window; usual : (n_metric,) in normal periods
+    values : (n, n_time, n_metric); base : (n, n_metric) just before the window; usual : the same in normal periods
     """
-    found: dict[str, float] = {}
+    found = np.full((len(values), len(TOLD)), np.nan)
     for column, (metric, kind) in enumerate(zip(metrics, kinds, strict=True)):
         name = channel(metric, kind.family)
-        now, before = values[window, column], base[column]
-        if name not in TOLD or not np.isfinite(now).any() or not np.isfinite(before):
+        if name not in TOLD:
             continue
-        size = float(usual[column])
-        level = float(np.nanmean(now))
+        now, before, size = values[:, window, column], base[:, column], usual[:, column]
+        known = np.isfinite(now).any(axis=1) & np.isfinite(before)
+        now, before, size = now[known], before[known], size[known]
+        level = np.nanmean(now, axis=1)
         if name == "memory":
             # it fills slowly, and is empty again after the fall
-            seen = values[: window.stop, column]
-            level, before = float(np.nanmax(seen) if kind.bad > 0 else np.nanmin(seen)), size
+            seen = values[known][:, : window.stop, column]
+            level, before = (np.nanmax if kind.bad > 0 else np.nanmin)(seen, axis=1), size
         if name == "success" and kind.bad < 0:
-            full = 100.0 if size > 1.5 else 1.0
+            full = np.where(size > 1.5, 100.0, 1.0)
             level, before, size = full - level, full - before, 0.1 * full
-        floor = max(LEAST * size, 1e-9)
-        ratio = max(level, floor) / max(before, floor)
+        floor = np.fmax(LEAST * size, 1e-9)
+        ratio = np.fmax(level, floor) / np.fmax(before, floor)
         ratio = 1.0 / ratio if name == "memory" and kind.bad < 0 else ratio
-        change = float(np.clip(ratio, 1.0 / LARGEST, LARGEST)) - 1.0
-        if abs(np.log1p(change)) > abs(np.log1p(found.get(name, 0.0))) or name not in found:
-            found[name] = change
+        change = np.clip(ratio, 1.0 / LARGEST, LARGEST) - 1.0
+        place = TOLD.index(name)
+        most = found[known, place]
+        larger = ~(np.abs(np.log1p(change)) <= np.abs(np.log1p(most)))
+        found[known, place] = np.where(larger, change, most)
     return found
 
 
-def word(changes: Mapping[str, float]) -> str:
-    """The kind of cause that fits these relative changes by channel, "unknown" where none does."""
-    shifts = [Shift(name, change, NOISE * (1.0 + change)) for name, change in changes.items()]
-    shifts += [Shift(name, 0.0, UNSEEN) for name in TOLD if name not in changes]
-    return judge(SERVICES, SERVICES.defaults["unit"], shifts, None).type
+def words(changes: Floats) -> list[str]:
+    """The kind of cause that fits each node's relative changes (n, n_channel) of `TOLD`, "unknown" where none does."""
+    measured = np.isfinite(changes)
+    change = np.where(measured, changes, 0.0)
+    sd = np.where(measured, NOISE * (1.0 + change), UNSEEN)
+    known, odds = fits(SERVICES, SERVICES.defaults["unit"], TOLD, change, sd)
+    return [known[place] for place in odds.argmax(axis=1)]

@@ -8,26 +8,28 @@ seen between two nodes, a delay between sender and receiver or calls that stay a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from core.cases import Case
-from core.contracts import Bools, Floats, Panel, Times
+from core.cases import Case, Edges, Numbers, Wiring
+from core.contracts import Bools, Floats, Panel
 from core.domains import conventions
 from core.errors import InvalidInputError, NotEnoughDataError
 from core.quantities import amount
 from core.rootcause import calls, parts
-from core.rootcause.departure import BEST, Departure, Usual, departure, usual, window_of
-from core.rootcause.metric_kinds import RESOURCES, SYMPTOMS, TRAFFIC, Kind, kind
-from core.rootcause.metric_signs import changes, word
-from core.rootcause.suspects import FURTHEST, Suspects, Term, near, path, soft
+from core.rootcause.departure import BEST, Departure, Usual, departure, onsets, usual, window_of
+from core.rootcause.metric_kinds import RESOURCES, SYMPTOMS, TRAFFIC, Kind, families, kind
+from core.rootcause.metric_signs import TOLD, changes, words
+from core.rootcause.suspects import Suspects, Term, paths, soft
 
 WHO = "headwater-cause"
 SPAN = 5
 """Periods from the alarm on that are looked at; what comes later is cleaning up."""
+FURTHEST = 12
+"""Edges after which even an unbroken trail of departures is given up."""
 TERMS = (
     Term("symptom", 1.0, "what users of the node notice, beyond normal"),
     Term("own", 1.0, "that symptom minus the worst of the nodes it depends on"),
@@ -49,346 +51,291 @@ MEANS = re.compile(r"average|avg|mean", re.IGNORECASE)
 """Latencies that times a count are time spent; a percentile is not."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """Departures of the rows of a panel that suspects and their neighbours have, and what they are made of."""
-
-    rows: Mapping[str, int]
-    kinds: tuple[Kind, ...]
-    families: tuple[str, ...]
-    metrics: tuple[str, ...]
-    departure: Departure
-    labels: Times
-    start: int
-    expected: bool
-    normal: Panel | None
-    values: Floats
-    median: Floats
-
-    @property
-    def window(self) -> slice:
-        """The periods looked at."""
-        return slice(self.start, self.start + self.departure.window.shape[1])
-
-    def family(self, node: str, names: Sequence[str]) -> float:
-        """The largest departure of a node in some families, 0 where it has none."""
-        row = self.rows.get(node)
-        places = [place for place, name in enumerate(self.families) if name in names]
-        return 0.0 if row is None or not places else float(self.departure.family[row, places].max())
-
-    def changes(self, node: str) -> dict[str, float]:
-        """Relative changes by channel; none where it was not measured, or what was expected is all that is known."""
-        row = self.rows.get(node)
-        if row is None or self.expected:
-            return {}
-        base, median = self.departure.base[row], self.median[row]
-        return changes(self.metrics, self.kinds, self.values[row], self.window, base, median)
-
-    def largest(self, names: Sequence[str]) -> dict[str, float]:
-        """`family` of every observed node."""
-        places = [place for place, name in enumerate(self.families) if name in names]
-        most = self.departure.family[:, places].max(axis=1, initial=0.0).tolist()
-        return dict(zip(self.rows, most, strict=True))
-
-
 def suspects(case: Case, hops: int) -> Suspects:
     """Candidates upstream of the alarm, with their features; raises where there is nothing to compare with."""
-    net, distance = case.graph.net, case.hops(FURTHEST)
-    delays, answers = calls.lateness(case, SPAN)
-    held = [node for node, step in distance.items() if step <= hops]
-    while True:
-        # what lies farther is looked at only where a trail of departures leads there
-        around = dict.fromkeys([*held, *(cause for node in held for cause in net.pred[node])])
-        seen = _seen(case, [node for node in around if node in distance])
-        view = _View.of(case, seen, answers)
-        departed = {
-            node: max(view.symptom.get(node, 0.0), view.rest.get(node, 0.0), *delays.get(node, ()))
-            for node in around
-        }
-        leading = dict(departed)
-        for node in around:
-            for part in parts.parts(case.graph, node):
-                leading[part] = max(leading.get(part, 0.0), leading[node])
-        reached = near(net, distance, hops, leading)
-        if len(reached) == len(held):
-            break
-        held = reached
-    silent = {node for node in around if node not in seen.rows and node not in delays}
-    found = [node for node in held if node not in silent]
-    if not found:
+    wiring = case.graph.wiring
+    distance = wiring.hops(case.seeds, FURTHEST)
+    late = calls.lateness(case, SPAN)
+    sight = _Sight(case)
+    near, around, departed, leading = _followed(sight, wiring, distance, hops, late)
+    silent = around & (sight.row < 0) & ~late.heard
+    suspected = near & ~silent
+    if not suspected.any():
         rule = "observed, or upstream of it something that is"
         raise InvalidInputError.of(WHO, "the alarm's node", rule, case.alarm.node)
-    starving, starved = calls.starving(case, found, SPAN)
-    inherited = _inherited(case, seen, view.symptoms, silent)
-    volume = _volumes(case, seen, view.symptoms, view.exact)
-    onset = {node: _onset(seen, node) for node in found}
-    began = min((onset[seed] for seed in case.seeds if seed in onset), default=seen.start)
-    used = {node: {family: seen.family(node, (family,)) for family in RESOURCES} for node in found}
-    made = parts.Parts.of(
-        case, seen.normal, found, seen.kinds, seen.window, departed, leading, used
-    )
-    rows: dict[str, dict[str, float]] = {}
-    for node in sorted(found, key=distance.__getitem__):
-        causes = parts.callees(case.graph, node)
-        mine = view.symptom.get(node, 0.0)
-        worst = max((view.symptom.get(cause, 0.0) for cause in causes), default=0.0)
-        passed = max((view.symptom.get(effect, 0.0) for effect in net.succ[node]), default=0.0)
-        own = max(volume.get(node, 0.0) - sum(volume.get(cause, 0.0) for cause in causes), 0.0)
-        late = delays.get(node, ())
-        rows[node] = {
-            "symptom": _soft(mine),
-            "own": _soft(mine) - _soft(worst),
-            "other": _soft(view.other.get(node, 0.0)),
-            "resource": _soft(view.resource.get(node, 0.0)),
-            "delay": sum(map(_soft, late)) / max(len(late), 1),
-            "starving": _soft(starving.get(node, 0.0)),
-            "inherited": inherited.get(node, 0.0),
-            "effect": _soft(passed),
-            "volume": _grown(volume.get(node, 0.0)),
-            "self": _grown(own),
-            "lead": min(max(began - onset[node], 0), 3) / 3.0,
-            "alarms": float(distance[node] == 0),
-            "hops": float(distance[node]),
-        }
-        departed[node] = max(departed[node], starving.get(node, 0.0))
-    whole_of = made.answering(rows)
+    found = np.flatnonzero(suspected)
+    seeds = np.array([wiring.number[seed] for seed in case.seeds], dtype=np.intp)
+    view = sight.view(late)
+    starving, starved = calls.starving(case, suspected, SPAN)
+    departed = np.where(suspected, np.maximum(departed, starving), departed)
+    volume = _volumes(sight, seeds)
+    onset = sight.onsets()
+    began = min(onset[seeds[suspected[seeds]]], default=sight.window.start)
+    symptom = soft(view.symptom)
+    told = {
+        "symptom": symptom,
+        "own": symptom - wiring.calls.most(symptom),
+        "other": soft(view.other),
+        "resource": soft(view.resource),
+        "delay": late.felt,
+        "starving": soft(starving),
+        "inherited": _inherited(sight, wiring, seeds, silent),
+        "effect": wiring.edges.back.most(symptom),
+        "volume": _grown(volume),
+        "self": _grown(np.maximum(volume - wiring.calls.sums(volume), 0.0)),
+        "lead": np.clip(began - onset, 0, 3) / 3.0,
+        "alarms": (distance == 0).astype(np.float64),
+        "hops": distance.astype(np.float64),
+    }
+    made_of = wiring.parts.among(suspected)
+    apart = sight.apart(made_of.where(leading[made_of.end] > 1.0))
+    whole_of, depth = parts.answering(made_of, told)
+    used = np.stack([sight.largest((family,)) for family in RESOURCES], axis=1)
+    told |= parts.told_apart(made_of, depth, apart, departed, used)
     return Suspects(
-        tuple(found),
-        np.array([[rows[node][name] for name in NAMES] for node in found]),
+        tuple(wiring.nodes[number] for number in found.tolist()),
+        np.stack([told[name][found] for name in NAMES], axis=1),
         (np.arange(len(found)),),
-        np.array([departed[node] for node in found]),
-        seen.labels[[onset[node] for node in found]],
-        tuple(path(net, distance, departed, node) for node in found),
-        tuple(
-            _told(case, seen, node, delays.get(node, ()), starved.get(node, "")) for node in found
-        ),
-        _words(seen, found, whole_of, delays, leading),
+        departed[found],
+        sight.labels[onset[found]],
+        tuple(paths(wiring, distance, departed, found)),
+        tuple(_told(case, sight, late, starved, found)),
+        tuple(_words(sight, late, leading > 1.0, whole_of, found)),
     )
 
 
-def _soft(strength: float) -> float:
-    return float(soft(strength))
+def _followed(
+    sight: _Sight, wiring: Wiring, distance: Numbers, hops: int, late: calls.Lateness
+) -> tuple[Bools, Bools, Floats, Floats]:
+    """Nodes within `hops` of an alarm, and farther ones along a trail that left its normal.
+
+    Returns (n,) whether each is near, whether it is near or a cause of one that is, how far it left normal, and how far
+    it or what it is part of did.
+    """
+    near = (distance >= 0) & (distance <= hops)
+    while True:
+        # what lies farther is looked at only where a trail of departures leads there
+        around = (distance >= 0) & (near | wiring.edges.back.reached(near))
+        sight.look(around)
+        view = sight.view(late)
+        departed = np.max([view.symptom, view.other, view.resource, late.worst], axis=0)
+        departed = np.where(around, departed, 0.0)
+        leading = wiring.parts.among(around).back.carried(departed)
+        further = (distance >= 0) & wiring.edges.back.reached(near & (leading > 1.0)) & ~near
+        if not further.any():
+            return near, around, departed, leading
+        near |= further
 
 
 @dataclass(frozen=True)
 class _View:
-    """The same departures as the alarm sees them, by node: its kind of symptom, another, what is used up.
+    """The same departures (n,) as the alarm sees them: its kind of symptom, another, what is used up."""
 
-    symptoms : families that count as the alarm's; exact : column of its metric, where it named one
+    symptom: Floats
+    other: Floats
+    resource: Floats
+
+
+class _Sight:
+    """What the nodes show that anybody looked at, by their numbers; nothing of all others.
+
+    row      : (n,) of each node in the panel, −1 where it was not measured
+    normal   : normal periods, None where what was expected is known instead, period by period
+    symptoms : families that count as the alarm's; exact : the column of its metric, where it named one
     """
 
-    symptoms: tuple[str, ...]
-    exact: int | None
-    symptom: Mapping[str, float]
-    other: Mapping[str, float]
-    resource: Mapping[str, float]
-    rest: Mapping[str, float]
+    def __init__(self, case: Case) -> None:
+        if case.panel is None:
+            raise InvalidInputError.of(WHO, "the case", "given with a panel or events", "neither")
+        self.panel, self.wiring = case.panel, case.graph.wiring
+        self.labels, self.metrics = case.panel.periods.labels, case.panel.metrics
+        self.window = window_of(case, self.labels, SPAN)
+        self.kinds = tuple(map(kind, self.metrics))
+        self.families = families(self.kinds)
+        self.row = self.wiring.rows(case.panel.entities)
+        if case.reference is None or case.spread is None:
+            self.normal: Panel | None = _normal(case, case.panel, self.window)
+            self.values = case.panel.values
+        else:
+            self.normal = None
+            self.values = (case.panel.values - case.reference.values) / case.spread
+        wanted = (kind(case.alarm.metric).family,) if case.alarm.metric else SYMPTOMS
+        symptoms = tuple(family for family in wanted if family in self.families)
+        self.symptoms = symptoms or tuple(one for one in self.families if one != TRAFFIC)
+        named = case.alarm.metric in self.metrics
+        self.exact = self.metrics.index(case.alarm.metric) if named else None
+        self.looked = np.zeros(len(self.row), dtype=bool)
+        self.usual = Usual.blank(len(self.row), self.kinds)
+        self.departure = Departure.blank(len(self.row), self.kinds)
 
-    @classmethod
-    def of(cls, case: Case, seen: _Seen, answers: Mapping[str, float]) -> _View:
-        metric = case.alarm.metric
-        wanted = (kind(metric).family,) if metric else SYMPTOMS
-        symptoms = tuple(family for family in wanted if family in seen.families)
-        symptoms = symptoms or tuple(family for family in seen.families if family != TRAFFIC)
-        exact = seen.metrics.index(metric) if metric in seen.metrics else None
-        symptom = seen.largest(symptoms)
-        for node, row in seen.rows.items():
-            if exact is not None:
-                symptom[node] = max(symptom[node], float(seen.departure.strength[row, exact]))
-        for node, slow in answers.items():
-            symptom[node] = max(symptom.get(node, 0.0), slow)
-        other = seen.largest(tuple(family for family in SYMPTOMS if family not in symptoms))
-        resource = seen.largest(RESOURCES)
-        rest = {node: max(other[node], resource[node]) for node in seen.rows}
-        return cls(symptoms, exact, symptom, other, resource, rest)
+    def look(self, nodes: Bools) -> None:
+        """Look at these nodes (n,), as far as nobody did."""
+        new = np.flatnonzero(nodes & ~self.looked & (self.row >= 0))
+        self.looked[new] = True
+        width = self.window.stop - self.window.start
+        if self.normal is None:
+            known = _standard(len(new), self.kinds)
+        else:
+            rows = self.normal.rows(self.wiring.nodes[number] for number in new.tolist())
+            known = usual(self.normal, rows, width, self.kinds)
+        values = self.values[self.row[new]]
+        local = self.normal is not None
+        found = departure(values, known, self.window, self.kinds, local=local)
+        for whole, part in ((self.usual, known), (self.departure, found)):
+            for field in fields(part):
+                getattr(whole, field.name)[new] = getattr(part, field.name)
+
+    def view(self, late: calls.Lateness) -> _View:
+        """What the alarm sees of it so far."""
+        symptom = np.maximum(self.largest(self.symptoms), late.answer)
+        if self.exact is not None:
+            symptom = np.maximum(symptom, self.departure.strength[:, self.exact])
+        other = tuple(family for family in SYMPTOMS if family not in self.symptoms)
+        return _View(symptom, self.largest(other), self.largest(RESOURCES))
+
+    def largest(self, names: Sequence[str]) -> Floats:
+        """(n,) the largest departure of each node in some families."""
+        places = [place for place, name in enumerate(self.families) if name in names]
+        most: Floats = self.departure.family[:, places].max(axis=1, initial=0.0)
+        return most
+
+    def onsets(self) -> Numbers:
+        """(n,) the period in which each departure began; the window's first where there is none."""
+        begun = np.full(len(self.row), self.window.start)
+        moved = np.flatnonzero((self.departure.strength > 1.0).any(axis=1))
+        values, strength = self.values[self.row[moved]], self.departure.strength[moved]
+        begun[moved] = onsets(values, self.usual.at(moved), strength, self.window, self.kinds)
+        return begun
+
+    def apart(self, made_of: Edges) -> Floats:
+        """(n,) how far each start of these edges left the others behind that lead to the same end, NaN where unknown."""
+        if self.normal is None:
+            return np.full(len(self.row), np.nan)
+        normal = self.normal, self.wiring.rows(self.normal.entities)
+        return parts.apart(made_of, (self.panel, self.row), normal, self.kinds, self.window)
+
+    def changes(self, nodes: Numbers) -> Floats:
+        """(n, n_channel) relative changes of some nodes; none where what was expected is all that is known."""
+        found = np.full((len(nodes), len(TOLD)), np.nan)
+        known = (self.row[nodes] >= 0) & (self.normal is not None)
+        some = nodes[known]
+        values, base = self.values[self.row[some]], self.departure.base[some]
+        median = self.usual.median[some]
+        found[known] = changes(self.metrics, self.kinds, values, self.window, base, median)
+        return found
 
 
-# ── Departures ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _seen(case: Case, nodes: Sequence[str]) -> _Seen:
-    panel = case.panel
-    if panel is None:
-        raise InvalidInputError.of(WHO, "the case", "given with a panel or events", "neither")
-    names = [node for node in nodes if node in panel.row_of]
-    rows = panel.rows(names)
-    window = window_of(case, panel.periods.labels, SPAN)
-    kinds = tuple(kind(metric) for metric in panel.metrics)
-    families = tuple(dict.fromkeys(one.family for one in kinds))
-    if case.reference is not None and case.spread is not None:
-        # what was expected is known, period by period: nothing else has to say what is normal
-        values = (panel.values - case.reference.values)[rows] / case.spread[rows]
-        ordinary = _standard(values, families)
-        moved, normal = departure(values, ordinary, window, kinds, families, local=False), None
-    else:
-        values = panel.values[rows]
-        normal, places = _normal(case, panel, names, window)
-        width = window.stop - window.start
-        ordinary = usual(normal, places, width, kinds, families)
-        moved = departure(values, ordinary, window, kinds, families)
-    return _Seen(
-        {name: row for row, name in enumerate(names)},
-        kinds,
-        families,
-        panel.metrics,
-        moved,
-        panel.periods.labels,
-        window.start,
-        case.reference is not None,
-        normal,
-        values,
-        ordinary.median,
-    )
-
-
-def _standard(values: Floats, families: Sequence[str]) -> Usual:
+def _standard(many: int, kinds: Sequence[Kind]) -> Usual:
     """What is normal for standardised residuals."""
-    shape = (values.shape[0], values.shape[2])
+    shape = (many, len(kinds))
     edge = np.full(shape, 3.0)
-    return Usual(np.zeros(shape), np.ones(shape), edge, edge, np.ones((shape[0], len(families))))
+    return Usual(np.zeros(shape), np.ones(shape), edge, edge, np.ones((many, len(families(kinds)))))
 
 
 _pasts: WeakKeyDictionary[Panel, dict[int, Panel]] = WeakKeyDictionary()
 
 
-def _normal(
-    case: Case, panel: Panel, names: Sequence[str], window: slice
-) -> tuple[Panel, np.ndarray[tuple[int], np.dtype[np.intp]]]:
-    """The normal panel and the rows of these nodes in it; the periods before the alarm where nothing else is known."""
-    normal = case.normal
-    if isinstance(normal, Panel):
-        if normal.metrics != panel.metrics:
+def _normal(case: Case, panel: Panel, window: slice) -> Panel:
+    """The normal periods; those before the alarm where nothing else is known."""
+    if isinstance(case.normal, Panel):
+        if case.normal.metrics != panel.metrics:
             rule = f"of the panel's metrics, {', '.join(panel.metrics[:5])}…"
-            raise InvalidInputError.of(WHO, "the normal periods", rule, normal.metrics[:5])
-        return normal, normal.rows(names)
+            raise InvalidInputError.of(WHO, "the normal periods", rule, case.normal.metrics[:5])
+        return case.normal
     if window.start < 2 * BEST:
         rule = f"given, or at least {2 * BEST} periods before the alarm"
         raise NotEnoughDataError.of(WHO, "normal periods", rule, window.start)
     pasts = _pasts.setdefault(panel, {})
-    past = pasts.setdefault(window.start, panel.select(times=slice(0, window.start)))
-    return past, panel.rows(names)
-
-
-def _onset(seen: _Seen, node: str) -> int:
-    """The first period of the run of bad periods that the window holds or follows; the window's first without one."""
-    row = seen.rows.get(node)
-    if row is None:
-        return seen.start
-    stop = seen.start + seen.departure.window.shape[1]
-    moved = seen.departure.strength[row] > 1.0
-    z = np.nan_to_num(seen.departure.z[row, :stop])
-    odd: Bools = np.asarray(np.max(z, axis=1, initial=0.0, where=moved) > 3.0)
-    inside = np.flatnonzero(odd[seen.start :])
-    if not len(inside):
-        return seen.start
-    first = seen.start + int(inside[0])
-    while first > 0 and odd[first - 1]:
-        first -= 1
-    return first
+    return pasts.setdefault(window.start, panel.select(times=slice(0, window.start)))
 
 
 # ── What is passed on ────────────────────────────────────────────────────────────────────────────
 
 
-def _inherited(
-    case: Case, seen: _Seen, symptoms: Sequence[str], silent: set[str]
-) -> dict[str, float]:
-    """Symptoms of alarming nodes that no measured cause explains, shared among the causes that were not measured."""
-    net = case.graph.net
-    found: dict[str, float] = {}
-    for family in symptoms:
-        place = seen.families.index(family) if family in seen.families else None
-        if place is None:
-            continue
-
-        def measured(node: str, place: int = place) -> bool:
-            row = seen.rows.get(node)
-            return row is not None and bool(seen.departure.known[row, place])
-
-        passing = {seed: float(soft(seen.family(seed, (family,)))) for seed in case.seeds}
+def _inherited(sight: _Sight, wiring: Wiring, seeds: Numbers, silent: Bools) -> Floats:
+    """(n,) symptoms of alarming nodes that no measured cause explains, shared among the causes that were not measured."""
+    found = np.zeros(len(silent))
+    edges = wiring.edges.where(~silent[wiring.edges.start])
+    for family in sight.symptoms:
+        strength = soft(sight.largest((family,)))
+        measured = sight.departure.known[:, sight.families.index(family)]
+        blind = edges.where(~measured[edges.start])
+        explained = edges.most(np.where(measured, strength, 0.0))
+        sharing = np.maximum(blind.sums(np.ones(len(silent))), 1.0)
+        passing = np.zeros(len(silent))
+        passing[seeds] = strength[seeds]
         for _ in range(3):
-            following: dict[str, float] = {}
-            for node, left in passing.items():
-                causes = [cause for cause in net.pred[node] if cause not in silent]
-                explained = [seen.family(cause, (family,)) for cause in causes if measured(cause)]
-                left = max(left - float(soft(max(explained, default=0.0))), 0.0)
-                blind = [cause for cause in causes if not measured(cause)]
-                for cause in blind:
-                    share = left / len(blind)
-                    if share > found.get(cause, 0.0):
-                        found[cause] = following[cause] = share
-            passing = following
+            passed = blind.back.most(np.maximum(passing - explained, 0.0) / sharing)
+            passing = np.where(passed > found, passed, 0.0)
+            found = np.maximum(found, passed)
     return found
 
 
-def _volumes(
-    case: Case, seen: _Seen, symptoms: Sequence[str], exact: int | None
-) -> dict[str, float]:
-    """Excess × traffic of each node, in multiples of that of the alarm's node (of the largest where it has none)."""
-    traffic = [column for column, one in enumerate(seen.kinds) if one.family == TRAFFIC]
-    columns = [column for column, one in enumerate(seen.kinds) if one.family in symptoms]
+def _volumes(sight: _Sight, seeds: Numbers) -> Floats:
+    """(n,) excess × traffic of each node, in multiples of that of the alarm's node (of the largest where it has none)."""
+    found = np.zeros(len(sight.row))
+    traffic = [column for column, one in enumerate(sight.kinds) if one.family == TRAFFIC]
+    wanted = [column for column, one in enumerate(sight.kinds) if one.family in sight.symptoms]
     columns = [
         column
-        for column in (columns if exact is None else [exact])
-        if seen.kinds[column].family != "latency" or MEANS.search(seen.metrics[column])
+        for column in (wanted if sight.exact is None else [sight.exact])
+        if sight.kinds[column].family != "latency" or MEANS.search(sight.metrics[column])
     ]
     if not traffic or not columns:
-        return {}
-    window, base = seen.departure.window, seen.departure.base
-    calls = np.nan_to_num(window[:, :, traffic]).sum(axis=2)
-    found: dict[str, float] = {}
+        return found
+    looked = np.flatnonzero(sight.looked)
+    window = sight.values[sight.row[looked], sight.window]
+    calls_made = np.nan_to_num(window[:, :, traffic]).sum(axis=2)
     for column in columns:
-        bad = seen.kinds[column].bad or 1
-        excess = np.maximum(bad * (window[:, :, column] - base[:, None, column]), 0.0)
-        volume = (np.nan_to_num(excess) * calls).sum(axis=1)
-        of_alarm = max(
-            (volume[seen.rows[seed]] for seed in case.seeds if seed in seen.rows), default=0.0
-        )
-        whole = float(of_alarm or volume.max(initial=0.0))
+        bad = sight.kinds[column].bad or 1
+        over = bad * (window[:, :, column] - sight.departure.base[looked, None, column])
+        volume = np.zeros(len(found))
+        volume[looked] = (np.nan_to_num(np.maximum(over, 0.0)) * calls_made).sum(axis=1)
+        whole = volume[seeds].max(initial=0.0) or volume.max(initial=0.0)
         if whole > 0.0:
-            for node, row in seen.rows.items():
-                found[node] = max(found.get(node, 0.0), float(volume[row]) / whole)
+            found = np.maximum(found, volume / whole)
     return found
 
 
-def _grown(volume: float) -> float:
-    return float(np.log1p(20.0 * min(volume, 2.0)))
+def _grown(volume: Floats) -> Floats:
+    return np.asarray(np.log1p(20.0 * np.minimum(volume, 2.0)))
 
 
 # ── Words ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _told(
-    case: Case, seen: _Seen, node: str, delays: Sequence[float], starved: str
-) -> tuple[str, ...]:
-    said = [] if node not in seen.rows else _moved(case, seen, seen.rows[node])
-    if max(delays, default=0.0) > 1.0:
-        said.append(f"Calls reach it late: {_times(max(delays))}")
-    if starved:
-        said.append(f"Calls {case.graph.name(starved)} less than its own traffic asks for")
-    return tuple(said) or ("Itself within its normal range",)
+    case: Case, sight: _Sight, late: calls.Lateness, starved: Numbers, found: Numbers
+) -> Iterator[tuple[str, ...]]:
+    """Of each of the found what it did, with numbers: first its two metrics that left normal farthest."""
+    strength = sight.departure.strength[found]
+    farthest = np.argsort(-strength, axis=1, kind="stable")[:, :2]
+    moved = np.take_along_axis(strength, farthest, axis=1) > 1.0
+    for place, number in enumerate(found.tolist()):
+        said = [_moved(case, sight, number, int(c)) for c in farthest[place, moved[place]]]
+        if late.worst[number] > 1.0:
+            said.append(f"Calls reach it late: {_times(late.worst[number])}")
+        if starved[number] >= 0:
+            callee = case.graph.name(sight.wiring.nodes[starved[number]])
+            said.append(f"Calls {callee} less than its own traffic asks for")
+        yield tuple(filter(None, said)) or ("Itself within its normal range",)
 
 
-def _moved(case: Case, seen: _Seen, row: int) -> list[str]:
-    """The two metrics of a node that left normal farthest, with their values."""
-    said = []
-    strength = seen.departure.strength[row]
-    for column in np.argsort(-strength, kind="stable")[:2].tolist():
-        if strength[column] <= 1.0 or seen.kinds[column].family == TRAFFIC:
-            continue
-        values = seen.departure.window[row, :, column]
-        before, bad = seen.departure.base[row, column], seen.kinds[column].bad
-        rises = bad > 0 or (bad == 0 and np.nanmean(values) >= before)
-        worst = np.nanmax(values) if rises else np.nanmin(values)
-        name = seen.metrics[column]
-        if seen.expected:
-            way = "above" if rises else "below"
-            said.append(f"{name} {abs(worst):.1f} standard deviations {way} what was expected")
-        else:
-            unit = case.units.get(name) or conventions.unit(name)
-            change = f"{amount(before, unit)} → {amount(worst, unit)}"
-            said.append(f"{name} {change}, {_times(strength[column])}")
-    return said
+def _moved(case: Case, sight: _Sight, number: int, column: int) -> str:
+    """How a metric of a node left normal, with its values; nothing of traffic, which is nobody's fault."""
+    if sight.kinds[column].family == TRAFFIC:
+        return ""
+    values = sight.values[sight.row[number], sight.window, column]
+    before, bad = sight.departure.base[number, column], sight.kinds[column].bad
+    rises = bad > 0 or (bad == 0 and np.nanmean(values) >= before)
+    worst = np.nanmax(values) if rises else np.nanmin(values)
+    name = sight.metrics[column]
+    if sight.normal is None:
+        way = "above" if rises else "below"
+        return f"{name} {abs(worst):.1f} standard deviations {way} what was expected"
+    unit = case.units.get(name) or conventions.unit(name)
+    change = f"{amount(before, unit)} → {amount(worst, unit)}"
+    return f"{name} {change}, {_times(sight.departure.strength[number, column])}"
 
 
 def _times(strength: float) -> str:
@@ -396,21 +343,23 @@ def _times(strength: float) -> str:
 
 
 def _words(
-    seen: _Seen,
-    found: Sequence[str],
-    whole_of: Mapping[str, str],
-    delays: Mapping[str, Sequence[float]],
-    departed: Mapping[str, float],
-) -> tuple[str, ...]:
+    sight: _Sight, late: calls.Lateness, departed: Bools, whole_of: Numbers, found: Numbers
+) -> list[str]:
     """The kind of cause that each suspect's metrics tell, completed by those of what it answers for."""
-    told: dict[str, Mapping[str, float]] = {}
-
-    def told_by(node: str) -> Mapping[str, float]:
-        if node not in told:
-            above = told_by(whole_of[node]) if node in whole_of else {}
-            late = {"delay": max(float(np.mean(delays[node])), 1.0) - 1.0} if node in delays else {}
-            told[node] = {**above, **seen.changes(node), **late}
-        return told[node]
-
-    words = {node: word(told_by(node)) for node in found if departed[node] > 1.0}
-    return tuple(words.get(node, "unknown") for node in found)
+    asked = np.flatnonzero(departed[found])
+    # of each its whole, the whole of that, and so on; −1 where there is none any more
+    line = [found[asked]]
+    while (line[-1] >= 0).any():
+        line.append(np.where(line[-1] >= 0, whole_of[line[-1]], -1))
+    told = np.full((len(asked), len(TOLD)), np.nan)
+    for nodes in line[:-1]:
+        known = nodes >= 0
+        mine = sight.changes(nodes[known])
+        mine[:, TOLD.index("delay")] = np.where(
+            late.heard[nodes[known]], np.maximum(late.delay[nodes[known]], 1.0) - 1.0, np.nan
+        )
+        told[known] = np.where(np.isfinite(told[known]), told[known], mine)
+    kinds = ["unknown"] * len(found)
+    for place, kind_of in zip(asked.tolist(), words(told), strict=True):
+        kinds[place] = kind_of
+    return kinds

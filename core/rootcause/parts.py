@@ -9,12 +9,13 @@ compared in logarithms minute by minute: whatever hits all of them cancels. Grap
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from core.cases import Case, Graph
+from core.cases import Edges, Numbers
 from core.contracts import Floats, Panel
 from core.rootcause.departure import quantiles
 from core.rootcause.metric_kinds import BYTES, CAPACITY, TRAFFIC, Kind
@@ -62,180 +63,183 @@ FLOOR = 0.01
 """Of its usual size: below, a value counts as gone."""
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """Who is made of whom among some nodes, and how far each left its siblings behind (1 = the edge of normal)."""
+# ── Who answers for whom ─────────────────────────────────────────────────────────────────────────
 
-    graph: Graph
-    nodes: Mapping[str, None]
-    apart: Mapping[str, float]
-    departed: Mapping[str, float]
-    used: Mapping[str, Mapping[str, float]]
+
+def answering(parts: Edges, told: Mapping[str, Floats]) -> tuple[Numbers, Numbers]:
+    """Hold against every part what is held against its worst whole, in place, whole by whole downwards.
+
+    parts : from part to whole         told : term → (n,) what is held against each node
+
+    Returns (n,) the whole that each part answers for, −1 where it is none, and (n,) levels between it and the uppermost.
+    """
+    whole_of, depth = np.full(parts.nodes, -1), np.zeros(parts.nodes, dtype=np.intp)
+    waiting = parts
+    while len(waiting.start):
+        # whose wholes wait themselves comes later; in a ring nobody can wait for all
+        pending = waiting.back.reached(np.ones(parts.nodes, dtype=bool))
+        ready = pending & ~waiting.back.reached(pending)
+        ready = ready if ready.any() else pending
+        now = waiting.where(ready[waiting.start])
+        waiting = waiting.where(~ready[waiting.start])
+        guilt = np.sum([told[name] for name in HELD], axis=0)
+        most = np.full(parts.nodes, -np.inf)
+        np.maximum.at(most, now.start, guilt[now.end])
+        # of equals the first, so it is written last
+        worst = now.where(np.flatnonzero(guilt[now.end] == most[now.start])[::-1])
+        whole_of[worst.start] = worst.end
+        mine = np.flatnonzero(ready)
+        held = whole_of[mine]
+        for name in HELD:
+            told[name][mine] = np.maximum(told[name][mine], told[name][held])
+        told["alarms"][mine] = told["alarms"][held]
+        depth[mine] = depth[held] + 1
+    return whole_of, depth
+
+
+# ── What tells parts apart ───────────────────────────────────────────────────────────────────────
+
+
+def told_apart(
+    parts: Edges, depth: Numbers, apart: Floats, departed: Floats, used: Floats
+) -> dict[str, Floats]:
+    """Term of `TERMS` → (n,) its value.
+
+    apart    : (n,) how far each left its siblings behind, NaN where nobody compared them
+    departed : (n,) how far each left normal; all in multiples of the edge of normal
+    used     : (n, n_family) how far each used up resources beyond normal
+    """
+    wholes, compared = parts.back, np.isfinite(apart)
+    is_part = wholes.reached(np.ones(parts.nodes, dtype=bool))
+    left = soft(np.where(compared, apart, 0.0))
+    # where it has no siblings, what it used up beyond what runs on it
+    above = np.stack([wholes.most(family) for family in soft(used).T], axis=1)
+    alone = np.where(compared, left, np.max(soft(used) - above, axis=1, initial=0.0))
+    # of what runs on each node, all that left siblings elsewhere behind: how many, and how far
+    many, far = wholes.sums(compared.astype(np.float64)), wholes.sums(left)
+    count = parts.sums(np.ones(parts.nodes))
+    return {
+        "part": depth.astype(np.float64),
+        "alone": np.where(is_part, alone, 0.0),
+        "siblings": _beside(parts, soft(departed)),
+        "split": parts.most(alone),
+        "hosted": _pooled(far - wholes.most(left), many - 1.0),
+        "neighbours": np.where(
+            is_part,
+            _pooled(parts.sums(far) - count * left, parts.sums(many) - count * compared),
+            0.0,
+        ),
+    }
+
+
+def _pooled(total: Floats, many: Floats) -> Floats:
+    """Several that agree say more than one."""
+    return np.asarray(np.maximum(total, 0.0) / np.sqrt(np.maximum(many, 1.0)))
+
+
+def _beside(parts: Edges, values: Floats) -> Floats:
+    """(n,) the median value of the other parts of each node's wholes, 0 where it has no siblings."""
+    size = np.bincount(parts.end, minlength=parts.nodes)
+    begins, width = np.cumsum(size) - size, size[parts.end]
+    edge = np.repeat(np.arange(len(parts.end)), width)
+    place = np.arange(len(edge)) - np.repeat(np.cumsum(width) - width, width)
+    together = np.argsort(parts.end, kind="stable")
+    other = parts.start[together[begins[parts.end[edge]] + place]]
+    pairs = Edges(parts.nodes, other, parts.start[edge])
+    pairs = pairs.where(pairs.start != pairs.end)
+    ordered = pairs.where(np.lexsort((values[pairs.start], pairs.end)))
+    many = np.bincount(ordered.end, minlength=parts.nodes)
+    some = many > 0
+    middle = (np.cumsum(many) - many)[some] + np.stack([many[some] - 1, many[some]]) // 2
+    found = np.zeros(parts.nodes)
+    found[some] = values[ordered.start[middle]].mean(axis=0)
+    return found
+
+
+# ── Siblings ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class _Siblings:
+    """What is normal between the k parts of a whole.
+
+    usual         : (m,) size of each metric
+    centre, scale : (k, m) what usually sets each apart from the others, in logarithms, and how steadily; NaN where
+                    fewer than two parts have the metric
+    """
+
+    usual: Floats
+    centre: Floats
+    scale: Floats
 
     @classmethod
-    def of(
-        cls,
-        case: Case,
-        normal: Panel | None,
-        nodes: Iterable[str],
-        kinds: Sequence[Kind],
-        window: slice,
-        departed: Mapping[str, float],
-        troubled: Mapping[str, float],
-        used: Mapping[str, Mapping[str, float]],
-    ) -> Parts:
-        """Compare siblings among `nodes` where a whole of theirs is in trouble.
+    def of(cls, normal: Floats, kinds: Sequence[Kind], width: int) -> _Siblings:
+        """From normal periods (k, n_time, m), for windows of `width`."""
+        usual = quantiles(np.abs(normal).reshape(1, -1, normal.shape[2]), (0.5,))[0][0]
+        levels, width = _levels(normal, usual, kinds), min(width, normal.shape[1])
+        gap = _gap(levels)
+        centre = quantiles(gap, (0.5,))[0]
+        count = gap.shape[1] - width + 1
+        means = np.mean([gap[:, at : at + count] for at in range(width)], axis=0)
+        scale = 1.4826 * quantiles(np.abs(means - centre[:, None]), (0.5,))[0]
+        shared = np.isfinite(levels).any(axis=1).sum(axis=0) > 1
+        return cls(usual, np.where(shared, centre, np.nan), np.where(shared, scale, np.nan))
 
-        departed : node → how far it left normal; troubled : the same, or what it is part of; 1 = the edge of normal
-        used     : node → family of resources → how far that left normal
-        """
-        held = dict.fromkeys(nodes)
-        graph = case.graph
-        apart: dict[str, float] = {}
-        for whole in held:
-            if case.panel is None or normal is None or troubled.get(whole, 0.0) <= 1.0:
-                continue
-            mine = [part for part in parts(graph, whole) if part in held]
-            mine = [part for part in mine if part in case.panel.row_of and part in normal.row_of]
-            if len(mine) < 2:
-                continue
-            values = case.panel.values[case.panel.rows(mine)]
-            usually = normal.values[normal.rows(mine)]
-            far = _apart(values, usually, kinds, window)
-            for part, strength in zip(mine, far.tolist(), strict=True):
-                apart[part] = max(apart.get(part, 0.0), strength)
-        return cls(graph, held, apart, departed, used)
-
-    def alone(self, node: str) -> float:
-        """How far it left its siblings; where it has none, what it used up beyond what runs on it."""
-        if node in self.apart:
-            return _soft(self.apart[node])
-        above = [self.used[whole] for whole in self._wholes(node) if whole in self.used]
-        excess = [
-            _soft(much) - _soft(max((other.get(family, 0.0) for other in above), default=0.0))
-            for family, much in self.used.get(node, {}).items()
-        ]
-        return max(excess, default=0.0)
-
-    def answering(self, rows: dict[str, dict[str, float]]) -> dict[str, str]:
-        """Hold against every part what is held against its worst whole, and add what tells the two apart, in place.
-
-        Returns the whole that each part answers for.
-        """
-        depth: dict[str, int] = {}
-        answers: dict[str, str] = {}
-
-        def answer(node: str) -> None:
-            depth[node] = 0
-            wholes = [whole for whole in self._wholes(node) if whole in rows]
-            for whole in wholes:
-                if whole not in depth:
-                    answer(whole)
-            if wholes:
-                worst = max(wholes, key=lambda whole: sum(rows[whole][name] for name in HELD))
-                for name in HELD:
-                    rows[node][name] = max(rows[node][name], rows[worst][name])
-                rows[node]["alarms"] = rows[worst]["alarms"]
-                depth[node], answers[node] = depth[worst] + 1, worst
-
-        for node in rows:
-            if node not in depth:
-                answer(node)
-        for node, own in rows.items():
-            own.update(self._told_apart(node, depth[node]))
-        return answers
-
-    def _told_apart(self, node: str, depth: int) -> dict[str, float]:
-        wholes, made_of = self._wholes(node), self._parts(node)
-        siblings = [_soft(self.departed.get(other, 0.0)) for other in self._siblings(node)]
-        hosted = sorted(self.alone(whole) for whole in wholes if whole in self.apart)[:-1]
-        strangers = [
-            self.alone(other)
-            for part in made_of
-            for other in self._wholes(part)
-            if other != node and other in self.apart
-        ]
-        split = [self.alone(part) for part in made_of]
-        return {
-            "part": float(depth),
-            "alone": self.alone(node) if wholes else 0.0,
-            "siblings": float(np.median(siblings)) if siblings else 0.0,
-            "split": max(split, default=0.0),
-            "hosted": _pooled(hosted),
-            "neighbours": _pooled(strangers) if wholes else 0.0,
-        }
-
-    def _parts(self, node: str) -> list[str]:
-        return [part for part in parts(self.graph, node) if part in self.nodes]
-
-    def _wholes(self, node: str) -> list[str]:
-        return [whole for whole in wholes(self.graph, node) if whole in self.nodes]
-
-    def _siblings(self, node: str) -> list[str]:
-        return [
-            other for whole in self._wholes(node) for other in self._parts(whole) if other != node
-        ]
-
-
-def _pooled(strengths: Sequence[float]) -> float:
-    """Several that agree say more than one."""
-    return float(np.sum(strengths) / np.sqrt(max(len(strengths), 1)))
-
-
-def _soft(strength: float) -> float:
-    return float(soft(strength))
-
-
-def parts(graph: Graph, node: str) -> list[str]:
-    """What a node is made of or runs on."""
-    return [cause for cause in graph.net.pred[node] if graph.level(cause) != graph.level(node)]
-
-
-def wholes(graph: Graph, node: str) -> list[str]:
-    """What it is part of, or what runs on it."""
-    return [effect for effect in graph.net.succ[node] if graph.level(effect) != graph.level(node)]
-
-
-def callees(graph: Graph, node: str) -> list[str]:
-    """What a node depends on at its own level."""
-    return [cause for cause in graph.net.pred[node] if graph.level(cause) == graph.level(node)]
-
-
-def _apart(values: Floats, usually: Floats, kinds: Sequence[Kind], window: slice) -> Floats:
-    """(n_part,) how far the farthest metric of each part left the same metric of the others, 1 = the edge of normal."""
-    now, before = _levels(values, usually, kinds), _levels(usually, usually, kinds)
-    told = [column for column, kind in enumerate(kinds) if kind.family not in (TRAFFIC, CAPACITY)]
-    told = [
-        column
-        for column in told
-        if np.isfinite(now[:, window, column]).any(axis=1).sum() > 1
-        and np.isfinite(before[:, :, column]).any(axis=1).sum() > 1
-    ]
-    far = np.zeros(len(values))
-    if not told:
+    def apart(self, now: Floats, kinds: Sequence[Kind]) -> Floats:
+        """(k,) how far the farthest metric of each left the same metric of the others in a window (k, width, m)."""
+        levels = _levels(now, self.usual, kinds)
+        gap = _gap(levels)
+        seen = np.isfinite(gap) & (np.isfinite(levels).any(axis=1).sum(axis=0) > 1)
+        mean = np.where(seen, gap, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        bad = np.array([kind.bad or -1 for kind in kinds])
+        moved = bad * (mean - self.centre) / (EDGE * np.maximum(self.scale, SMALLEST))
+        told = np.array([kind.family not in (TRAFFIC, CAPACITY) for kind in kinds])
+        shown = seen.any(axis=1) & np.isfinite(moved) & told
+        far: Floats = np.where(shown, moved, 0.0).max(axis=1, initial=0.0)
         return far
-    now, before = now[:, window, told], before[:, :, told]
-    bad = np.array([kinds[column].bad or -1 for column in told])
-    for row in range(len(values)):
-        others = np.delete(np.arange(len(values)), row)
-        usual, gap = (
-            levels[row] - quantiles(levels[others].transpose(1, 0, 2), (0.5,))[0]
-            for levels in (before, now)
-        )
-        centre = quantiles(usual[None], (0.5,))[0][0]
-        width = min(len(gap), len(usual))
-        means = np.mean([usual[at : len(usual) - width + 1 + at] for at in range(width)], axis=0)
-        scale = 1.4826 * quantiles(np.abs(means - centre)[None], (0.5,))[0][0]
-        seen = np.isfinite(gap)
-        mean = np.where(seen, gap, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
-        moved = bad * (mean - centre) / (EDGE * np.maximum(scale, SMALLEST))
-        far[row] = np.where(seen.any(axis=0) & np.isfinite(moved), moved, 0.0).max(initial=0.0)
+
+
+_siblings: WeakKeyDictionary[Panel, dict[Hashable, _Siblings]] = WeakKeyDictionary()
+
+
+def apart(
+    parts: Edges,
+    panel: tuple[Panel, Numbers],
+    normal: tuple[Panel, Numbers],
+    kinds: Sequence[Kind],
+    window: slice,
+) -> Floats:
+    """(n,) how far each part left its siblings behind, 1 = the edge of normal; NaN where there was nothing to compare.
+
+    panel, normal : with the row of each node, −1 where it has none
+    """
+    (now, here), (usually, there) = panel, normal
+    known = _siblings.setdefault(usually, {})
+    measured = (here >= 0) & (there >= 0)
+    edges = parts.where(measured[parts.start])
+    far = np.full(parts.nodes, np.nan)
+    for whole in np.flatnonzero(np.bincount(edges.end, minlength=parts.nodes) > 1):
+        mine = edges.start[edges.end == whole]
+        key = (window.stop - window.start, *there[mine].tolist())
+        if key not in known:
+            known[key] = _Siblings.of(usually.values[there[mine]], kinds, key[0])
+        found = known[key].apart(now.values[here[mine]][:, window], kinds)
+        far[mine] = np.fmax(far[mine], found)
     return far
 
 
-def _levels(values: Floats, usually: Floats, kinds: Sequence[Kind]) -> Floats:
-    """Logarithms of what parts show; bytes per request, and nothing of a part that is not running."""
-    usual = quantiles(np.abs(usually).reshape(1, -1, usually.shape[2]), (0.5,))[0][0]
+def _gap(levels: Floats) -> Floats:
+    """(k, n_time, m) by how much each part is above the median of the others."""
+    k = len(levels)
+    others = np.array([np.delete(np.arange(k), row) for row in range(k)])
+    return np.asarray(levels - quantiles(levels[others], (0.5,))[0])
+
+
+def _levels(values: Floats, usual: Floats, kinds: Sequence[Kind]) -> Floats:
+    """Logarithms of what parts show; bytes per request, and nothing of a part that is not running.
+
+    values : (k, n_time, m); usual : (m,) size of each metric
+    """
     levels = np.log(np.maximum(values, np.where(usual > 0.0, FLOOR * usual, 1.0)))
     families = [kind.family for kind in kinds]
     traffic = [place for place, family in enumerate(families) if family == TRAFFIC]

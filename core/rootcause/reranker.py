@@ -89,34 +89,39 @@ class Reranker(Localizer):
         logs = np.full(len(scores), -np.inf)
         for contest in suspects.contests:
             logs[contest] = log_softmax(scores[contest])
-        rows: dict[str, list[int]] = {}
-        for row, node in enumerate(suspects.nodes):
-            rows.setdefault(node, []).append(row)
         # a node that may explain several alarms: that it explains at least one of them
-        any_of = {
-            node: float(-np.expm1(np.log1p(-np.exp(logs[held]).clip(max=1 - 1e-12)).sum()))
-            for node, held in rows.items()
-        }
-        belief = choice.belief(suspects, terms) / max(sum(any_of.values()), 1.0)
-        causes = []
-        for node, held in rows.items():
-            best = held[int(np.argmax(logs[held]))]
-            score = float(np.log(max(any_of[node], 1e-300)))
-            parts = {term.name: float(part) for term, part in zip(terms, added[best], strict=True)}
-            causes.append(
-                Cause(
-                    node,
-                    suspects.kinds[best],
-                    suspects.onsets[best],
-                    suspects.paths[best],
-                    len(suspects.paths[best]) - 1,
-                    {**parts, "rivals": score - float(scores[best])},
-                    score,
-                    belief * any_of[node],
-                    suspects.told[best],
-                )
+        number = {node: place for place, node in enumerate(dict.fromkeys(suspects.nodes))}
+        of = np.array([number[node] for node in suspects.nodes], dtype=np.intp)
+        none = np.bincount(of, np.log1p(-np.exp(logs).clip(max=1 - 1e-12)), minlength=len(number))
+        any_of = -np.expm1(none)
+        belief = choice.belief(suspects, terms) / max(float(any_of.sum()), 1.0)
+        score = np.log(np.maximum(any_of, 1e-300))
+        # of several rows of a node its likeliest, the first of equals
+        order = np.lexsort((-logs, of))
+        best = order[np.unique(of[order], return_index=True)[1]]
+        names = (*(term.name for term in terms), "rivals")
+        parts = np.column_stack([added[best], score - scores[best]])
+        return [
+            Cause(
+                suspects.nodes[row],
+                suspects.kinds[row],
+                onset,
+                suspects.paths[row],
+                len(suspects.paths[row]) - 1,
+                dict(zip(names, part, strict=True)),
+                own,
+                share,
+                suspects.told[row],
             )
-        return causes
+            for row, onset, part, own, share in zip(
+                best.tolist(),
+                suspects.onsets[best],
+                parts.tolist(),
+                score.tolist(),
+                (belief * any_of).tolist(),
+                strict=True,
+            )
+        ]
 
     def _suspects(self, case: Case) -> Suspects:
         known = _seen.setdefault(case, {})

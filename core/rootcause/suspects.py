@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from core.cases import Numbers, Wiring
 from core.contracts import Floats, Times
-
-FURTHEST = 12
-"""Edges after which even an unbroken trail of departures is given up."""
 
 
 @dataclass(frozen=True)
@@ -59,33 +56,27 @@ def soft(strength: Floats | float) -> Floats:
     return squared
 
 
-def near(
-    net: nx.DiGraph[str], hops: Mapping[str, int], most: int, departed: Mapping[str, float]
-) -> list[str]:
-    """Nodes within `most` hops of an alarm, and farther ones along a trail that left its normal.
+def paths(wiring: Wiring, hops: Numbers, departed: Floats, asked: Numbers) -> list[tuple[str, ...]]:
+    """The shortest way from each of some nodes to an alarm; of several the one on which more left its normal.
 
-    hops     : node → distance, nearest first, as `Case.hops` tells it
-    departed : node → largest departure, 1 = the edge of normal
+    hops     : (n,) edges to the nearest alarm, as `Wiring.hops` tells it
+    departed : (n,) largest departure, 1 = the edge of normal
     """
-    found: dict[str, None] = {}
-    for node, distance in hops.items():
-        if distance <= most or any(
-            effect in found and departed.get(effect, 0.0) > 1.0 for effect in net.succ[node]
-        ):
-            found[node] = None
-    return list(found)
+    down = wiring.edges.where(hops[wiring.edges.start] == hops[wiring.edges.end] + 1)
+    down = down.where(hops[down.end] >= 0)
+    best = down.back.most(departed)
+    # of equals the first, so it is written last
+    chosen = down.where(np.flatnonzero(departed[down.end] == best[down.start])[::-1])
+    following = np.full(len(hops), -1)
+    following[chosen.start] = chosen.end
+    known: dict[int, tuple[str, ...]] = {-1: ()}
 
+    def path(number: int) -> tuple[str, ...]:
+        if number not in known:
+            known[number] = (wiring.nodes[number], *path(int(following[number])))
+        return known[number]
 
-def path(
-    net: nx.DiGraph[str], hops: Mapping[str, int], departed: Mapping[str, float], node: str
-) -> tuple[str, ...]:
-    """The shortest way from a node to an alarm; of several the one on which more left its normal."""
-    steps = [node]
-    while hops[steps[-1]]:
-        nearer = hops[steps[-1]] - 1
-        effects = (effect for effect in net.succ[steps[-1]] if hops.get(effect) == nearer)
-        steps.append(max(effects, key=lambda effect: departed.get(effect, 0.0)))
-    return tuple(steps)
+    return [path(number) for number in asked.tolist()]
 
 
 def prior(terms: Sequence[Term]) -> Floats:

@@ -7,7 +7,7 @@ import pytest
 
 from core.domains.services import SERVICES
 from core.rootcause.metric_kinds import kind
-from core.rootcause.metric_signs import TOLD, changes, word
+from core.rootcause.metric_signs import TOLD, changes, words
 
 STILL = {"latency": 0.0, "success": 0.0, "cpu": 0.0, "memory": 0.0}
 
@@ -32,7 +32,8 @@ def test_every_signature_is_of_channels_that_are_told() -> None:
     ],
 )
 def test_a_word_fits_what_was_shown(shown: dict[str, float], expected: str) -> None:
-    assert word(shown) == expected
+    told = np.array([[shown.get(channel, np.nan) for channel in TOLD]])
+    assert words(told) == [expected]
 
 
 def test_changes_are_relative_and_memory_counts_at_its_fullest() -> None:
@@ -43,10 +44,11 @@ def test_changes_are_relative_and_memory_counts_at_its_fullest() -> None:
     values[8:, 2] = 70.0
     base = np.array([40.0, 180.0, 100.0, 5.0])
     usual = np.array([40.0, 100.0, 100.0, 5.0])
-    found = changes(metrics, [kind(one) for one in metrics], values, slice(8, 12), base, usual)
-    assert found["cpu"] == pytest.approx(1.0)
-    assert found["memory"] == pytest.approx(0.8)
-    assert found["success"] == pytest.approx(
-        9.0
-    )  # 30 points missing where none were: the most told
-    assert "traffic" not in found
+    kinds = [kind(one) for one in metrics]
+    (found,) = changes(metrics, kinds, values[None], slice(8, 12), base[None], usual[None])
+    told = dict(zip(TOLD, found.tolist(), strict=True))
+    assert told["cpu"] == pytest.approx(1.0)
+    assert told["memory"] == pytest.approx(0.8)
+    # 30 points missing where none were: the most told
+    assert told["success"] == pytest.approx(9.0)
+    assert np.isnan(told["latency"])

@@ -157,14 +157,12 @@ def test_quantiles_are_those_of_numpy() -> None:
 
 def test_a_level_that_moved_long_ago_is_no_news() -> None:
     rng = np.random.default_rng(2)
-    kinds, families = (Kind("cpu", 1),), ("cpu",)
+    kinds = (Kind("cpu", 1),)
     labels = np.datetime64("2026-03-02", "s") + np.arange(300) * MINUTE
     normal = Panel(rng.normal(10, 1, (2, 300, 1)), ("a", "b"), ("cpu",), Periods(labels, MINUTE))
     seen = rng.normal(30, 1, (2, 12, 1))
     seen[1, 8:] += 40
-    found = departure(
-        seen, usual(normal, np.arange(2), 4, kinds, families), slice(8, 12), kinds, families
-    )
+    found = departure(seen, usual(normal, np.arange(2), 4, kinds), slice(8, 12), kinds)
     assert found.family[0, 0] < 1.0 < found.family[1, 0]
     assert found.strength[1, 0] > 8.0
 
