@@ -16,17 +16,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import InvalidInputError
-from data import audit_store, foretold, receipt_store
+from data import audit_store, foretold, outbreaks, receipt_store
 from data.audit_store import Edit
 from data.columns import plain
 from data.finding_store import Upserted, check_severities, fingerprint
-from data.incident_store import IDS_AT_A_TIME, facts_of, get
-from data.records import SEVERITIES, Incident, NewIncident
+from data.incident_store import CAUSE, IDS_AT_A_TIME, WITHDRAWN, facts_of, get
+from data.receipt_store import TOLD
+from data.records import SEVERITIES, STATUSES, Incident, NewIncident
 
-WITHDRAWN = "withdrawn"
-"""The status of an incident whose recording was undone; no list shows it."""
-TOLD = "incident"
-"""The source of the receipts that hold what was told last of an incident."""
 EDITABLE = ("title", "description", "severity", "services", "regions", "onset", "ended_at")
 
 
@@ -40,7 +37,7 @@ class Report:
     @property
     def key(self) -> str:
         """What it is called by whom, in one text."""
-        return f"{self.facts.source}/{self.facts.external_key}"
+        return receipt_store.told_key(self.facts)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -86,13 +83,20 @@ def report(
         changed = {
             name: value
             for name, value in told.items()
-            if saying[name] != last.get(name, ...) and saying[name] != plain(getattr(row, name))
+            # nobody but Headwater says more of the root than was said at first
+            if name not in CAUSE
+            and saying[name] != last.get(name, ...)
+            and saying[name] != plain(getattr(row, name))
         }
         if changed:
+            was = outbreaks.position(row)
             edit.change(row, **changed)
+            if row.alerts and "status" in changed:
+                outbreaks.follow(edit, row, was)
         tally["updated" if changed else "unchanged"] += 1
     edit.create([row for row in rows.values() if row.id is None], status=WITHDRAWN)
     foretold.settle(session, tenant=tenant, incidents=list(rows.values()))
+    outbreaks.meet(session, tenant=tenant, rows=rows.values(), now=now, actor=actor, telling=edit)
     receipt_store.keep(session, tenant=tenant, source=TOLD, outcomes=news, now=now)
     ids = tuple(rows[item.key].id for item in found)
     if edit.after:
@@ -146,7 +150,9 @@ def edit(
             changed |= foretold.judged(corrected, warning)
         change = Edit(session, actor=actor, now=now)
         change.change(row, **changed)
-        change.record(tenant=tenant, verb="edit", object_kind="incident", object_id=incident_id)
+        change.record(tenant=tenant, verb="edit", object_kind="incident", object_id=row.id)
+    if changed.keys() & {"onset", "ended_at", "services"}:
+        outbreaks.meet(session, tenant=tenant, rows=[row], now=now, actor=actor)
     return row
 
 
@@ -159,7 +165,7 @@ def picture(
 
 def unpictured(session: Session, *, tenant: str) -> list[Incident]:
     """Incidents whose snapshots are not final, the latest first."""
-    query = select(Incident).where(Incident.tenant == tenant, Incident.status != WITHDRAWN)
+    query = select(Incident).where(Incident.tenant == tenant, Incident.status.in_(STATUSES))
     rows = session.scalars(query.order_by(Incident.onset.desc(), Incident.id))
     return [row for row in rows if not row.snapshots.get("final")]
 

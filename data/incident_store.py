@@ -116,19 +116,23 @@ def attach(
     alert_ids: Sequence[int],
     now: datetime,
     actor: str,
-    mute: bool = True,
+    taking: bool = True,
 ) -> Incident:
-    """Put alerts under the incident; with `mute`, it speaks for all but the alert of the root itself.
+    """Put alerts under the incident, which speaks for all but the alert of the root itself.
 
     An active incident that was found and loses its last alert to this one is resolved: it was the same trouble, seen
     worse.
+
+    taking : whether alerts that are under another incident come too
     """
     incident = _locked(session, "attach", tenant, incident_id, None)
     edit = Edit(session, actor=actor, now=now)
     left: set[int] = set()
     for alert in _by_number(session, tenant, alert_ids):
-        muted_by = muter(incident, alert) if mute else None
+        muted_by = muter(incident, alert)
         if (alert.incident_id, alert.muted_by) == (incident.id, muted_by):
+            continue
+        if alert.incident_id is not None and not taking:
             continue
         if alert.incident_id not in (None, incident.id):
             left.add(alert.incident_id)

@@ -133,16 +133,19 @@ def _follow(session: Session, tenant: str, labels: Iterable[Label]) -> None:
     session.flush()
     told = list(labels)
     for number in dict.fromkeys(label.incident_id for label in told if label.incident_id):
-        _reflect(session, tenant, number)
+        reflect(session, get_incident(session, tenant=tenant, incident_id=number))
     for number in dict.fromkeys(label.item_id for label in told if label.item_id):
         _recount(session, tenant, number)
 
 
-def _reflect(session: Session, tenant: str, incident_id: int) -> None:
-    """unlabeled → labeled by the newest verdict → validated by an adjudication, or by two people who agree."""
+def reflect(session: Session, incident: Incident) -> None:
+    """Let the incident say what the labels that stand make of it.
+
+    unlabeled → labeled by the newest verdict → validated by an adjudication, or by two people who agree.
+    """
     decided = [
         label
-        for label in current(session, tenant=tenant, incident_id=incident_id)
+        for label in current(session, tenant=incident.tenant, incident_id=incident.id)
         if label.disposition != UNDECIDED
     ]
     settled = [label for label in decided if label.settles]
@@ -152,7 +155,6 @@ def _reflect(session: Session, tenant: str, incident_id: int) -> None:
         for label in decided
         if verdict is not None and _said(label) == _said(verdict)
     }
-    incident = get_incident(session, tenant=tenant, incident_id=incident_id)
     incident.root_cause = verdict.cause if verdict else ""
     incident.component = verdict.component if verdict else ""
     incident.cause_confidence = verdict.confidence if verdict else None

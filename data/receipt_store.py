@@ -10,7 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from data.incident_store import IDS_AT_A_TIME
-from data.records import Receipt
+from data.records import IncidentFacts, Receipt
+
+TOLD = "incident"
+"""The source of the receipts that hold what was told last of an incident."""
 
 
 def get(session: Session, *, tenant: str, source: str, key: str) -> Receipt | None:
@@ -33,6 +36,17 @@ def outcomes(
 ) -> dict[str, dict[str, Any]]:
     """What was kept under each of these keys; those that never came are left out."""
     return {row.key: row.outcome for row in _rows(session, tenant, source, keys)}
+
+
+def told(session: Session, tenant: str, incident: IncidentFacts) -> dict[str, Any]:
+    """What was told last of an incident, by column; nothing where nobody told of it."""
+    row = get(session, tenant=tenant, source=TOLD, key=told_key(incident))
+    return {} if row is None else row.outcome
+
+
+def told_key(incident: IncidentFacts) -> str:
+    """What an incident is called by whom, in one text."""
+    return f"{incident.source}/{incident.external_key}"
 
 
 def keep(

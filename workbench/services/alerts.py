@@ -11,7 +11,7 @@ from typing import Any
 
 from core.domains import DOMAINS, local_day, onsets_of
 from core.errors import InvalidInputError, UnknownNameError
-from data import alert_feed, alert_store, alert_tally, audit_store, label_store, run_store
+from data import alert_feed, alert_store, alert_tally, audit_store, outbreaks, run_store
 from data.alert_feed import Cursor, Filters
 from data.records import ACTIVE, STATUSES, Alert, AlertHistory, AuditEvent, Comment
 from workbench.context import Context
@@ -188,7 +188,7 @@ def undo(ctx: Context, tenant: str, *, actor: str, audit_id: int | None = None) 
     now = ctx.clock()
     return ctx.records.write(
         tenant,
-        lambda session: label_store.undo(
+        lambda session: outbreaks.undo(
             session, tenant=tenant, actor=actor, now=now, audit_id=audit_id
         ),
     )

@@ -19,7 +19,7 @@ from core.domains import DOMAINS
 from core.errors import CancelledError, UnknownNameError
 from core.rootcause.grouping import Found
 from core.severity import SEVERITIES
-from data import alert_store, foretold, incident_store, run_store
+from data import alert_store, outbreaks, run_store
 from data.records import Alert, Incident, NewAlert
 from workbench.context import Context
 from workbench.services import scene as scenes
@@ -285,14 +285,13 @@ class _Run:
 
         def write(session: Any) -> tuple[list[Alert], list[Incident], int]:
             stored = alert_store.upsert(session, found=found, keep=keep, **who)
-            kept = incident_store.upsert(
-                session, found=new_incidents, refresh=not self._in_the_past, **who
+            kept = outbreaks.gather(
+                session,
+                found=new_incidents,
+                holding=[[stored.ids[place] for place in item.places] for item in groups],
+                anew=not self._in_the_past,
+                **who,
             )
-            for number, item in zip(kept.ids, groups, strict=True):
-                members = [stored.rows[place] for place in item.places]
-                ids = [row.id for row in members if not (self._in_the_past and row.incident_id)]
-                incident_store.attach(session, incident_id=number, alert_ids=ids, **who)
-            foretold.settle(session, tenant=self.tenant, incidents=kept.rows)
             for stream in streams:
                 run_store.save_stream(session, tenant=self.tenant, now=now, **stream)
             run_store.finish(
