@@ -119,7 +119,7 @@ def incidents_suggest(
                 "cause": one["cause"],
                 "probability": f"{one['probability']:.0%}",
                 "sentence": "; ".join(
-                    f"{reason['column']} = {reason['value']:.3g} ({reason['share']:+.0%})"
+                    f"{reason['column']}: {reason['value']:+.3g} spreads from normal ({reason['share']:+.0%})"
                     for reason in one["reasons"]
                 ),
             }

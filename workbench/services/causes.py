@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -132,7 +132,22 @@ def suggest(ctx: Context, tenant: str, incident_id: int, *, top: int = 5) -> Sug
     known = snapshots.graph(ctx, tenant, incident.domain, at=incident.onset)
     case = _case(ctx, tenant, spec, known, incident, alerts)
     (found,) = diagnose(trees, [described(case)], top)
-    return Suggestion(newest.id, tuple(found))
+    labels = {one.name: one.label for one in ctx.metrics.samples.metrics(tenant, spec)}
+    return Suggestion(newest.id, tuple(_worded(one, labels) for one in found))
+
+
+def _worded(diagnosis: Diagnosis, labels: Mapping[str, str]) -> Diagnosis:
+    """The same with metrics by their labels."""
+    return replace(
+        diagnosis,
+        reasons=tuple(
+            replace(
+                reason,
+                column=" ".join(labels.get(word, word) for word in reason.column.split(" ")),
+            )
+            for reason in diagnosis.reasons
+        ),
+    )
 
 
 def latest(ctx: Context, tenant: str, domain: str) -> VersionRow | None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def fill(ctx: Context, tenant: str, *, domain: str, size: int = QUEUE_SIZE, acto
             subject_id=found[pick.row].id,
             round=rounds[found[pick.row].key] + 1,
             slice=pick.slice,
-            reason=_reason(pick, thought, names, ranks),
+            reason=_reason(pick, found[pick.row], thought, names, ranks),
             priority=1.0 - place / len(picks),
             chance=pick.chance,
             wanted=2 if place in twice else 1,
@@ -262,11 +263,15 @@ def _seed(*words: object) -> int:
 # ── Reasons in words ─────────────────────────────────────────────────────────────────────────────
 
 
-def _reason(pick: Pick, thought: Thought, names: Sequence[str], ranks: Floats) -> str:
+def _reason(
+    pick: Pick, subject: Subject, thought: Thought, names: Sequence[str], ranks: Floats
+) -> str:
     if pick.slice == "hard":
-        return _torn(pick.row, thought) if pick.value > 0 else "Nothing is known of it yet."
+        return (
+            _torn(pick.row, subject, thought) if pick.value > 0 else "Nothing is known of it yet."
+        )
     if pick.slice == "diverse":
-        return _unlike(names, ranks[pick.row])
+        return _unlike(subject, names, ranks[pick.row])
     if pick.slice == "random":
         count = round(1.0 / (pick.chance or 1.0))
         drawn = f"Drawn at random, 1 of {count}" if count > 1 else "All that was left was drawn"
@@ -275,13 +280,13 @@ def _reason(pick: Pick, thought: Thought, names: Sequence[str], ranks: Floats) -
     return "Somebody judged it before: a second opinion tells how well judgements hold."
 
 
-def _torn(row: int, thought: Thought) -> str:
+def _torn(row: int, subject: Subject, thought: Thought) -> str:
     """Who in the committee says what."""
     if thought.learned:
         joint = thought.beliefs[:, row].mean(axis=0)
         first, second = np.argsort(-joint)[:2]
         told = " and ".join(
-            f"{_said(thought.classes[place])} ({100 * joint[place]:.0f} %)"
+            f"{_answer(thought.classes[place], subject)} ({100 * joint[place]:.0f} %)"
             for place in (first, second)
         )
         return f"Models that learned from labels are torn between {told}."
@@ -289,21 +294,22 @@ def _torn(row: int, thought: Thought) -> str:
     return f"The detectors are torn: from {np.nanmin(belief):.2f} to {np.nanmax(belief):.2f}, where 0.50 is the threshold."
 
 
-def _said(name: str) -> str:
-    return name.replace("_", " ")
+def _answer(said: str, subject: Subject) -> str:
+    """An answer in the words of the taxonomy; a disposition as it is."""
+    return " + ".join(subject.words.label(part) for part in said.split(" + "))
 
 
-def _unlike(names: Sequence[str], ranks: Floats) -> str:
-    """What sets it apart most: the facts whose ranks lie farthest out."""
-    far = [
-        place for place in np.argsort(-np.abs(ranks - 0.5))[:2] if abs(ranks[place] - 0.5) > 0.25
-    ]
-    if not far:
-        return "Unlike anything that was judged so far."
-    told = " and ".join(
-        f"{'high' if ranks[place] > 0.5 else 'low'} in {_said(names[place])}" for place in far
+def _unlike(subject: Subject, names: Sequence[str], ranks: Floats) -> str:
+    """What sets it apart most: the facts whose ranks lie farthest out, of those that say something to people."""
+    far = (
+        subject.tells(names[place])
+        for place in np.argsort(-np.abs(ranks - 0.5), kind="stable")
+        if abs(ranks[place] - 0.5) > 0.25
     )
-    return f"Unlike anything that was judged so far: {told}."
+    told = list(islice(filter(None, far), 2))
+    if not told:
+        return "Unlike anything that was judged so far."
+    return f"Unlike anything that was judged so far: {' and '.join(told)}."
 
 
 # ── What the random slice tells ──────────────────────────────────────────────────────────────────

@@ -16,7 +16,8 @@ from data import label_pool
 from data.label_pool import ALERT, INCIDENT
 from data.records import Alert, Incident, Label
 from workbench.context import Context
-from workbench.services import labelled, taxonomy
+from workbench.services import facts, labelled, taxonomy
+from workbench.services.facts import Facts
 from workbench.services.taxonomy import SHIPPED, Taxonomy
 
 MOST = 5000
@@ -30,7 +31,7 @@ class Subject:
     """One thing that people judge.
 
     votes  : p-value by detector, of its worst alert     alpha : the p-value below which it counts as anomalous
-    facts  : numbers that liken it to others; no names
+    facts  : numbers that liken it to others; no names     moved : metric → the row of its snapshot that moved most
     guess  : what the model says: disposition, cause, component, confidence; keys are absent where it says nothing
     labels : the labels that stand, in the order given
     words  : what labels may say
@@ -44,7 +45,8 @@ class Subject:
     severity: str
     votes: Mapping[str, float]
     alpha: float
-    facts: Mapping[str, float]
+    facts: Facts
+    moved: Mapping[str, Mapping[str, Any]]
     guess: Mapping[str, Any]
     labels: tuple[Label, ...]
     words: Taxonomy
@@ -57,6 +59,12 @@ class Subject:
     def group(self) -> str:
         """Subjects of one entity are no independent examples."""
         return self.entity or f"{self.kind}/{self.id}"
+
+    def tells(self, fact: str) -> str:
+        """One of its facts in words; "" for one that it does not have, or that is for models alone."""
+        if fact not in self.facts:
+            return ""
+        return facts.said(fact, self.facts[fact], self.words.domain, self.moved)
 
     def says(self, label: Label) -> str:
         """What a label says in one word: the causes of what is real, as they count today, else the disposition."""
@@ -163,9 +171,10 @@ def _alert(row: Alert, said: list[Label], words: Taxonomy) -> Subject:
         row.entity,
         row.onset,
         row.severity,
-        _votes(row),
+        facts.votes(row),
         _alpha(row),
-        _facts_of_alert(row),
+        facts.of_alert(row),
+        {},
         guess,
         tuple(said),
         words,
@@ -180,21 +189,6 @@ def _incident(row: Incident, lead: Alert | None, said: list[Label], words: Taxon
             "component": row.root_entity,
             "confidence": row.confidence,
         }
-    facts = (
-        {f"worst alert: {name}": value for name, value in _facts_of_alert(lead).items()}
-        if lead
-        else {}
-    )
-    facts |= {
-        "severity": float(row.severity_rank),
-        "alerts": float(row.alerts),
-        "services": float(len(row.services)),
-        "regions": float(len(row.regions)),
-        "hours": _hours(row.onset, row.ended_at),
-        "money at risk": math.log1p(max(row.spend_at_risk, 0.0)),
-        **_of_candidates(row.candidates),
-        **_of_snapshots(row.snapshots),
-    }
     return Subject(
         INCIDENT,
         row.id,
@@ -202,74 +196,16 @@ def _incident(row: Incident, lead: Alert | None, said: list[Label], words: Taxon
         row.root_entity,
         row.onset,
         row.severity,
-        _votes(lead) if lead else {},
+        facts.votes(lead) if lead else {},
         _alpha(lead) if lead else 0.01,
-        {name: value for name, value in facts.items() if math.isfinite(value)},
+        facts.of_incident(row, lead),
+        facts.moved(row),
         guess,
         tuple(said),
         words,
     )
 
 
-def _votes(alert: Alert) -> dict[str, float]:
-    return {
-        name: float(part["p_value"])
-        for name, part in alert.parts.items()
-        if isinstance(part, dict) and part.get("p_value") is not None
-    }
-
-
 def _alpha(alert: Alert) -> float:
     """The p-value at the threshold, which is kept on the scale of the score, −log₁₀ p."""
     return float(10.0**-alert.threshold)
-
-
-def _facts_of_alert(alert: Alert) -> dict[str, float]:
-    facts = {
-        "severity": float(alert.severity_rank),
-        "score": alert.score,
-        "over the threshold": alert.score - alert.threshold,
-        "hours": _hours(alert.onset, alert.last_seen),
-        "money at risk": math.log1p(max(alert.spend_at_risk, 0.0)),
-        **{f"{name} says": -math.log10(max(p, 1e-300)) for name, p in _votes(alert).items()},
-        **_of_candidates(alert.root_causes),
-    }
-    told = alert.explanation
-    if told.get("shares"):
-        shares = np.abs(np.array(told["shares"], dtype=np.float64)).sum(axis=0)
-        whole = float(shares.sum()) or 1.0
-        facts |= {
-            f"share of {metric}": float(part) / whole
-            for metric, part in zip(told["metrics"], shares, strict=True)
-        }
-    return {name: value for name, value in facts.items() if math.isfinite(value)}
-
-
-def _of_candidates(candidates: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """How sure root-cause analysis is, how far it went, and what spoke for its first candidate."""
-    if not candidates:
-        return {}
-    first, *others = candidates
-    second = float(others[0].get("confidence", 0.0)) if others else 0.0
-    return {
-        "cause confidence": float(first.get("confidence", 0.0)),
-        "lead of the first cause": float(first.get("confidence", 0.0)) - second,
-        "hops": float(first.get("hops", 0)),
-        **{f"evidence {name}": float(value) for name, value in first.get("terms", {}).items()},
-    }
-
-
-def _of_snapshots(snapshots: Mapping[str, Any]) -> dict[str, float]:
-    """The strongest shift of each metric during the incident, whichever of its entities shows it."""
-    facts: dict[str, float] = {}
-    for row in snapshots.get("rows", ()):
-        shift = row["shift"]
-        if isinstance(shift, float):  # one of a constant metric is kept as missing or without end
-            name = f"shift of {row['metric']}"
-            logged = math.copysign(math.log1p(abs(shift)), shift)
-            facts[name] = max(facts.get(name, 0.0), logged, key=abs)
-    return facts
-
-
-def _hours(start: datetime, end: datetime | None) -> float:
-    return math.nan if end is None else (end - start).total_seconds() / 3600.0
