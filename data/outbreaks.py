@@ -185,7 +185,7 @@ def _join(
     actor: str,
     telling: Edit | None,
 ) -> None:
-    """Let what was told speak for what was found; the audit tells of it on both, and `part` takes it back."""
+    """Let what was told speak for what was found; the audit tells of it, and `part` takes it back."""
     edit = Edit(session, actor=actor, now=now)
     _give(found, told, actor=actor, now=now)
     if (found.status, told.status) == ("acknowledged", "open"):
@@ -202,8 +202,8 @@ def _join(
     foretold.settle(session, tenant=told.tenant, incidents=[told])
     for row in (told, found):
         recount(session, row)
-        after = edit.after | {"told": told.id, "found": found.id, "why": why}
-        audit_store.tell(session, row, "join", actor=actor, now=now, after=after)
+    after = edit.after | {"found": found.id, "why": why}
+    audit_store.tell(session, told, "join", actor=actor, now=now, after=after)
 
 
 def _give(found: Incident, told: Incident, *, actor: str, now: datetime) -> None:

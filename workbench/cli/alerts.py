@@ -88,6 +88,7 @@ for group, verb, operation, sheet in (
     (incidents_app, "ack", incidents.AcknowledgeIncident, None),
     (incidents_app, "resolve", incidents.ResolveIncident, None),
     (incidents_app, "reopen", incidents.ReopenIncident, None),
+    (incidents_app, "part", incidents.PartIncident, None),
 ):
     group.command(verb, help=operation.__doc__)(_on_one(operation, sheet))
 

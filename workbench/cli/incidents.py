@@ -19,6 +19,9 @@ changes_app = typer.Typer(
 )
 Sheet = Annotated[Path, typer.Argument(help="CSV file", exists=True, dir_okay=False)]
 Where = Annotated[list[str] | None, typer.Option(help="Once for each name")]
+Instead = Annotated[
+    list[str] | None, typer.Option(help="Instead of those told; once for each, empty for none")
+]
 AnyDomain = Annotated[str, typer.Option(help="ads or services; every domain when absent")]
 Day = Annotated[str | None, typer.Option(help="A day or time such as 2026-03-10T06:00")]
 TOLD = 3
@@ -167,6 +170,40 @@ def incidents_record(
             out.print(f"Warning: {warning}.")
 
     answer(kept, as_json, draw)
+
+
+@incidents_app.command("edit")
+def incidents_edit(
+    identity: Identity,
+    title: Annotated[str | None, typer.Option(help="What happened")] = None,
+    description: Annotated[str | None, typer.Option(help="What is known of it")] = None,
+    severity: Annotated[str | None, typer.Option(help="low, medium, high or critical")] = None,
+    service: Instead = None,
+    region: Instead = None,
+    onset: Day = None,
+    ended: Day = None,
+    version: Annotated[int | None, typer.Option(help="The one you saw; another refuses")] = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Correct what is said of an incident; what is not named stays."""
+    asked = {
+        "id": identity,
+        "title": title,
+        "description": description,
+        "severity": severity,
+        "services": service,
+        "regions": region,
+        "onset": moment(onset),
+        "ended_at": moment(ended),
+        "version": version,
+    }
+    kept = ask(incidents.EditIncident.model_validate(asked), tenant)
+    answer(
+        kept,
+        as_json,
+        lambda row: out.print(f"Corrected: {row['id']}, {row['title']}. `undo` takes it back."),
+    )
 
 
 @incidents_app.command("similar")

@@ -157,6 +157,12 @@ class ReopenIncident(_IncidentVerb):
     path, verb = "/api/incidents/{id}/reopen", "reopen"
 
 
+class PartIncident(_IncidentVerb):
+    """Part what somebody told from what Headwater found of it: two incidents from now on."""
+
+    path, verb = "/api/incidents/{id}/part", "part"
+
+
 class EditIncident(Operation):
     """Correct what is said of an incident; what is not named stays."""
 

@@ -252,8 +252,8 @@ def new_incident(
         money_impact=scene.lost(seen.row, seen.first, seen.last) or 0.0,
         currency=leading.currency,
         ended_at=_ended(scene, [sightings[place] for place in item.places]),
-        services=affected(scene.graph, item.entities, "service"),
-        regions=affected(scene.graph, item.entities, "region"),
+        services=affected(scene.graph, (*item.entities, item.root), "service"),
+        regions=affected(scene.graph, (*item.entities, item.root), "region"),
     )
 
 

@@ -20,6 +20,7 @@ from data import (
     foretold,
     incident_reports,
     incident_store,
+    outbreaks,
 )
 from data.finding_store import fingerprint
 from data.incident_reports import Report
@@ -50,7 +51,10 @@ CHANGES_BEFORE, CHANGES_AFTER = timedelta(hours=24), timedelta(hours=6)
 
 
 class IncidentLine(IncidentFacts, Lifecycle):
-    """An incident of a list, with its label and the alert that speaks for it; minutes are None while it goes on."""
+    """An incident of a list, with its label and the alert that speaks for it; minutes are None while it goes on.
+
+    found : Headwater found it, whoever told of it too
+    """
 
     id: int
     severity_rank: int
@@ -64,6 +68,7 @@ class IncidentLine(IncidentFacts, Lifecycle):
     was_predicted: bool | None
     prediction_accuracy: float | None
     duration_minutes: float | None
+    found: bool
     alert_id: int | None = None
 
 
@@ -90,6 +95,7 @@ class IncidentDetail:
     """One incident with its alerts (muted ones too), what was done to the system around it, comments and audit events.
 
     foretold : the alert that said it would come, None where none did
+    found    : as of a line
     """
 
     incident: Incident
@@ -98,6 +104,7 @@ class IncidentDetail:
     history: list[AuditEvent]
     changes: list[ChangeEvent]
     duration_minutes: float | None
+    found: bool
     foretold: Alert | None = None
 
 
@@ -153,6 +160,7 @@ def page(
         IncidentLine(
             **incident.model_dump(),
             duration_minutes=duration(incident),
+            found=found_too(incident),
             alert_id=leading.get(incident.id),
         )
         for incident in found.rows
@@ -188,13 +196,25 @@ def duration(incident: Incident) -> float | None:
     return None if over is None else (over - incident.onset).total_seconds() / 60
 
 
+def found_too(incident: Incident) -> bool:
+    """Whether Headwater found it: what others told alone has no root."""
+    return bool(incident.root_entity)
+
+
 def get(ctx: Context, tenant: str, incident_id: int) -> IncidentDetail:
-    """One incident; NotFoundError when the tenant has none of that number."""
+    """One incident, by the number of what was told of it or found; NotFoundError when the tenant has none such."""
     about: dict[str, Any] = {"tenant": tenant}
     now = ctx.clock()
 
     def read(session: Any) -> IncidentDetail:
         incident = incident_store.get(session, **about, incident_id=incident_id)
+        own = incident_store.finding(session, **about, incident_id=incident.id)
+        objects = [("incident", row.id) for row in (incident, own) if row is not None]
+        said = [
+            one
+            for kind, number in objects
+            for one in alert_store.comments(session, **about, object_kind=kind, object_id=number)
+        ]
         around = change_store.between(
             session,
             **about,
@@ -204,11 +224,12 @@ def get(ctx: Context, tenant: str, incident_id: int) -> IncidentDetail:
         )
         return IncidentDetail(
             incident,
-            incident_store.alerts(session, **about, incident_id=incident_id),
-            alert_store.comments(session, **about, object_kind="incident", object_id=incident_id),
-            audit_store.history(session, **about, objects=[("incident", incident_id)]),
+            incident_store.alerts(session, **about, incident_id=incident.id),
+            sorted(said, key=lambda one: one.id),
+            audit_store.history(session, **about, objects=objects),
             around,
             duration(incident),
+            found_too(incident),
             foretold.warning(session, **about, incident=incident)
             if incident.was_predicted
             else None,
@@ -462,6 +483,34 @@ def move(
 acknowledge = partial(move, verb="acknowledge")
 resolve = partial(move, verb="resolve")
 reopen = partial(move, verb="reopen")
+
+
+def part(
+    ctx: Context,
+    tenant: str,
+    incident_id: int,
+    *,
+    actor: str,
+    note: str = "",
+    expected_version: int | None = None,
+) -> Incident:
+    """Part what somebody told from what Headwater found: two incidents from now on, whatever a run says.
+
+    Raises ConflictError where nothing was joined, or it changed since `expected_version`.
+    """
+    now = ctx.clock()
+    return ctx.records.write(
+        tenant,
+        lambda session: outbreaks.part(
+            session,
+            tenant=tenant,
+            incident_id=incident_id,
+            actor=actor,
+            now=now,
+            note=note,
+            expected_version=expected_version,
+        ),
+    )
 
 
 def comment(ctx: Context, tenant: str, incident_id: int, *, actor: str, text: str) -> Comment:

@@ -37,6 +37,8 @@ DEEDS = {
     "reopen": "Reopened",
     "label": "Labelled",
     "edit": "Corrected",
+    "join": "Found by Headwater too, told",
+    "part": "Parted from what Headwater found",
     "comment": "Comment",
 }
 SNAPSHOT_COLUMNS = {
@@ -220,6 +222,8 @@ def meaning(detail: IncidentDetail, seen: Surroundings) -> None:
         if incident.description:
             st.text(incident.description)
         st.markdown(incidents_view.label_in_words(incident))
+        if incidents_view.found_too(incident):
+            _found(incident)
         if incident.was_predicted is not None:
             accuracy = (
                 f", {words.percent(incident.prediction_accuracy, 0)} accurate"
@@ -242,6 +246,24 @@ def meaning(detail: IncidentDetail, seen: Surroundings) -> None:
     history(detail)
     with st.expander("Correct it", icon=":material/edit:"):
         correct(incident)
+
+
+def _found(incident: Any) -> None:
+    """What Headwater found of an incident that somebody told, and the way to part the two."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        what = words.cause(incident.cause_type) if incident.cause_type else "No cause"
+        sure = f" :gray[({words.percent(incident.confidence, 0)})]" if incident.confidence else ""
+        where = incident.root_name or incident.root_entity
+        st.markdown(f"Headwater found **{what}** at **{where}**{sure}", width="stretch")
+        st.button(
+            "Part",
+            key=f"part:{incident.id}",
+            icon=":material/call_split:",
+            type="tertiary",
+            help="They are two incidents: what was found stands alone with its alerts from now on",
+            on_click=verbs.attempt,
+            args=("Parted. Undo (U) takes it back.", incidents.part, incident.id),
+        )
 
 
 def before(incident: Any, seen: Surroundings) -> None:

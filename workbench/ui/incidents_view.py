@@ -223,6 +223,7 @@ def facts(row: Any) -> str:
         part
         for part in (
             f"{SOURCE_WORDS.get(row.source, row.source)} {given_key(row)}".strip(),
+            "found by Headwater too" if found_too(row) else "",
             words.moment(row.onset),
             span,
             f"at {hit}" if hit else "",
@@ -231,6 +232,11 @@ def facts(row: Any) -> str:
         )
         if part
     )
+
+
+def found_too(row: Any) -> bool:
+    """Whether Headwater found what somebody else told."""
+    return bool(row.source != "headwater" and row.root_entity)
 
 
 def given_key(row: Any) -> str:
