@@ -90,10 +90,12 @@ def fill(ctx: Context, tenant: str, *, domain: str, size: int = QUEUE_SIZE, acto
         tenant, lambda session: label_pool.items(session, tenant=tenant, domain=domain)
     )
     open_now = Counter(item.slice for item in waiting if item.state == OPEN)
-    lacking = size - sum(item.state == OPEN and not item.given for item in waiting)
     pool, thought, names = _pool(found, waiting, size)
     left = int(pool.fresh.sum())
-    if lacking < 1 or not found:
+    # the mix is of what there is to ask, be it ever so little
+    there = left + int((np.isfinite(pool.doubt) | pool.gold).sum())
+    lacking = min(size - sum(item.state == OPEN and not item.given for item in waiting), there)
+    if lacking < 1:
         return Filled({}, dict(open_now), left)
     rng = np.random.default_rng(_seed(tenant, domain, len(waiting)))
     picks = active.choose(lacking, pool, rng)
@@ -273,9 +275,11 @@ def _reason(
     if pick.slice == "diverse":
         return _unlike(subject, names, ranks[pick.row])
     if pick.slice == "random":
-        count = round(1.0 / (pick.chance or 1.0))
-        drawn = f"Drawn at random, 1 of {count}" if count > 1 else "All that was left was drawn"
-        return f"{drawn}: what is said of these few tells how often what is raised is right."
+        share = 100.0 * (pick.chance or 1.0)
+        return (
+            f"Drawn at random, {share:.0f} % of what was left: what is said of these tells how often what is raised "
+            "is right."
+        )
     # of a known answer the same as of a doubtful one: who can tell them apart judges otherwise
     return "Somebody judged it before: a second opinion tells how well judgements hold."
 
