@@ -19,11 +19,12 @@ from core.contracts import Floats, Panel, Periods, Times
 from core.domain import Domain
 from core.domains import conventions
 from core.errors import InvalidInputError, UnknownNameError
-from data import batches, sample_quality, sample_retention
+from data import batches, sample_loading, sample_quality, sample_retention
 from data.batches import Loaded
 from data.coverage import Coverage
 from data.duck import Cursor, Duck, columns, one, rows, statements
 from data.ingest.batch import EDGES_WHOLE, Samples
+from data.sample_loading import SAMPLE_BYTES, OnPiece
 from data.sample_quality import Presence, Sampled
 from data.sample_retention import Forgotten, Spans
 
@@ -94,16 +95,23 @@ class SampleStore:
 
     # ── import ───────────────────────────────────────────────────────────────────────────────────
 
-    def load(self, tenant: str, domain: Domain, batch: Samples) -> Loaded:
-        """Store one batch in one transaction; the same bytes a second time change nothing."""
+    def load(
+        self, tenant: str, domain: Domain, batch: Samples, on_piece: OnPiece = lambda _: None
+    ) -> Loaded:
+        """Store one batch, piece by piece in one transaction; the same bytes a second time change nothing.
+
+        on_piece : is told after each piece how many samples have come; what it raises takes all of them back
+        """
         with self._writing:
             if found := batches.find(self._duck, tenant, batch):
                 return found
-            self._duck.check_space(batch.size + batch.samples.nbytes)
+            self._duck.check_space(batch.size + SAMPLE_BYTES * batch.rows)
             before = self._edges_told(tenant, domain, batch)
-            loaded = self._duck.transaction(lambda cursor: _load(cursor, tenant, domain, batch))
-            after = self._edges_told(tenant, domain, batch)
-            return replace(loaded, notes=_turned(before, after, batch))
+            loaded = self._duck.transaction(
+                lambda cursor: sample_loading.load(cursor, tenant, domain, batch, on_piece)
+            )
+            ended = before - self._edges_told(tenant, domain, batch)
+            return replace(loaded, notes=sample_loading.ended(len(ended), batch))
 
     def loaded(self, tenant: str, sha256: str) -> int | None:
         """The number of the batch of these bytes, where it is in force."""
@@ -574,50 +582,3 @@ def _word(said: Sequence[tuple[str, Mapping[str, Any]]], field: str) -> tuple[st
     """Who speaks first on a field, and what he says."""
     spoken = ((who, told[field]) for who, told in said if told.get(field) is not None)
     return next(spoken, ("", None))
-
-
-def _turned(
-    before: set[tuple[str, str]], after: set[tuple[str, str]], batch: Samples
-) -> tuple[str, ...]:
-    """How many edges ended, in words."""
-    ended = before - after
-    if not ended:
-        return ()
-    many = f"{len(ended):,} edge{'s' * (len(ended) != 1)} that the {batch.file} before it told"
-    return (f"{many} held until {batch.as_of:%-d %b %Y %H:%M} UTC",)
-
-
-def _load(cursor: Cursor, tenant: str, domain: Domain, batch: Samples) -> Loaded:
-    sql, scope = statements("samples"), {"tenant": tenant, "domain": domain.name}
-    number = one(cursor, statements("load")["next_batch"], tenant=tenant)
-    mark = scope | {"batch": number}
-    new = 0
-    if batch.samples.num_rows:
-        cursor.register("incoming_sample", batch.samples)
-        cursor.execute(sql["series"], scope)
-        cursor.execute(sql["keyed"], scope)
-        cursor.execute(sql["stepped"])
-        if one(cursor, sql["doubled"]):
-            cursor.execute(sql["kept"])
-        cursor.execute(sql["sampling"], mark)
-        new = int(one(cursor, sql["samples"], tenant=tenant, batch=number))
-    stated = {
-        "component": batch.components,
-        "dependency": batch.dependencies,
-        "measure": batch.measures,
-    }
-    for name, table in stated.items():
-        if table.num_rows:
-            cursor.register(f"incoming_{name}", table)
-            cursor.execute(sql[f"{name}s_told"], mark)
-    declared = sum(table.num_rows for table in stated.values())
-    return batches.enter(
-        cursor,
-        tenant,
-        domain,
-        batch,
-        number,
-        new or declared,
-        batch.samples.num_rows - new,
-        something=bool(new + declared),
-    )

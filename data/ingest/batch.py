@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -153,12 +153,23 @@ class Samples(Arrival):
     """Measurements at moments, and what is known of who was measured and of what.
 
     An entity is `level:name`; a call between two of them is `caller→callee`.
+
+    samples : a table, or what gives one after another where they are many; all of one series lie in one of them
     """
 
-    samples: pa.Table = field(default_factory=SAMPLES.empty_table)
+    samples: pa.Table | Callable[[], Iterator[pa.Table]] = field(
+        default_factory=SAMPLES.empty_table
+    )
     components: pa.Table = field(default_factory=COMPONENTS.empty_table)
     dependencies: pa.Table = field(default_factory=DEPENDENCIES.empty_table)
     measures: pa.Table = field(default_factory=MEASURES.empty_table)
+
+    def pieces(self) -> Iterator[pa.Table]:
+        """The samples, table by table, from the beginning; none where there are none."""
+        if callable(self.samples):
+            yield from self.samples()
+        elif self.samples.num_rows:
+            yield self.samples
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,10 @@ ELSEWHERE = ("events.csv", "incidents.csv")
 """Files that other readers take in."""
 CALL = "→"
 UTC_MOMENT = pa.timestamp("us")
+PIECE = 1_000_000
+"""Samples that are handed on at once: a file may hold more than memory does."""
+MEMORY = "1GB"
+"""What reading may hold; the rest goes to a temporary file."""
 CHECKS = (
     Check("time::VARCHAR", "a time: ISO 8601, or counted from 1970", "moment IS NULL"),
     Check(
@@ -123,6 +127,7 @@ def read_many(
     naming = Naming(domain, dict(known or {}))
     with workspace() as cursor:
         cursor.execute("SET TimeZone = 'UTC'")
+        cursor.execute(f"SET memory_limit = '{MEMORY}'")
         cursor.execute(statements("measurements")["macros"])
         for path, root in arranged(paths, as_of=as_of).files:
             source = open_source(path, as_of=as_of, mapping=mapping, root=root)
@@ -223,7 +228,7 @@ def _measured(cursor: Cursor, source: Source, naming: Naming) -> Samples:
     sql, heading = statements("measurements"), sheet.headers(source)
     layout = _layout(source, heading)
     column = {name: f"c{index}" for index, name in enumerate(heading)}
-    types = _open(cursor, source, heading)
+    types = _open(cursor, source)
     notes = _narrow(cursor, source, layout, column, types)
     cursor.execute(sql["raw"].format(moment=_moment(types[column[layout.time]])))
     refused, failed, cells = refuse(cursor, source.name, list(CHECKS), layout.headers)
@@ -237,10 +242,8 @@ def _measured(cursor: Cursor, source: Source, naming: Naming) -> Samples:
     if rated:
         told = ", ".join(names["metric"][at] for at in rated)
         notes.append(f"counters became rates per second: {told}")
-        found = cursor.sql(sql["rates"], params={"counters": rated}).to_arrow_table()
-    else:
-        found = cursor.sql(sql["samples"]).to_arrow_table()
     ids = [_id(naming, name, layout.level) for name in names["who"]]
+    cursor.execute(sql["parted"], {"most": PIECE})
     return replace(
         source.samples("measurements"),
         report=layout.report,
@@ -248,8 +251,23 @@ def _measured(cursor: Cursor, source: Source, naming: Naming) -> Samples:
         refused=tuple(refused),
         refused_rows=counted["refused"],
         notes=tuple(notes),
-        samples=_samples(found, ids, names["metric"]),
+        samples=partial(_pieces, cursor, ids, names["metric"], rated),
     )
+
+
+def _pieces(
+    cursor: Cursor, ids: Sequence[str], metrics: Sequence[str], rated: Sequence[int]
+) -> Iterator[pa.Table]:
+    """What was measured, some whole series at a time."""
+    sql = statements("measurements")
+    for part in rows(cursor, sql["parts"]):
+        cursor.execute(sql["piece"].format(number=part["piece"]))
+        found = (
+            cursor.sql(sql["rates"], params={"counters": list(rated)})
+            if rated
+            else cursor.sql(sql["samples"])
+        )
+        yield _samples(found.to_arrow_table(), ids, metrics)
 
 
 def _layout(source: Source, heading: Sequence[str]) -> _Layout:
@@ -282,18 +300,27 @@ def _layout(source: Source, heading: Sequence[str]) -> _Layout:
     )
 
 
-def _open(cursor: Cursor, source: Source, heading: Sequence[str]) -> dict[str, str]:
+def _open(cursor: Cursor, source: Source) -> dict[str, str]:
     """Make `sheet` of the file, typed where it is a Parquet, else text; returns c0… → type."""
     if source.head[:4] == b"PAR1":
         # DuckDB's own reader has had a hole in a compression of Parquet; pyarrow reads it first.
-        table = pq.read_table(source.path)
-        columns = [
-            column.cast(UTC_MOMENT, safe=False) if pa.types.is_timestamp(column.type) else column
-            for column in table.columns
-        ]
-        names = [f"c{index}" for index in range(len(heading))]
-        cursor.register("table_read", pa.Table.from_arrays(columns, names))
-        cursor.execute(statements("measurements")["typed"])
+        with pq.ParquetFile(source.path) as file:
+            told = pa.schema(
+                (f"c{at}", UTC_MOMENT if pa.types.is_timestamp(field.type) else field.type)
+                for at, field in enumerate(file.schema_arrow)
+            )
+            read = (
+                pa.RecordBatch.from_arrays(
+                    [
+                        column.cast(to, safe=False)
+                        for column, to in zip(part, told.types, strict=True)
+                    ],
+                    schema=told,
+                )
+                for part in file.iter_batches()
+            )
+            cursor.register("table_read", pa.RecordBatchReader.from_batches(told, read))
+            cursor.execute(statements("measurements")["typed"])
     else:
         sheet.load(cursor, source)
     return {row["column_name"]: row["column_type"] for row in rows(cursor, "DESCRIBE sheet")}

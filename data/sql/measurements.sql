@@ -33,21 +33,33 @@ SELECT count(*) FILTER ({bad}) AS refused,
        count(*) FILTER (NOT ({bad}) AND (value IS NULL OR isnan(value))) AS missing FROM raw;
 
 -- name: measured
-CREATE OR REPLACE TEMP VIEW measured AS
+CREATE OR REPLACE TEMP TABLE measured AS
 SELECT e.number AS entity, m.number AS metric, r.moment, r.value, r.row
 FROM raw r JOIN who_name e ON e.name = r.who JOIN metric_name m ON m.name = r.metric
 WHERE NOT ({bad}) AND value IS NOT NULL AND NOT isnan(value);
 
+-- name: parted -- so many samples in a piece, all of one series in one
+CREATE OR REPLACE TEMP TABLE part AS
+SELECT entity, metric, ((sum(rows) OVER (ORDER BY entity, metric) - rows) // $most)::BIGINT AS piece
+FROM (SELECT entity, metric, count(*) AS rows FROM measured GROUP BY entity, metric);
+
+-- name: parts
+SELECT DISTINCT piece FROM part ORDER BY piece;
+
+-- name: piece
+CREATE OR REPLACE TEMP VIEW piece AS
+SELECT m.* FROM measured m JOIN part p ON p.entity = m.entity AND p.metric = m.metric AND p.piece = {number};
+
 -- name: samples
-SELECT * FROM measured;
+SELECT * FROM piece;
 
 -- name: rates -- of counters: the rise per second; one that fell began again at zero
 WITH stepped AS (
     SELECT *, lag(value) OVER series AS before, epoch(moment - lag(moment) OVER series) AS seconds
-    FROM measured WHERE metric IN (SELECT unnest($counters))
+    FROM piece WHERE metric IN (SELECT unnest($counters))
     WINDOW series AS (PARTITION BY entity, metric ORDER BY moment, row)
 )
-SELECT * FROM measured WHERE metric NOT IN (SELECT unnest($counters))
+SELECT * FROM piece WHERE metric NOT IN (SELECT unnest($counters))
 UNION ALL
 SELECT entity, metric, moment,
        CASE WHEN value < before THEN value ELSE value - before END / seconds AS value, row

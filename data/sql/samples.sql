@@ -70,7 +70,7 @@ WITH told AS (
 ), again AS (
     SELECT series, date_trunc('hour', moment) AS hour, count(*) AS repeated FROM keyed
     SEMI JOIN (
-        SELECT series, moment FROM sample WHERE tenant = $tenant
+        SELECT series, moment FROM sample WHERE tenant = $tenant AND batch <> $batch
         AND moment BETWEEN (SELECT min(moment) FROM keyed) AND (SELECT max(moment) FROM keyed)
     ) USING (series, moment)
     GROUP BY series, hour

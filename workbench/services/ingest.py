@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def import_paths(
 
     The same bytes again are told as already loaded. Refused cells go to quarantine, the rest loads. A dry run
     loads into a store in memory that is then thrown away. When `on_step` returns False, CancelledError: the
-    files loaded until then stay and can be undone.
+    files loaded until then stay and can be undone, of the one under way nothing does.
     """
     known_domain = _domain(domain)
     with ExitStack() as opened:
@@ -202,7 +203,8 @@ def _import(
     differences: list[tuple[str, Difference]] = []
     planned, read = READ[domain.name](_Reading(ctx, store, tenant, domain, paths, told, before))
     for batch in read:
-        report = _load(store, tenant, domain, batch, before, dry_run=dry_run)
+        on_piece = partial(_tell_piece, on_step, batch, len(files), max(len(planned), 1))
+        report = _load(store, tenant, domain, batch, before, on_piece, dry_run=dry_run)
         files.append(report)
         refusals += batch.refused
         differences += [(batch.file, found) for found in batch.differences]
@@ -285,12 +287,24 @@ def _record(
     return FileReport(name, kind, now, None, rows, new, known, many, message), refused
 
 
+def _tell_piece(
+    on_step: OnStep | None, batch: Batch | Samples, before: int, planned: int, rows: int
+) -> None:
+    """Tell how far a long file has come; a stop takes back what came of it."""
+    share = (before + min(rows / max(batch.rows, 1), 1.0)) / planned
+    told = {"rows of this file": float(rows)}
+    if rows < batch.rows and on_step is not None and on_step(batch.file, share, told) is False:
+        rule = f"a stop after {rows:,} rows of {batch.file}, which were taken back"
+        raise CancelledError.of("import", "the import", "allowed to go on", rule)
+
+
 def _load(
     store: MetricStore,
     tenant: str,
     domain: Domain,
     batch: Batch | Samples,
     before: Mapping[str, int],
+    on_piece: Callable[[int], None],
     *,
     dry_run: bool,
 ) -> FileReport:
@@ -302,7 +316,7 @@ def _load(
         loaded = Loaded(number, batch.rows, 0, 0, 0, already=True)
         return _report(batch, loaded, number, loaded.sentence)
     loaded = (
-        store.samples.load(tenant, domain, batch)
+        store.samples.load(tenant, domain, batch, on_piece)
         if isinstance(batch, Samples)
         else store.load(tenant, domain, batch)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from core.domains.services import SERVICES
 from data.ingest import measurements
-from data.ingest.batch import Samples
+from data.ingest.batch import SAMPLES, Samples
 
 SUITES = Path(__file__).parents[4] / "shared" / "data" / "services"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -28,7 +29,14 @@ def write(path: Path, text: str) -> Path:
 
 
 def read(*paths: Path, **asked: object) -> list[Samples]:
-    return list(measurements.read_many(paths, domain=SERVICES, **asked))  # type: ignore[arg-type]
+    found = measurements.read_many(paths, domain=SERVICES, **asked)  # type: ignore[arg-type]
+    return [replace(batch, samples=whole(batch)) for batch in found]
+
+
+def whole(batch: Samples) -> pa.Table:
+    """All its pieces; those of a file are there until the next one is read."""
+    pieces = list(batch.pieces())
+    return pa.concat_tables(pieces) if pieces else SAMPLES.empty_table()
 
 
 def told(batch: Samples) -> list[tuple[str, str, int, float]]:
@@ -138,6 +146,30 @@ def test_a_bad_cell_is_refused_by_line_and_the_rest_comes_in(tmp_path: Path) -> 
     ]
     assert "evaluate cause" in batch.refused[5].rule
     assert batch.refused_rows == 7
+
+
+def test_a_long_file_is_handed_on_in_pieces_of_whole_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "metrics.csv", "metric,nature\nhits,counter\n")
+    lines = [
+        f"{SECONDS + 60 * minute},{node},{metric},{60 * minute + 5}"
+        for minute in range(4)
+        for node in ("cart", "pay", "shop")
+        for metric in ("hits", "latency")
+    ]
+    write(tmp_path / "all.csv", "\n".join(["time,node,metric,value", *lines]))
+    (_, once) = read(tmp_path)
+    monkeypatch.setattr(measurements, "PIECE", 8)
+    found = measurements.read_many([tmp_path], domain=SERVICES)
+    next(found)
+    batch = next(found)
+    pieces = list(batch.pieces())
+    assert [piece.num_rows for piece in pieces] == [3 + 4, 3 + 4, 3 + 4]
+    assert batch.rows == 24
+    assert told(replace(batch, samples=pa.concat_tables(pieces))) == told(once)
+    whose = [set(piece["entity"].to_pylist()) for piece in pieces]
+    assert whose == [{"service:cart"}, {"service:pay"}, {"service:shop"}]
 
 
 def test_nodes_and_edges_name_who_was_measured(tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +16,11 @@ import pytest
 
 from core.domains import DOMAINS
 from core.errors import CancelledError, ConflictError, InvalidInputError, UnknownNameError
-from workbench.context import Context
+from data.ingest import measurements
+from workbench.context import Context, open_context
 from workbench.plain import plain
 from workbench.services import audit, ingest
+from workbench.settings import Settings
 
 PROFILES = [
     {
@@ -249,3 +255,65 @@ def test_a_file_of_records_that_cannot_be_read_stops_no_other(ctx: Context, syst
     report = ingest.import_paths(ctx, "acme", [systems], domain="services")
     assert (report.failed, report.new) == (1, 6)
     assert "incidents.csv" in report.quarantine[0].file
+
+
+@pytest.fixture
+def long_file(tmp_path: Path) -> Path:
+    """Six services, four minutes each; as a file of many pieces where a piece holds eight samples."""
+    lines = [
+        f"2026-03-04T12:0{minute}:00Z,s{service},latency,{minute}"
+        for minute in range(4)
+        for service in range(6)
+    ]
+    path = tmp_path / "long.csv"
+    path.write_text("time,node,metric,value\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def test_a_stop_within_a_long_file_takes_back_what_came_of_it(
+    ctx: Context, long_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurements, "PIECE", 8)
+    told: list[tuple[float, float]] = []
+
+    def on_step(file: str, share: float, numbers: Mapping[str, float]) -> bool:
+        told.append((share, numbers["rows of this file"]))
+        return len(told) < 2
+
+    with pytest.raises(CancelledError, match="a stop after 16 rows of long"):
+        ingest.import_paths(ctx, "acme", [long_file], domain="services", on_step=on_step)
+    assert told == [(8 / 24, 8), (16 / 24, 16)]
+    assert ctx.metrics.samples.span("acme", DOMAINS["services"]) is None
+    assert ingest.batches(ctx, "acme") == []
+    assert ingest.import_paths(ctx, "acme", [long_file], domain="services").new == 24
+
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from data.ingest import measurements
+from workbench.context import open_context
+from workbench.services import ingest
+from workbench.settings import Settings
+
+measurements.PIECE = 8
+def die(file, share, numbers):
+    if numbers.get("rows of this file") == 16:
+        os.kill(os.getpid(), signal.SIGKILL)
+with open_context(Settings(home=Path(sys.argv[1]), user="ana", tenant="acme")) as ctx:
+    ingest.import_paths(ctx, "acme", [Path(sys.argv[2])], domain="services", on_step=die)
+"""
+
+
+def test_a_kill_within_a_long_file_leaves_nothing_of_it_and_it_can_come_again(
+    settings: Settings, long_file: Path
+) -> None:
+    command = [sys.executable, "-c", DYING, str(settings.home), str(long_file)]
+    died = subprocess.run(command, cwd=Path(__file__).parents[3], check=False)
+    assert died.returncode == -signal.SIGKILL
+    with open_context(settings) as ctx:
+        assert ctx.metrics.samples.span("acme", DOMAINS["services"]) is None
+        report = ingest.import_paths(ctx, "acme", [long_file], domain="services")
+        assert (report.new, report.files[0].batch) == (24, 1)
+        (info,) = ctx.metrics.samples.metrics("acme", DOMAINS["services"])
+        assert (info.samples, info.entities) == (24, 6)
