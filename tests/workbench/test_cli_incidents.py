@@ -61,6 +61,30 @@ def test_a_key_told_twice_is_noted_and_a_name_finds_its_entity(
         assert [row["title"] for row in listed] == ["one", "two"]
 
 
+def test_what_is_named_is_corrected_and_what_is_not_stays(headwater: Headwater) -> None:
+    record = ("incidents", "record", "Disk full", "--onset", "2026-11-20T04:00")
+    headwater(*record, "--service", "db", "--service", "cart")
+    said = headwater(
+        *("incidents", "edit", 1, "--title", "Disk filled", "--severity", "low"),
+        *("--ended", "2026-11-20T05:00", "--service", "db", "--version", 1),
+    )
+    assert said.out == "Corrected: 1, Disk filled. `undo` takes it back.\n"
+    row = headwater("incidents", "show", 1, "--json").json["incident"]
+    assert (row["title"], row["severity"], row["services"]) == ("Disk filled", "low", ["db"])
+    assert (row["onset"], row["ended_at"]) == (
+        "2026-11-20T04:00:00+00:00",
+        "2026-11-20T05:00:00+00:00",
+    )
+    late = headwater("incidents", "edit", 1, "--title", "x", "--version", 1)
+    assert late.code == 1 and "the version of incident 1 must be 1" in late.err
+    early = headwater("incidents", "edit", 1, "--ended", "2026-11-20T03:00")
+    assert early.code == 1 and "no earlier than the onset" in early.err
+    assert headwater("incidents", "edit", 1, "--service", "").code == 0
+    assert headwater("incidents", "show", 1, "--json").json["incident"]["services"] == []
+    alone = headwater("incidents", "part", 1)
+    assert alone.code == 1 and "told by hand alone" in alone.err
+
+
 def test_the_columns_that_say_nothing_make_room(headwater: Headwater) -> None:
     headwater("incidents", "record", "Disk full", "--onset", "2026-11-20T04:00")
     heading = headwater("incidents", "list").out.splitlines()[0].split()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,8 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr, ValidationError
 
 from core.errors import InvalidInputError, PermissionDeniedError
+from data import alert_store, outbreaks
+from tests.findings import new_alert, new_incident
 from workbench import server
 from workbench.api import webhooks
 from workbench.context import Context, open_context
@@ -311,3 +313,32 @@ def test_without_a_secret_the_webhook_is_closed_even_on_loopback(settings: Setti
     assert answer.status_code == 403 and "HEADWATER_PAGERDUTY_SECRETS" in answer.json()["hint"]
     with open_context(shut) as context:
         assert incidents.page(context, "acme", status="any").incidents == []
+
+
+def test_what_a_pager_tells_of_an_outbreak_moves_what_was_found_of_it(ctx: Context) -> None:
+    onset = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
+    who: dict[str, Any] = {"tenant": "acme", "now": ctx.clock(), "actor": "scheduler"}
+    about = {"domain": "services", "onset": onset, "cause_type": "disk_full"}
+
+    def found(session: Any) -> None:
+        seen = {"domain": "services", "onset": onset, "last_seen": onset + timedelta(minutes=20)}
+        members = [new_alert("service:API Service", **seen), new_alert("pod:api-1", **seen)]
+        ids = alert_store.upsert(session, found=members, **who).ids
+        root = [new_incident("service:API Service", **about)]
+        outbreaks.gather(session, found=root, holding=[ids], **who)
+
+    ctx.records.write("acme", found)
+    for told in LIFE:
+        deliver(ctx, told)
+    ctx.records.write("acme", found)
+    for told in reversed(LIFE):
+        assert deliver(ctx, told).outcome == "repeated"
+    detail = stored(ctx)
+    row = detail.incident
+    assert (row.source, row.status, row.root_entity) == (
+        "pagerduty",
+        "resolved",
+        "service:API Service",
+    )
+    assert (row.title, row.severity) == ("A little bump in the road", "critical")
+    assert {alert.status for alert in detail.alerts} == {"resolved"} and row.alerts == 2
