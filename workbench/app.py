@@ -12,6 +12,7 @@ from workbench.ui import frame, gate, state
 UI = Path(__file__).with_name("ui")
 st.set_page_config(page_title="Headwater", page_icon=UI / "headwater.svg", layout="wide")
 st.logo(UI / "wordmark.svg", size="large")
+st.html(UI / "frame.css")
 
 
 def home() -> None:

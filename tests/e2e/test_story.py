@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.contrast import faint
 from tests.server import Server, serving
 from workbench.context import open_context
 from workbench.services import tokens
@@ -142,6 +143,7 @@ def test_every_page_opens_in_light_and_dark(
             "e => getComputedStyle(e).backgroundColor"
         )
         assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 20, 23)"}[scheme]
+        assert faint(page) == []
 
 
 FIRST_REQUESTS = (
