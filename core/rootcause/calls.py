@@ -59,8 +59,8 @@ class Lateness:
     answer: Floats
 
 
-def lateness(case: Case, span: int) -> Lateness:
-    """How late calls and answers are; nothing is heard where no calls were observed."""
+def lateness(case: Case, asked: Bools, span: int) -> Lateness:
+    """How late the calls and answers of some nodes (n,) are; nothing is heard where no calls were observed."""
     number = case.graph.wiring.number
     if case.edges is None or case.normal_edges is None:
         silence = np.zeros(len(number))
@@ -70,17 +70,17 @@ def lateness(case: Case, span: int) -> Lateness:
         normal = _halves[case.normal_edges] = _halved(case.normal_edges)
     kinds = (LATENCY,) * len(observed.metrics)
     window = window_of(case, observed.periods.labels, span)
-    rows = normal.rows(observed.entities)
-    known = usual(normal, rows, window.stop - window.start, kinds)
-    strength = departure(observed.values, known, window, kinds).strength
     callees = np.array([number.get(arrow.partition("→")[2], -1) for arrow in observed.entities])
-    inside = callees >= 0
-    calls = Edges(len(number), np.flatnonzero(inside), callees[inside])
+    arrows = np.flatnonzero((callees >= 0) & np.append(asked, False)[callees])
+    rows = normal.rows(observed.entities[arrow] for arrow in arrows.tolist())
+    known = usual(normal, rows, window.stop - window.start, kinds)
+    strength = departure(observed.values[arrows], known, window, kinds).strength
     late, slow = (
         strength[:, [name.startswith(what) for name in observed.metrics]].max(axis=1, initial=0.0)
         for what in ("delay", "answer")
     )
-    many = calls.sums(np.ones(len(callees)))
+    calls = Edges(len(number), np.arange(len(arrows)), callees[arrows])
+    many = calls.sums(np.ones(len(arrows)))
     mean = [calls.sums(values) / np.maximum(many, 1.0) for values in (late, soft(late))]
     return Lateness(many > 0.0, mean[0], calls.most(late), mean[1], calls.most(slow))
 

@@ -32,8 +32,8 @@ PERIODS = 2_000
 """Normal periods that are looked at; of more, every k-th period and window."""
 CELLS = 2_000_000
 """Cells of a panel that tell how large its metrics become; of more, every k-th period."""
-TOGETHER = 16
-"""Numbers worked on at a time, few enough for the processor's cache."""
+TOGETHER = 262_144
+"""Cells of normal periods that are worked on at a time, few enough for the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,15 +113,16 @@ def remembered(
 
     key   : what is asked, with everything that the answer depends on beside the panel
     sizes : numbers per row of each figure
-    work  : rows, `TOGETHER` at most → each figure of theirs, (n, size)
+    work  : some rows → each figure of theirs, (n, size)
     """
     tables = _tables.setdefault(normal, {})
     if key not in tables:
         tables[key] = _Table(many, sizes)
     table = tables[key]
     missing = np.unique(rows[~table.done[rows]])
-    for start in range(0, len(missing), TOGETHER):
-        some = missing[start : start + TOGETHER]
+    step = max(TOGETHER // (sizes[0] * len(normal.periods)), 1)
+    for start in range(0, len(missing), step):
+        some = missing[start : start + step]
         for column, found in zip(table.columns, work(some), strict=True):
             column[some] = found
         table.done[some] = True
@@ -174,11 +175,9 @@ def usual_of(
 
 def _most(values: Floats) -> Floats:
     """(m,) the largest of each metric, its sign aside."""
-    some = values[:, :: max(-(-values.size // CELLS), 1)]
-    with np.errstate(invalid="ignore"):
-        high = np.fmax.reduce(some, axis=(0, 1), initial=0.0)
-        low = np.fmin.reduce(some, axis=(0, 1), initial=0.0)
-    most: Floats = np.maximum(high, -low)
+    some = np.abs(values[:, :: max(-(-values.size // CELLS), 1)])
+    by_time = np.fmax.reduce(some.reshape(len(some), -1), axis=0, initial=0.0)
+    most: Floats = np.fmax.reduce(by_time.reshape(some.shape[1:]), axis=0, initial=0.0)
     return most
 
 
@@ -186,42 +185,47 @@ def _usual(
     values: Floats, width: int, kinds: Sequence[Kind], largest: Floats
 ) -> tuple[Floats, ...]:
     """The fields of `Usual`, worked out for what was measured at all."""
-    measured = np.isfinite(values).any(axis=1)
+    names = families(kinds)
+    family_of = np.array([names.index(kind.family) for kind in kinds], dtype=np.intp)
+    # metrics of a family side by side, so that its series are neighbours
+    order = np.argsort(family_of, kind="stable")
+    series = np.ascontiguousarray(values[:, :, order].transpose(0, 2, 1))
+    measured = np.isfinite(series).any(axis=2)
     row, column = np.nonzero(measured)
-    series = values.transpose(0, 2, 1)[measured]
+    series, column = series[measured], order[column]
     thin = -(-values.shape[1] // PERIODS)
     with np.errstate(invalid="ignore", divide="ignore"):
         some = series[:, ::thin]
         low, median, high = quantiles(some, (0.25, 0.5, 0.75))
-        deviation = np.sqrt(_mean((some - _mean(some)[:, None]) ** 2))
         # a share near its ceiling: what matters is how much is missing, and 0.2 points are nothing
         share = np.array([kind == Kind("success", -1) for kind in kinds])[column]
         full = np.where(largest[column] > 1.5, 100.0, 1.0)
         level = np.where(share, np.abs(full - median), np.abs(median))
         scale = np.maximum((high - low) / 1.349, np.where(share, 0.002 * full, 0.0))
-        scale = np.maximum(scale, np.maximum(0.05 * level, 0.1 * deviation))
+        scale = np.maximum(scale, np.maximum(0.05 * level, 0.1 * _deviation(some)))
         scale[share & (median <= 0.0)] = np.nan
         # a series that never moved: a hundredth of what any row shows
         scale = np.where(scale == 0.0, 0.01 * largest[column], scale)
         scale = np.where(np.isfinite(median) & (scale > 0.0), scale, np.nan)
         way, either = _ways(kinds, column)
-        z = way * (series - median[:, None]) / scale[:, None]
+        z = _z(series, median, scale, way)
         calm, falls = _best(z, width, thin), _best(-z[either], width, thin)
         edge = np.fmax(quantiles(calm, (USUAL,))[0], LEAST)
         fall = np.fmax(quantiles(falls, (USUAL,))[0], LEAST)
         calm /= edge[:, None]
         calm[either] = np.fmax(calm[either], falls / fall[:, None])
-        names = families(kinds)
-        family = np.array([names.index(kind.family) for kind in kinds], dtype=np.intp)[column]
-        crowd = np.ones((len(values), len(names)))
-        order = np.lexsort((family, row))
-        group = np.stack([row, family])[:, order]
-        begins = np.flatnonzero(np.diff(group, prepend=-1).any(axis=0))
-        crowds = np.fmax.reduceat(calm[order], begins, axis=0)
-        crowd[*group[:, begins]] = np.fmax(quantiles(np.fmax(crowds, 0.0), (USUAL,))[0], 1.0)
-    tables = np.full((4, *measured.shape), np.nan)
-    tables[:3, measured] = median, scale, edge
+    tables = np.full((4, len(values), len(kinds)), np.nan)
+    tables[:3, row, column] = median, scale, edge
     tables[3, row[either], column[either]] = fall
+    crowd = np.ones((len(values), len(names)))
+    begins = np.flatnonzero(np.diff(row * len(names) + family_of[column], prepend=-1))
+    size = np.diff(begins, append=len(row))
+    crowds = np.fmax(calm[begins], 0.0)
+    for further in range(1, size.max(initial=1)):
+        more = size > further
+        crowds[more] = np.fmax(crowds[more], calm[begins[more] + further])
+    edges = np.fmax(quantiles(crowds, (USUAL,))[0], 1.0)
+    crowd[row[begins], family_of[column[begins]]] = edges
     return (*tables, crowd)
 
 
@@ -240,8 +244,9 @@ def departure(
 
     values : (n, n_time, m), of which those before the window are the local level where `local`
     """
-    measured = np.isfinite(values).any(axis=1)
-    series = values.transpose(0, 2, 1)[measured]
+    series = np.ascontiguousarray(values.transpose(0, 2, 1))
+    measured = np.asarray(np.isfinite(series).any(axis=2))
+    series = series[measured]
     median, scale, edge, fall = (
         table[measured] for table in (normal.median, normal.scale, normal.edge, normal.fall)
     )
@@ -252,7 +257,7 @@ def departure(
         level = np.where(np.isfinite(level), level, median)
     with np.errstate(invalid="ignore", divide="ignore"):
         way, either = _ways(kinds, np.nonzero(measured)[1])
-        news = [way * (inside - usually[:, None]) / scale[:, None] for usually in (median, level)]
+        news = [_z(inside, usually, scale, way) for usually in (median, level)]
         width = inside.shape[1]
         rise, drop = (
             np.fmin(*(_best(side * z, width)[:, 0] for z in news)) for side in (1.0, -1.0)
@@ -292,6 +297,13 @@ def window_of(case: Case, labels: Times, span: int) -> slice:
 def quantiles(values: Floats, shares: Sequence[float]) -> list[Floats]:
     """Linear quantiles along axis 1 of the finite values, NaN where there are none."""
     ordered = np.sort(values, axis=1)
+    most = ordered.shape[1] - 1
+    if most >= 0 and np.isfinite(ordered[:, most]).all():
+        places = [(share * most, int(share * most)) for share in shares]
+        return [
+            _between(ordered[:, below], ordered[:, min(below + 1, most)], place - below)
+            for place, below in places
+        ]
     last = np.maximum(np.isfinite(ordered).sum(axis=1, keepdims=True) - 1, 0)
     found = []
     for share in shares:
@@ -299,15 +311,27 @@ def quantiles(values: Floats, shares: Sequence[float]) -> list[Floats]:
         below = np.floor(place).astype(np.intp)
         low = np.take_along_axis(ordered, below, axis=1)
         high = np.take_along_axis(ordered, np.minimum(below + 1, last), axis=1)
-        found.append((low + (place - below) * (high - low))[:, 0])
+        found.append(_between(low, high, place - below)[:, 0])
     return found
 
 
-def _mean(values: Floats) -> Floats:
-    """Mean along axis 1 of the finite values."""
+def _between(low: Floats, high: Floats, part: Floats | float) -> Floats:
+    return low + part * (high - low)
+
+
+def _deviation(values: Floats) -> Floats:
+    """(n,) standard deviation of the finite values of each series (n, n_time)."""
     seen = np.isfinite(values)
-    total: Floats = np.where(seen, values, 0.0).sum(axis=1)
-    return total / np.where(seen.any(axis=1), seen.sum(axis=1), np.nan)
+    many = np.maximum(seen.sum(axis=1), 1)
+    mean = np.where(seen, values, 0.0).sum(axis=1) / many
+    off = np.where(seen, values - mean[:, None], 0.0)
+    deviation: Floats = np.sqrt(np.einsum("nt,nt->n", off, off) / many)
+    return deviation
+
+
+def _z(series: Floats, centre: Floats, scale: Floats, way: Floats) -> Floats:
+    """(n, n_time) z-scores, positive = bad; the same to the last digit in normal periods and after."""
+    return way * (series - centre[:, None]) / scale[:, None]
 
 
 def _best(z: Floats, width: int, stride: int = 1) -> Floats:

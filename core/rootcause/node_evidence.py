@@ -55,9 +55,8 @@ def suspects(case: Case, hops: int) -> Suspects:
     """Candidates upstream of the alarm, with their features; raises where there is nothing to compare with."""
     wiring = case.graph.wiring
     distance = wiring.hops(case.seeds, FURTHEST)
-    late = calls.lateness(case, SPAN)
     sight = _Sight(case)
-    near, around, departed, leading = _followed(sight, wiring, distance, hops, late)
+    near, around, late, departed, leading = _followed(case, sight, distance, hops)
     silent = around & (sight.row < 0) & ~late.heard
     suspected = near & ~silent
     if not suspected.any():
@@ -105,25 +104,28 @@ def suspects(case: Case, hops: int) -> Suspects:
 
 
 def _followed(
-    sight: _Sight, wiring: Wiring, distance: Numbers, hops: int, late: calls.Lateness
-) -> tuple[Bools, Bools, Floats, Floats]:
+    case: Case, sight: _Sight, distance: Numbers, hops: int
+) -> tuple[Bools, Bools, calls.Lateness, Floats, Floats]:
     """Nodes within `hops` of an alarm, and farther ones along a trail that left its normal.
 
-    Returns (n,) whether each is near, whether it is near or a cause of one that is, how far it left normal, and how far
-    it or what it is part of did.
+    Returns of each node (n,) whether it is near, whether it is near or a cause of one that is, how late its calls are,
+    how far it left normal, and how far it or what it is part of did.
     """
+    edges = sight.wiring.edges
     near = (distance >= 0) & (distance <= hops)
     while True:
         # what lies farther is looked at only where a trail of departures leads there
-        around = (distance >= 0) & (near | wiring.edges.back.reached(near))
+        beside = near | edges.back.reached(near)
+        around = beside & (distance >= 0)
         sight.look(around)
+        late = calls.lateness(case, beside | edges.reached(near), SPAN)
         view = sight.view(late)
         departed = np.max([view.symptom, view.other, view.resource, late.worst], axis=0)
         departed = np.where(around, departed, 0.0)
-        leading = wiring.parts.among(around).back.carried(departed)
-        further = (distance >= 0) & wiring.edges.back.reached(near & (leading > 1.0)) & ~near
+        leading = sight.wiring.parts.among(around).back.carried(departed)
+        further = (distance >= 0) & edges.back.reached(near & (leading > 1.0)) & ~near
         if not further.any():
-            return near, around, departed, leading
+            return near, around, late, departed, leading
         near |= further
 
 
