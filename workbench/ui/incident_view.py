@@ -37,7 +37,6 @@ DEEDS = {
     "reopen": "Reopened",
     "label": "Labelled",
     "edit": "Corrected",
-    "join": "Found by Headwater too, told",
     "part": "Parted from what Headwater found",
     "comment": "Comment",
 }
@@ -222,8 +221,9 @@ def meaning(detail: IncidentDetail, seen: Surroundings) -> None:
         if incident.description:
             st.text(incident.description)
         st.markdown(incidents_view.label_in_words(incident))
-        if incidents_view.found_too(incident):
-            _found(incident)
+        joined = incidents_view.found_too(incident)
+        if joined:
+            st.markdown(_found(incident))
         if incident.was_predicted is not None:
             accuracy = (
                 f", {words.percent(incident.prediction_accuracy, 0)} accurate"
@@ -240,6 +240,8 @@ def meaning(detail: IncidentDetail, seen: Surroundings) -> None:
             st.caption(said)
         with st.container(horizontal=True):
             verbs.verbs(incident)
+            if joined:
+                _part(incident)
             verbs.undo_button()
     before(incident, seen)
     alike(seen.similar)
@@ -248,22 +250,23 @@ def meaning(detail: IncidentDetail, seen: Surroundings) -> None:
         correct(incident)
 
 
-def _found(incident: Any) -> None:
-    """What Headwater found of an incident that somebody told, and the way to part the two."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        what = words.cause(incident.cause_type) if incident.cause_type else "No cause"
-        sure = f" :gray[({words.percent(incident.confidence, 0)})]" if incident.confidence else ""
-        where = incident.root_name or incident.root_entity
-        st.markdown(f"Headwater found **{what}** at **{where}**{sure}", width="stretch")
-        st.button(
-            "Part",
-            key=f"part:{incident.id}",
-            icon=":material/call_split:",
-            type="tertiary",
-            help="They are two incidents: what was found stands alone with its alerts from now on",
-            on_click=verbs.attempt,
-            args=("Parted. Undo (U) takes it back.", incidents.part, incident.id),
-        )
+def _found(incident: Any) -> str:
+    """What Headwater found of an incident that somebody told."""
+    what = words.cause(incident.cause_type) if incident.cause_type else "no cause"
+    sure = f" :gray[({words.percent(incident.confidence, 0)})]" if incident.confidence else ""
+    return f"Headwater found **{what}** at **{incident.root_name or incident.root_entity}**{sure}"
+
+
+def _part(incident: Any) -> None:
+    """Say that what was told and what was found are two."""
+    st.button(
+        "Part",
+        key=f"part:{incident.id}",
+        icon=":material/call_split:",
+        help="They are two incidents: what Headwater found stands alone, with its alerts",
+        on_click=verbs.attempt,
+        args=("Parted. Undo (U) takes it back.", incidents.part, incident.id),
+    )
 
 
 def before(incident: Any, seen: Surroundings) -> None:
