@@ -55,6 +55,26 @@ def running(session: Session, *, tenant: str, domain: str) -> Experiment | None:
     return session.scalars(query).first()
 
 
+def discard(
+    session: Session,
+    *,
+    tenant: str,
+    number: int,
+    actor: str,
+    now: datetime,
+    seen: int | None = None,
+) -> None:
+    """Throw a plan away; what it was stays in the audit trail. Raises ConflictError once it was started."""
+    row = get(session, tenant=tenant, number=number)
+    _check_seen(row, seen)
+    if row.state != PLANNING:
+        hint = "What was started stays on record: stop it instead."
+        raise ConflictError.of("experiments", f"experiment {number}", PLANNING, row.state, hint)
+    after = {"name": row.name, "treatment": row.treatment, "metric": row.metric, "days": row.days}
+    tell(session, row, "discard", actor=actor, now=now, after=after)
+    session.delete(row)
+
+
 def move(
     session: Session,
     *,
@@ -72,11 +92,7 @@ def move(
     """
     row = get(session, tenant=tenant, number=number)
     state = changes.get("state", row.state)
-    if seen is not None and row.version != seen:
-        rule = f"still at version {seen}, the one you saw"
-        stands = f"version {row.version}, {row.state} at {row.stage} {row.share:.0%}"
-        hint = "Look at it again, then decide."
-        raise ConflictError.of("experiments", f"experiment {number}", rule, stands, hint)
+    _check_seen(row, seen)
     if state not in FOLLOWING.get(row.state, ()):
         raise ConflictError.of(
             "experiments",
@@ -101,3 +117,11 @@ def move(
     if told:
         tell(session, row, verb, actor=actor, now=now, after=told)
     return row
+
+
+def _check_seen(row: Experiment, seen: int | None) -> None:
+    if seen is not None and row.version != seen:
+        rule = f"still at version {seen}, the one you saw"
+        stands = f"version {row.version}, {row.state} at {row.stage} {row.share:.0%}"
+        hint = "Look at it again, then decide."
+        raise ConflictError.of("experiments", f"experiment {row.id}", rule, stands, hint)

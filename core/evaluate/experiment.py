@@ -334,14 +334,16 @@ def look(difference: Difference, planned: float, alpha: float = 0.05) -> Look:
     return Look(difference.value, low, high, fraction, (low > 0) | (high < 0))
 
 
-def recommend(seen: Look, *, better: int) -> Word:
+def recommend(seen: Look, *, better: int, enough: bool = False) -> Word:
     """The specification's word for one look.
 
     better : 1 where more is better, −1 where less is
+    enough : whether it is the last look, and what is in would show the effect that was looked for
     """
     if seen.significant:
         return "deploy" if float(seen.value) * better > 0 else "reject"
-    return "inconclusive: small effect" if seen.complete else "inconclusive: need more data"
+    done = seen.complete or enough
+    return "inconclusive: small effect" if done else "inconclusive: need more data"
 
 
 def split_p_value(control: int, treatment: int, share: float) -> float:

@@ -157,6 +157,9 @@ def test_a_hopeless_plan_is_shown_with_what_would_help(here: Context, tried: Tri
     assert "It cannot succeed. With 120 units:" in test.warning[0].value
     assert button(test, "Start in shadow").disabled
     assert "○ Planned" in words(test)
+    press(test, "Discard the plan")
+    assert experiments.listing(here, TENANT) == []
+    assert "No experiment yet." in words(test)
 
 
 # ── climbing and stopping ────────────────────────────────────────────────────────────────────────

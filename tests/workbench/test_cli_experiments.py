@@ -47,6 +47,13 @@ def test_a_hopeless_or_senseless_one_is_refused(headwater: Headwater, tried: Tri
     assert refused.code == 1
     assert "units for experiment 1 must be at least" in refused.err
     assert "look for" in refused.err
+    gone = headwater("experiments", "discard", 1, home=tried.home)
+    assert (gone.code, "Plan 1 is gone." in gone.out) == (0, True)
+    assert (
+        headwater("experiments", "plan", twin, "--mde", 0.1, "--start", home=tried.home).code == 1
+    )
+    left = headwater("experiments", "list", "--json", home=tried.home)
+    assert left.json == {"experiments": []}
     wrong = headwater("experiments", "plan", twin, "--mde", -1, home=tried.home)
     assert (wrong.code, "greater than 0" in wrong.err) == (2, True)
     absent = headwater("experiments", "show", 99, home=tried.home)
@@ -61,7 +68,12 @@ def api(settings: Settings) -> TestClient:
 
 def test_the_api_asks_the_same(api: TestClient) -> None:
     assert api.get("/api/experiments").json() == {"experiments": []}
-    for verb, body in (("start", {}), ("advance", {}), ("stop", {"reason": "x"})):
+    for verb, body in (
+        ("start", {}),
+        ("advance", {}),
+        ("discard", {}),
+        ("stop", {"reason": "x"}),
+    ):
         answer = api.patch(f"/api/experiments/1/{verb}", json=body)
         assert (answer.status_code, answer.json()["ok"]) == (404, False)
     assert api.get("/api/experiments/1/decisions").status_code == 404

@@ -76,11 +76,16 @@ def experiments_plan(
     treatment: Annotated[str, typer.Argument(help="Version that is tried")],
     mde: Annotated[float, typer.Option(help="Smallest effect worth finding, in the metric's unit")],
     metric: Annotated[str, typer.Option(help="alert-rate, precision or agreement")] = "alert-rate",
-    days: Annotated[int, typer.Option(help="How long it may take")] = 14,
+    days: Annotated[
+        int, typer.Option(help="How long it runs, unless the answer is clear before")
+    ] = 14,
     alpha: Annotated[float, typer.Option(help="Chance of finding what is not there")] = 0.05,
     power: Annotated[float, typer.Option(help="Chance of finding what is there")] = 0.8,
     unit: Annotated[str, typer.Option(help="Level that arms are drawn by, or entity")] = "",
     name: Annotated[str, typer.Option(help="What to call it")] = "",
+    begin: Annotated[
+        bool, typer.Option("--start", help="Start it too, or leave nothing behind")
+    ] = False,
     domain: DomainName = "ads",
     tenant: Tenant = None,
     as_json: Json = False,
@@ -96,6 +101,7 @@ def experiments_plan(
             "power": power,
             "unit": unit,
             "name": name,
+            "begin": begin,
             "domain": domain,
         }
     )
@@ -106,6 +112,13 @@ def experiments_plan(
 def experiments_start(number: Identity, tenant: Tenant = None, as_json: Json = False) -> None:
     """Let a planned experiment run, in shadow first; a hopeless one is refused with the units it needs."""
     answer(ask(ask_for.StartExperiment(id=number), tenant), as_json, _draw)
+
+
+@experiments_app.command("discard")
+def experiments_discard(number: Identity, tenant: Tenant = None, as_json: Json = False) -> None:
+    """Throw a plan away that was never started."""
+    gone = ask(ask_for.DiscardExperiment(id=number), tenant)
+    answer(gone, as_json, lambda told: out.print(f"Plan {told['discarded']} is gone."))
 
 
 @experiments_app.command("advance")

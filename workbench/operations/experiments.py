@@ -32,11 +32,14 @@ class PlanExperiment(Operation):
     metric: Literal["alert-rate", "precision", "agreement"] = "alert-rate"
     mde: float = Field(gt=0, description="Smallest effect worth finding, in the metric's unit")
     domain: str = "ads"
-    days: int = Field(14, ge=1, le=365)
+    days: int = Field(
+        14, ge=1, le=365, description="How long it runs, unless the answer is clear before"
+    )
     alpha: float = Field(0.05, gt=0, lt=1, description="Chance of finding what is not there")
     power: float = Field(0.8, gt=0, lt=1, description="Chance of finding what is there")
     unit: str = Field("", description='Level that arms are drawn by, or "entity"')
     name: str = Field("", max_length=200)
+    begin: bool = Field(False, description="Start it too, or leave nothing behind")
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return services.experiments.plan(
@@ -100,6 +103,17 @@ class AdvanceExperiment(Operation):
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
         return services.experiments.advance(context, caller.tenant, self.id, actor=caller.actor)
+
+
+class DiscardExperiment(Operation):
+    """Throw a plan away that was never started."""
+
+    method, path, tag = "PATCH", "/api/experiments/{id}/discard", "experiments"
+    id: int
+
+    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
+        gone = services.experiments.discard(context, caller.tenant, self.id, actor=caller.actor)
+        return {"discarded": gone}
 
 
 class StopExperiment(Operation):

@@ -170,13 +170,16 @@ def plan(
     power: float = 0.8,
     unit: str = "",
     name: str = "",
+    begin: bool = False,
 ) -> ExperimentView:
     """Write down an experiment of the champion against a version; it routes nothing before it is started.
 
-    mde  : the smallest effect worth finding, above 0, in the metric's shown unit, in the direction that is better
-    unit : the level that arms are drawn by, or "entity"; the domain's own when absent
+    mde   : the smallest effect worth finding, above 0, in the metric's shown unit, in the direction that is better
+    days  : how long it runs, unless the answer is clear before
+    unit  : the level that arms are drawn by, or "entity"; the domain's own when absent
+    begin : start it too, or leave nothing behind
 
-    Raises what `baseline` and `outlook` raise.
+    Raises what `baseline` and `outlook` raise, with `begin` also what `start` raises.
     """
     chosen = targets.metric(metric)
     if not (np.isfinite(mde) and mde > 0 and days >= 1):
@@ -204,13 +207,26 @@ def plan(
         "salt": secrets.token_hex(16),
         "plan": dataclasses.asdict(found) | {"hopeless": found.hopeless},
     }
-    row = context.records.write(
+    now = context.clock()
+
+    def write(session: Any) -> Experiment:
+        row = experiment_store.add(session, tenant=tenant, fields=fields, actor=actor, now=now)
+        return _begin(session, row, actor, now, None) if begin else row
+
+    return view(context.records.write(tenant, write))
+
+
+def discard(
+    context: Context, tenant: str, number: int, *, actor: str, seen: int | None = None
+) -> int:
+    """Throw a plan away that was never started; its number. Raises ConflictError for what was."""
+    context.records.write(
         tenant,
-        lambda session: experiment_store.add(
-            session, tenant=tenant, fields=fields, actor=actor, now=context.clock()
+        lambda session: experiment_store.discard(
+            session, tenant=tenant, number=number, actor=actor, now=context.clock(), seen=seen
         ),
     )
-    return view(row)
+    return number
 
 
 # ── Its life ─────────────────────────────────────────────────────────────────────────────────────
@@ -221,31 +237,42 @@ def start(
 ) -> ExperimentView:
     """Let a planned experiment run, in shadow first. Raises InvalidInputError, naming the needed n, for a hopeless one."""
     row = _get(context, tenant, number)
-    if row.state == PLANNING:
-        if row.plan["hopeless"]:
-            raise InvalidInputError.of(
-                "experiments",
-                f"units for experiment {number}",
-                f"at least {row.units:,} to find its effect in {row.days} days with chance {row.power:.0%}",
-                row.plan["available"],
-                cure(row),
-            )
-        champion = context.serve.champion(tenant, row.domain).version.id
-        if champion != row.control:
-            rule = f"the champion that it was planned with, {row.control}"
-            raise ConflictError.of(
-                "experiments", f"the control of {number}", rule, champion, "Plan a new one."
-            )
-    stage, share = RUNGS[0]
-    changes = {
-        "state": RUNNING,
-        "stage": stage,
-        "share": share,
-        "started_at": row.started_at or context.clock(),
-    }
     if row.state == RUNNING:
         raise ConflictError.of("experiments", f"experiment {number}", "not running yet", RUNNING)
-    return _move(context, tenant, number, "start", changes, actor, seen)
+    champion = context.serve.champion(tenant, row.domain).version.id
+    if row.state == PLANNING and champion != row.control:
+        rule = f"the champion that it was planned with, {row.control}"
+        raise ConflictError.of(
+            "experiments", f"the control of {number}", rule, champion, "Plan a new one."
+        )
+    now = context.clock()
+    return view(
+        context.records.write(tenant, lambda session: _begin(session, row, actor, now, seen))
+    )
+
+
+def _begin(
+    session: Any, row: Experiment, actor: str, now: datetime, seen: int | None
+) -> Experiment:
+    if row.state == PLANNING and row.plan["hopeless"]:
+        raise InvalidInputError.of(
+            "experiments",
+            f"units for experiment {row.id}",
+            f"at least {row.units:,} to find its effect in {row.days} days with chance {row.power:.0%}",
+            row.plan["available"],
+            cure(row),
+        )
+    stage, share = RUNGS[0]
+    return experiment_store.move(
+        session,
+        tenant=row.tenant,
+        number=int(row.id),
+        verb="start",
+        changes={"state": RUNNING, "stage": stage, "share": share, "started_at": now},
+        actor=actor,
+        now=now,
+        seen=seen,
+    )
 
 
 def advance(

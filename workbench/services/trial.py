@@ -356,8 +356,12 @@ def measure(row: Experiment, counted: Tally, days: int) -> dict[str, Any]:
     found = targets.measured(counted, "paired" if paired else "arms", row.alpha)
     if found is None:
         return known
-    planned = experiment.planned_error(row.effect, row.alpha, row.power)
+    needed, planned = (
+        experiment.planned_error(effect, row.alpha, row.power)
+        for effect in (row.effect, _least(row))
+    )
     look = experiment.look(found.difference, planned, row.alpha)
+    enough = days >= row.days and 0 < float(found.difference.error) <= needed
     bounded = np.isfinite([look.low, look.high]).all()
     return known | {
         "control": found.control,
@@ -368,8 +372,21 @@ def measure(row: Experiment, counted: Tally, days: int) -> dict[str, Any]:
         "fraction": float(look.fraction),
         "p": float(found.difference.p),
         "d": [None if np.isnan(value) else value for value in found.d],
-        "word": experiment.recommend(look, better=chosen.better) if decisive(row) else "",
+        "word": experiment.recommend(look, better=chosen.better, enough=enough)
+        if decisive(row)
+        else "",
     }
+
+
+def _least(row: Experiment) -> float:
+    """The smallest effect that the planned days show, no larger than the one that is looked for.
+
+    Its information is what all the days bring, so it is not in before they are over, however many units there are: one
+    day's weather hits all units at once. Before that only a clear answer ends the experiment.
+    """
+    known = row.plan.get("detectable")
+    shown = abs(known) if known is not None and np.isfinite(known) else np.inf
+    return float(min(shown, abs(row.effect)))
 
 
 def guardrails(looks: Sequence[Mapping[str, Any]], row: Experiment) -> dict[str, dict[str, Any]]:

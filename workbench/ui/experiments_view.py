@@ -94,7 +94,7 @@ def waiting(view: ExperimentView) -> str:
 
 
 def actions(view: ExperimentView) -> None:
-    """Start it, take it up a rung, or end it."""
+    """Start it or throw it away, take it up a rung, or end it."""
     if view.state not in ("planning", "running"):
         if view.verdict == "deploy":
             st.page_link(state.MODELS, label="Promote it", icon=":material/verified:")
@@ -109,6 +109,12 @@ def actions(view: ExperimentView) -> None:
                 on_click=act,
                 args=(view, "runs in shadow", experiments.start),
             )
+            st.button(
+                "Discard the plan",
+                icon=":material/delete:",
+                on_click=discard,
+                args=(view,),
+            )
         else:
             label = "Finish" if view.following == "finish" else f"Climb to {view.following.lower()}"
             st.button(
@@ -121,14 +127,14 @@ def actions(view: ExperimentView) -> None:
                 on_click=act,
                 args=(view, "went on", experiments.advance),
             )
-        with st.popover("Stop", icon=":material/stop:"):
-            st.text_input("Why stop it", key=Key.STOPPING, max_chars=500)
-            st.button(
-                "Stop the experiment",
-                on_click=take_stop,
-                args=(view,),
-                help="From the next run on the champion decides for everybody",
-            )
+            with st.popover("Stop", icon=":material/stop:"):
+                st.text_input("Why stop it", key=Key.STOPPING, max_chars=500)
+                st.button(
+                    "Stop the experiment",
+                    on_click=take_stop,
+                    args=(view,),
+                    help="From the next run on the champion decides for everybody",
+                )
     if view.state == "planning" and view.plan["hopeless"]:
         st.warning(f"It cannot succeed. {experiments.cure(view)}", icon=":material/block:")
     if view.state == "running" and view.waits_for:
@@ -142,6 +148,13 @@ def take_stop(view: ExperimentView) -> None:
         state.notify("Say why: a reason is kept with every stop.", failed=True)
         return
     act(view, "was stopped", experiments.stop, reason=reason)
+
+
+def discard(view: ExperimentView) -> None:
+    """Throw the plan away and look at what is left."""
+    done = f"Plan {view.id} is gone."
+    if verbs.attempt(done, experiments.discard, view.id, seen=view.version):
+        st.query_params.pop("id", None)
 
 
 def act(view: ExperimentView, done: str, verb: Callable[..., Any], **details: Any) -> None:
@@ -237,7 +250,14 @@ def plan(domain: str, versions: Sequence[Mapping[str, Any]], *, main: bool) -> N
             help="What arms are drawn by: all below a unit goes the same way",
         )
         left, right = st.columns(2)
-        days = right.number_input("Days", min_value=1, max_value=90, value=DAYS, key=Key.RUN_DAYS)
+        days = right.number_input(
+            "Days",
+            min_value=1,
+            max_value=90,
+            value=DAYS,
+            key=Key.RUN_DAYS,
+            help="It runs so long, unless the answer is clear before",
+        )
         effect_key = f"{Key.EFFECT}:{metric}:{unit}"
         try:
             seen = cache.baseline(domain, treatment, metric, unit)
@@ -313,14 +333,12 @@ def told(found: Outlook, effect_key: str) -> None:
 
 
 def take_plan(**asked: Any) -> None:
-    """Write the plan down and start it, then show it."""
-    made = verbs.attempt("The experiment was planned.", experiments.plan, **asked)
-    if made is None:
-        return
+    """Start it and show it; what can not be started leaves no plan."""
     begun = verbs.attempt(
-        f"Experiment {made.id} runs in shadow: both judge, the champion alone alerts.",
-        experiments.start,
-        made.id,
+        "It runs in shadow: both judge, the champion alone alerts.",
+        experiments.plan,
+        **asked,
+        begin=True,
     )
     if begun is not None:
         st.query_params["id"] = str(begun.id)

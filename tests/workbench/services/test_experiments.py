@@ -87,6 +87,24 @@ def test_a_hopeless_experiment_is_refused_with_the_units_it_needs(
     assert "With 120 units:" in refused.value.hint
     assert "alerts per 1,000 entity-days or more" in refused.value.hint
     assert experiments.get(context, TENANT, planned.id).state == "planning"
+    with pytest.raises(InvalidInputError, match="to find its effect in 3 days"):
+        plan(context, tried.versions["twin"], mde=0.5, days=3, begin=True)
+    assert [row.id for row in experiments.listing(context, TENANT)] == [planned.id]
+
+
+def test_a_plan_can_be_thrown_away_until_it_is_started(tried: Tried, open_home: OpenHome) -> None:
+    context = open_home(tried.home)
+    first = plan(context, tried.versions["twin"])
+    with pytest.raises(ConflictError, match="still at version 7"):
+        experiments.discard(context, TENANT, first.id, actor="ana", seen=7)
+    assert experiments.discard(context, TENANT, first.id, actor="ana", seen=1) == first.id
+    assert experiments.listing(context, TENANT) == []
+    events = context.records.read(TENANT, lambda session: list(session.scalars(select(AuditEvent))))
+    assert (events[-1].verb, events[-1].after["treatment"]) == ("discard", tried.versions["twin"])
+    second = plan(context, tried.versions["twin"], begin=True)
+    assert (second.state, second.stage) == ("running", "shadow")
+    with pytest.raises(ConflictError, match="stop it instead"):
+        experiments.discard(context, TENANT, second.id, actor="ana")
 
 
 @pytest.mark.parametrize(
@@ -371,6 +389,24 @@ def test_two_arms_end_in_the_specifications_words(
     assert look["low"] < look["value"] < look["high"]
     assert look["value"] == pytest.approx(treatment - control, abs=0.04)
     assert np.sign(look["d"][0]) == np.sign(look["value"])
+
+
+@pytest.mark.parametrize(
+    ("day", "difference", "word"),
+    [
+        (1, 0.0, "inconclusive: need more data"),
+        (1, 0.08, "inconclusive: need more data"),
+        (1, 0.3, "deploy"),
+        (14, 0.0, "inconclusive: small effect"),
+        (14, 0.08, "deploy"),
+    ],
+)
+def test_many_units_do_not_end_it_before_its_days_are_over(
+    day: int, difference: float, word: str
+) -> None:
+    """Half the rows of a day would show the effect that was planned; all days together show one of .03."""
+    found = row(effect=0.15, plan={"detectable": 0.03})
+    assert trial.measure(found, tally(0.5, 0.5 + difference, 100, 5 * day), day)["word"] == word
 
 
 def test_a_low_rung_shows_figures_and_no_verdict() -> None:
