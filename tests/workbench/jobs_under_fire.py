@@ -1,4 +1,4 @@
-"""Run by a test: `jobs_under_fire.py HOME KILLS SEED` trains, is killed, goes on, and says what came of it.
+"""Run by a test: `jobs_under_fire.py HOME KILLS SEED` trains until so often killed, and says what came of it.
 
 For each job a victim is drawn: the server, its worker, or both; and the step before which SIGKILL comes: a write to
 the records, an fsync, a rename, or any moment. Then a new server takes over. Servers and workers are forked from
@@ -160,6 +160,7 @@ def findings(killed: Sequence[dict[str, Any]]) -> dict[str, Any]:
         moved = [event.after["version_id"] for event in events if event.object_kind == "alias"]
         versions = [row.id for row in context.registry.store.versions(TENANT)]
         return {
+            "handed in": len(killed),
             "kills": sum(kill["killed"] for kill in killed),
             "not succeeded": [
                 (row.id, row.state, row.error_text) for row in rows if row.state != "succeeded"
@@ -194,7 +195,9 @@ def main() -> None:
         time.sleep(0.01)
     try:
         dice = random.Random(int(sys.argv[3]))
-        killed = [one(dice) for _ in range(int(sys.argv[2]))]
+        killed: list[dict[str, Any]] = []
+        while sum(kill["killed"] for kill in killed) < int(sys.argv[2]):
+            killed.append(one(dice))
         print(json.dumps(findings(killed)))
     finally:
         os.kill(smith, signal.SIGKILL)
