@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from data.audit_store import Edit
 from data.columns import plain
 from data.finding_store import Upserted
-from data.incident_store import IDS_AT_A_TIME
+from data.record_store import in_parts
 from data.records import ChangeEvent
 
 FACTS = ("domain", "kind", "at", "ended_at", "entity", "title", "detail")
@@ -87,8 +87,8 @@ def _known(
     session: Session, tenant: str, keys: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], Any]:
     found: dict[tuple[str, str], Any] = {}
-    for start in range(0, len(keys), IDS_AT_A_TIME):
-        some = {key for _, key in keys[start : start + IDS_AT_A_TIME]}
+    for part in in_parts(keys):
+        some = {key for _, key in part}
         query = select(ChangeEvent).where(
             ChangeEvent.tenant == tenant, ChangeEvent.external_key.in_(some)
         )

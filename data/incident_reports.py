@@ -20,8 +20,9 @@ from data import audit_store, foretold, outbreaks, receipt_store
 from data.audit_store import Edit
 from data.columns import plain
 from data.finding_store import Upserted, check_severities, fingerprint
-from data.incident_store import CAUSE, IDS_AT_A_TIME, WITHDRAWN, facts_of, get
-from data.receipt_store import TOLD
+from data.incident_store import CAUSE, OWN, WITHDRAWN, facts_of, get
+from data.receipt_store import CORRECTED, TOLD
+from data.record_store import in_parts
 from data.records import SEVERITIES, STATUSES, Incident, NewIncident
 
 EDITABLE = ("title", "description", "severity", "services", "regions", "onset", "ended_at")
@@ -151,9 +152,19 @@ def edit(
         change = Edit(session, actor=actor, now=now)
         change.change(row, **changed)
         change.record(tenant=tenant, verb="edit", object_kind="incident", object_id=row.id)
+        if row.source == OWN:
+            _remember(session, row, changed, now)
     if changed.keys() & {"onset", "ended_at", "services"}:
         outbreaks.meet(session, tenant=tenant, rows=[row], now=now, actor=actor)
     return row
+
+
+def _remember(session: Session, row: Incident, changed: Mapping[str, Any], now: datetime) -> None:
+    """Keep what people said instead of what was found: no run says it otherwise while it stands."""
+    about: dict[str, Any] = {"tenant": row.tenant, "source": CORRECTED}
+    before = receipt_store.get(session, **about, key=str(row.id))
+    said = (before.outcome if before else {}) | plain(dict(changed))
+    receipt_store.keep(session, **about, outcomes={str(row.id): said}, now=now)
 
 
 def picture(
@@ -203,8 +214,6 @@ def _known(session: Session, tenant: str, fingerprints: Sequence[str]) -> dict[s
 def _by_fingerprint(
     session: Session, tenant: str, fingerprints: Sequence[str]
 ) -> Iterator[Incident]:
-    """Incidents by fingerprint, a bounded count of bound values at a time."""
-    for start in range(0, len(fingerprints), IDS_AT_A_TIME):
-        some = fingerprints[start : start + IDS_AT_A_TIME]
+    for some in in_parts(fingerprints):
         query = select(Incident).where(Incident.tenant == tenant, Incident.fingerprint.in_(some))
         yield from session.scalars(query)

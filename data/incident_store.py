@@ -13,12 +13,13 @@ from sqlalchemy import Select, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
-from data import audit_store
+from data import audit_store, receipt_store
 from data.alert_feed import Cursor, Page, keyset_page
 from data.alert_store import TRANSITIONS, add_comment, transition
 from data.audit_store import Edit
+from data.columns import plain
 from data.finding_store import Kind, Upserted, fingerprint, pause, store
-from data.record_store import next_numbers
+from data.record_store import in_parts, next_numbers
 from data.records import (
     ACTIVE,
     SEVERITIES,
@@ -30,7 +31,6 @@ from data.records import (
     NewIncident,
 )
 
-IDS_AT_A_TIME = 1000
 FACTS = tuple(IncidentFacts.model_fields)
 OWN = "headwater"
 """The source of what root-cause analysis found, or a person raised from an alert."""
@@ -70,13 +70,19 @@ def upsert(
     What is found is a known incident that holds most of the same alerts, else one of the same root and cause whose
     onset lies within its domain's pause, else one of the same root in that time that nothing else claims; no two
     become one. An active one takes the new facts: its first onset stays, where people labelled it the guess that they
-    judged, and where less than half of its alerts were seen everything but its end. A resolved one stays as it is;
-    without `refresh`, both do.
+    judged, what they corrected, and where less than half of its alerts were seen everything but its end. A resolved
+    one stays as it is; without `refresh`, both do.
 
     holding : numbers of the alerts of each that was found, in the order of `found`
     """
     holding = holding or [()] * len(found)
     again, in_part = _known_again(session, tenant, found, holding)
+    said = receipt_store.outcomes(
+        session,
+        tenant=tenant,
+        source=receipt_store.CORRECTED,
+        keys=[str(row.id) for row in again.values()],
+    )
 
     def make(item: NewIncident) -> Incident:
         number = next_numbers(session.connection(), tenant, Incident.__tablename__, 1)[0]
@@ -95,9 +101,16 @@ def upsert(
         if not refresh or get(session, tenant=tenant, incident_id=row.id).status not in ACTIVE:
             return {}
         if row.id in in_part:
-            return {"ended_at": item.ended_at}
-        kept = (*KEPT, *GUESS) if judged(row) else KEPT
-        return {name: value for name, value in facts_of(item).items() if name not in kept}
+            news = {"ended_at": item.ended_at}
+        else:
+            kept = (*KEPT, *GUESS) if judged(row) else KEPT
+            news = {name: value for name, value in facts_of(item).items() if name not in kept}
+        corrected = said.get(str(row.id), {})
+        return {
+            name: value
+            for name, value in news.items()
+            if name not in corrected or corrected[name] != plain(getattr(row, name))
+        }
 
     kind = Kind("incidents", verb="group", known=again.get, make=make, newer=newer)
     return store(session, kind, tenant=tenant, found=found, now=now, actor=actor)
@@ -374,9 +387,7 @@ def _known_again(
 
 
 def _by_number(session: Session, tenant: str, numbers: Sequence[int]) -> Iterator[Alert]:
-    """Alerts by number, a bounded count of bound values at a time."""
-    for start in range(0, len(numbers), IDS_AT_A_TIME):
-        some = numbers[start : start + IDS_AT_A_TIME]
+    for some in in_parts(numbers):
         query = select(Alert).where(Alert.tenant == tenant, Alert.id.in_(some))
         yield from session.scalars(query.with_for_update())
 

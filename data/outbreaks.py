@@ -6,7 +6,7 @@ candidates, the cost, the alerts and the labels of the one that was found, which
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,8 @@ from data import audit_store, foretold, incident_store, label_store, receipt_sto
 from data.alert_store import add_comment
 from data.audit_store import Edit
 from data.finding_store import Upserted, pause, refresh
-from data.incident_store import CAUSE, IDS_AT_A_TIME, JOINED, OWN, WITHDRAWN, judged, muter, recount
+from data.incident_store import CAUSE, JOINED, OWN, WITHDRAWN, judged, muter, recount
+from data.record_store import in_parts
 from data.records import (
     ACTIVE,
     STATUSES,
@@ -346,7 +347,7 @@ def position(row: Alert | Incident) -> dict[str, Any]:
 def _findings(session: Session, tenant: str, numbers: Sequence[int]) -> dict[int, Incident]:
     """Number of what was told → what was found of it."""
     found: dict[int, Incident] = {}
-    for some in _some(numbers):
+    for some in in_parts(numbers):
         query = select(Incident).where(Incident.tenant == tenant, Incident.joined.in_(some))
         found |= {int(row.joined or 0): row for row in session.scalars(query)}
     return found
@@ -355,14 +356,8 @@ def _findings(session: Session, tenant: str, numbers: Sequence[int]) -> dict[int
 def _alerts_under(session: Session, tenant: str, numbers: Sequence[int]) -> dict[int, list[Alert]]:
     """Number of an incident → the live alerts under it."""
     under: dict[int, list[Alert]] = {}
-    for some in _some(numbers):
+    for some in in_parts(numbers):
         query = select(Alert).where(Alert.tenant == tenant, Alert.incident_id.in_(some))
         for alert in session.scalars(query.order_by(Alert.id)):
             under.setdefault(int(alert.incident_id or 0), []).append(alert)
     return under
-
-
-def _some(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
-    """A bounded count of bound values at a time."""
-    for start in range(0, len(numbers), IDS_AT_A_TIME):
-        yield numbers[start : start + IDS_AT_A_TIME]

@@ -9,11 +9,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from data.incident_store import IDS_AT_A_TIME
+from data.record_store import in_parts
 from data.records import IncidentFacts, Receipt
 
 TOLD = "incident"
 """The source of the receipts that hold what was told last of an incident."""
+CORRECTED = "correction"
+"""The source of those that hold what people said instead of what Headwater found, by the incident's number."""
 
 
 def get(session: Session, *, tenant: str, source: str, key: str) -> Receipt | None:
@@ -69,9 +71,7 @@ def keep(
 
 
 def _rows(session: Session, tenant: str, source: str, keys: Sequence[str]) -> Iterator[Receipt]:
-    """Receipts by key, a bounded count of bound values at a time."""
-    for start in range(0, len(keys), IDS_AT_A_TIME):
-        some = keys[start : start + IDS_AT_A_TIME]
+    for some in in_parts(keys):
         query = select(Receipt).where(
             Receipt.tenant == tenant, Receipt.source == source, Receipt.key.in_(some)
         )

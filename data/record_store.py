@@ -7,7 +7,7 @@ refuses SQL that it cannot filter; on PostgreSQL row-level security says the sam
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from data.records import TABLES, Counter
 T = TypeVar("T")
 
 GROUP = 50  # requests that share one fsync
+BOUND = 1000  # values of one statement
 PATIENCE = 0.005  # seconds a busy writer waits for the group to fill
 
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
@@ -196,6 +197,12 @@ class Records:
                 request.answer.set_result(value)
             else:
                 request.answer.set_exception(error)
+
+
+def in_parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The values, no more of them at a time than a statement may bind."""
+    for start in range(0, len(values), BOUND):
+        yield values[start : start + BOUND]
 
 
 def next_numbers(connection: Connection, tenant: str, series: str, count: int) -> range:

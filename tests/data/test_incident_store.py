@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import ConflictError, NotFoundError
-from data import alert_store, audit_store, incident_store, label_store
+from data import alert_store, audit_store, incident_reports, incident_store, label_store
 from data.alert_feed import Filters, page
 from data.finding_store import Upserted
 from data.record_store import Records
@@ -111,6 +111,21 @@ def test_the_guess_that_people_judged_stands_and_what_it_cost_goes_on(broken: Re
         "campaign:1 ran out of budget",
     )
     assert (row.spend_at_risk, row.root_cause, row.label_status) == (900.0, "budget", "labeled")
+
+
+def test_what_people_corrected_stays_corrected_until_they_undo_it(broken: Records) -> None:
+    corrected = {"severity": "low", "title": "A sale"}
+    do(broken, incident_reports.edit, incident_id=1, values=corrected, **BY_ANA)
+    found = [new_incident(severity="critical", confidence=0.9)]
+    assert (
+        do(broken, incident_store.upsert, found=found, holding=[(1, 2, 3)], **BY_RUN).updated == 1
+    )
+    row = incident(broken)
+    assert (row.severity, row.severity_rank, row.title, row.confidence) == ("low", 0, "A sale", 0.9)
+    do(broken, audit_store.undo, **BY_ANA)
+    do(broken, incident_store.upsert, found=found, holding=[(1, 2, 3)], **BY_RUN)
+    row = incident(broken)
+    assert (row.severity, row.severity_rank, row.title) == ("critical", 3, found[0].title)
 
 
 def test_a_root_that_comes_and_goes_never_meets_itself(records: Records) -> None:

@@ -338,7 +338,7 @@ STEPS: dict[str, Callable[[Desk], Any]] = {
 }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(st.sampled_from(sorted(STEPS)), max_size=9))
 def test_in_any_order_it_ends_as_one_incident_and_nothing_is_lost(
     shared: Records, steps: list[str]
