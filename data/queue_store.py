@@ -141,6 +141,28 @@ def waiting(session: Session, *, tenant: str, domain: str, actor: str, now: date
     return session.scalar(query) or 0
 
 
+def aside(
+    session: Session, *, tenant: str, domain: str, actor: str, now: datetime
+) -> list[datetime]:
+    """When each open item that the actor put aside comes back to them."""
+    query = (
+        select(func.max(LabelSkip.until))
+        .join(
+            LabelItem, and_(LabelItem.tenant == LabelSkip.tenant, LabelItem.id == LabelSkip.item_id)
+        )
+        .where(
+            LabelSkip.tenant == tenant,
+            LabelSkip.actor == actor,
+            LabelSkip.withdrawn.is_(False),
+            LabelSkip.until > now,
+            LabelItem.domain == domain,
+            LabelItem.state == "open",
+        )
+        .group_by(LabelSkip.item_id)
+    )
+    return list(session.scalars(query))
+
+
 def judged(session: Session, *, tenant: str, domain: str, by: str = "") -> list[Any]:
     """Who said what when in a domain and still stands, oldest first: rows of a label's telling columns.
 

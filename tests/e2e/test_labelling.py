@@ -150,11 +150,19 @@ def test_everything_by_keyboard_skip_undo_previous_note_and_component(
         assert told == (CAUSES[1], 0.6, "bids 2x", "Hats")
         assert server.ask("/api/graph/proposals")["proposals"][0]["name"] == "Hats"
 
+        # nothing of what was written of one that is put aside stands in the form of the next
         shown = at(form)[1]
+        page.keyboard.press("e")
+        page.keyboard.press("n")
+        page.keyboard.type("not sure")
+        page.keyboard.press("Escape")
         page.keyboard.press("s")
+        expect(form).to_contain_text("Why do you put it aside?")
         page.keyboard.press("1")
         moved(form, shown)
         assert at(form)[0] == items[2]
+        expect(form.get_by_label("Note", exact=True)).to_have_value("")
+        expect(form.get_by_role("button", name="Real")).to_have_attribute("aria-pressed", "true")
         shown = at(form)[1]
         page.keyboard.press("e")
         page.keyboard.press(SUBMIT)

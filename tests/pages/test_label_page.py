@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.findings import new_alert
 from tests.workbench import small_account
 from tests.workbench.small_account import NOW, TENANT
 from workbench.context import Context
-from workbench.services import alerts, labelling, queue, taxonomy
+from workbench.services import adjudication, agreement, alerts, labelling, queue, taxonomy
 from workbench.services.labelling import Item
 from workbench.services.taxonomy import Change
 from workbench.services.verdicts import Verdict
@@ -182,6 +183,57 @@ def test_what_is_refused_stays_on_the_screen_with_its_reason(session: Session) -
     assert "the cause of something real must be chosen" in session[Key.LABEL_REFUSED]
     assert (session[Key.LABEL_ITEM].id, session[Key.LABEL_SHOWN]) == (first.id, mark)
     assert session[Key.LABEL_TURN] == 1
+
+
+def test_several_causes_at_a_time_where_the_words_allow_it(
+    filled: Context, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the form to the label, its disagreement and the agreement that counts what is shared."""
+    shipped = {**taxonomy.SHIPPED, "ads": replace(taxonomy.SHIPPED["ads"], several=True)}
+    monkeypatch.setattr(taxonomy, "SHIPPED", shipped)
+    assert label_view.vocabulary("ads").several
+    item = session[Key.LABEL_ITEM]
+    say(session, "submit", verdict=verdict(causes=["bid_up", "paused", "bid_up"]), seconds=2)
+    (label,) = labelling.listing(filled, TENANT, domain="ads")
+    assert (label.cause, label.causes) == ("bid_up", ["bid_up", "paused"])
+    labelling.label_subject(
+        filled,
+        TENANT,
+        item.subject_id,
+        subject_kind=item.subject_kind,
+        actor="bob",
+        verdict=Verdict("real", ("paused",)),
+    )
+    (dispute,) = adjudication.disputes(filled, TENANT, domain="ads", actor="eve")
+    assert dispute.differs == ("causes",)
+    found = agreement.of(filled, TENANT, domain="ads", which="all")
+    assert found.distance.startswith("MASI")
+    assert {answer.value for answer in found.answers} == {"bid_up + paused", "paused"}
+
+
+def test_what_was_put_aside_is_told_with_when_it_comes_back(filled: Context) -> None:
+    item = labelling.next_item(filled, TENANT, domain="ads", actor="ana")
+    while item is not None:
+        item = labelling.skip(filled, TENANT, item.id, actor="ana", reason="Not now")
+    away = labelling.aside(filled, TENANT, domain="ads", actor="ana")
+    assert away.items >= 4 and away.until is not None
+    assert labelling.aside(filled, TENANT, domain="ads", actor="bob").items == 0
+    shown = told(visit(domain="ads"))
+    back = f"What you put aside ({away.items}) comes back from {away.until:%H:%M} UTC on."
+    assert f"The queue is done. {back}" in shown
+
+
+@pytest.mark.parametrize("domain", sorted(taxonomy.SHIPPED))
+def test_the_words_of_every_domain_can_be_seen_and_edited(empty: Context, domain: str) -> None:
+    test = AppTest.from_file(str(ROOT / "workbench" / "app.py"), default_timeout=30)
+    test.switch_page("../pages/agreement.py")
+    test.query_params["domain"] = domain
+    test.run()
+    next(button for button in test.button if button.label == "Words").click().run()
+    assert not test.exception
+    assert f"Version 0 of {domain}, as it ships" in told(test)
+    words = test.dataframe[-1].value["Word"].tolist()
+    assert words == [word.label for word in taxonomy.SHIPPED[domain].causes]
 
 
 def test_a_crossed_verdict_may_be_said_once_more(filled: Context, session: Session) -> None:

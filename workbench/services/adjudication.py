@@ -135,7 +135,10 @@ def settle(
             taxonomy=words.number,
             settles=[side.label_id for side in sides],
         )
-        return label_store.add(session, tenant=tenant, label=label, actor=actor, now=now)
+        proposal = verdicts.missed(session, tenant, subject, decided, actor, now)
+        return label_store.add(
+            session, tenant=tenant, label=label, actor=actor, now=now, proposal=proposal
+        )
 
     return ctx.records.write(tenant, write)
 

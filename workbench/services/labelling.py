@@ -73,6 +73,14 @@ class Submitted:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """How many items somebody put aside, and when the first of them comes back; None of none."""
+
+    items: int
+    until: datetime | None
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far the actor is: labels today of `target`, those of the hard slice, per hour, and what is out of balance.
 
@@ -286,6 +294,18 @@ def waiting(ctx: Context, tenant: str, *, actor: str) -> dict[str, int]:
             for domain in taxonomy.SHIPPED
         },
     )
+
+
+def aside(ctx: Context, tenant: str, *, domain: str, actor: str) -> Aside:
+    """What the actor put aside in a domain and may judge later."""
+    now = ctx.clock()
+    returns = ctx.records.read(
+        tenant,
+        lambda session: queue_store.aside(
+            session, tenant=tenant, domain=domain, actor=actor, now=now
+        ),
+    )
+    return Aside(len(returns), min(returns, default=None))
 
 
 def listing(

@@ -66,12 +66,13 @@ def laid_over(ctx: Context, tenant: str, domain: str, graph: Graph) -> Graph:
     if not added:
         return graph
     net = graph.net.copy()
-    named = {graph.name(node) for node in net}
+    named = {graph.name(node): node for node in net}
     for row in added:
         if row.name in net or row.name in named:
             continue
         level = row.level or DOMAINS[domain].defaults.get("unit", "")
         net.add_node(row.name, level=level, name=row.name, parent="", kind=KIND)
-        if row.parent in net:
-            net.add_edge(row.name, row.parent, kind=KIND)
+        missed_at = row.parent if row.parent in net else named.get(row.parent)
+        if missed_at:
+            net.add_edge(row.name, missed_at, kind=KIND)
     return Graph(net)

@@ -89,16 +89,6 @@ def keep(
         blind=bool(item and item.blind),
         seconds=seconds,
     )
-    proposal = None
-    about_it = {"domain": subject.domain, "name": verdict.missing}
-    if verdict.missing and not proposal_store.waiting(session, tenant=tenant, **about_it):
-        proposal = NodeProposal(
-            tenant=tenant,
-            **about_it,
-            parent=_entity(subject),
-            proposed_by=actor,
-            at=now,
-        )
     return label_store.add(
         session,
         tenant=tenant,
@@ -106,8 +96,24 @@ def keep(
         actor=actor,
         now=now,
         replaces=mine,
-        proposal=proposal,
+        proposal=missed(session, tenant, subject, verdict, actor, now),
     )
+
+
+def missed(
+    session: Any,
+    tenant: str,
+    subject: AlertRow | Incident,
+    verdict: Verdict,
+    actor: str,
+    now: datetime,
+) -> NodeProposal | None:
+    """What proposes the component that a verdict says the graph lacks; None where nothing or somebody else does."""
+    about = {"tenant": tenant, "domain": subject.domain, "name": verdict.missing}
+    if not verdict.missing or proposal_store.waiting(session, **about):
+        return None
+    at = _entity(subject) or next(iter(getattr(subject, "services", ())), "")
+    return NodeProposal(**about, parent=at, proposed_by=actor, at=now)
 
 
 def _check_unseen(

@@ -10,9 +10,11 @@ import streamlit as st
 from core.errors import HeadwaterError
 from workbench.services import adjudication, labelling
 from workbench.services.adjudication import Dispute, Side
+from workbench.services.evidence import Evidence
+from workbench.services.labelling import Item
 from workbench.services.taxonomy import REAL, Taxonomy
 from workbench.services.verdicts import CONFIDENCE, Verdict
-from workbench.ui import cache, frame, label_view, state, theme, verbs, words
+from workbench.ui import cache, frame, state, theme, verbs, words
 from workbench.ui.state import Key
 
 DIFFERENT = "≠"
@@ -57,13 +59,11 @@ def heading(dispute: Dispute, found: Sequence[Dispute]) -> None:
             )
 
 
-def evidence(dispute: Dispute, known: Taxonomy) -> None:
+def looked_at(dispute: Dispute) -> tuple[Item, Evidence]:
     """What the people saw who judged it."""
     context, tenant, actor = state.who()
     item = labelling.item_on(context, tenant, dispute.subject_kind, dispute.subject_id, actor=actor)
-    seen = cache.evidence(item)
-    label_view.evidence(item, seen)
-    label_view.told(item, seen, known)
+    return item, cache.evidence(item)
 
 
 def sides(dispute: Dispute, known: Taxonomy) -> None:
@@ -118,7 +118,7 @@ def _place(node: str, domain: str) -> str:
     return f"{graph.name(node)} ({words.inline(words.level(graph.level(node)))})"
 
 
-def another(dispute: Dispute, known: Taxonomy) -> None:
+def another(dispute: Dispute, seen: Evidence, known: Taxonomy) -> None:
     """The third way: a verdict of its own, in the words of the taxonomy."""
     key = len(dispute.sides) + 1
     open_now = st.session_state.get(Key.DECIDING) == name(dispute)
@@ -134,10 +134,10 @@ def another(dispute: Dispute, known: Taxonomy) -> None:
         )
         verbs.undo_button()
     if open_now and not dispute.own:
-        _form(dispute, known)
+        _form(dispute, seen, known)
 
 
-def _form(dispute: Dispute, known: Taxonomy) -> None:
+def _form(dispute: Dispute, seen: Evidence, known: Taxonomy) -> None:
     with st.form(f"verdict:{name(dispute)}"):
         dispositions = {one.name: one.label for one in known.dispositions}
         disposition = st.pills(
@@ -149,21 +149,29 @@ def _form(dispute: Dispute, known: Taxonomy) -> None:
             format_func=known.label,
             selection_mode="multi" if known.several else "single",
         )
-        places = [side.verdict.component for side in dispute.sides if side.verdict.component]
+        said = [side.verdict.component for side in dispute.sides if side.verdict.component]
+        places = {place: _place(place, known.domain) for place in said} | dict(seen.components)
         left, right = st.columns(2)
-        component = left.selectbox(
+        started = left.selectbox(
             "Started at",
-            list(dict.fromkeys([*places, *([dispute.entity] if dispute.entity else [])])),
+            list(places),
+            format_func=lambda place: places.get(place, place),
             index=None,
-            placeholder="A node of the graph",
+            placeholder="Choose, or name what the graph lacks",
             accept_new_options=True,
         )
         confidence = right.pills("Confidence", list(CONFIDENCE), default="high")
         note = st.text_input("Why", max_chars=4000, placeholder="Kept with the verdict")
         if st.form_submit_button("Settle it so", type=theme.main_button()):
             told = [causes] if isinstance(causes, str) else list(causes or ())
+            in_graph = started in cache.graph(known.domain).net if started else False
             verdict = Verdict(
-                disposition or REAL, tuple(told), component or "", confidence or "high", note
+                disposition or REAL,
+                tuple(told),
+                component=started or "" if in_graph else "",
+                confidence=confidence or "high",
+                note=note,
+                missing="" if in_graph else started or "",
             )
             settle(dispute, verdict=verdict)
             st.rerun()

@@ -26,6 +26,8 @@ from workbench.ui.state import Key
 
 WHICH = {BLIND: "Blind only", ALL: "All"}
 ROWS = 6
+LEARNED = 0.5
+"""Share of things of which models must say the same as people before their doubts are worth much."""
 
 
 def domain_choice(title: str) -> str:
@@ -144,7 +146,12 @@ def suspects(found: Suspects, known: Taxonomy) -> None:
     st.caption(
         f"Models that never saw the label say the same as people of {words.percent(found.same, 0)} of "
         f"{words.count(found.judged, 'thing')}; they are confident of another answer for "
-        f"{words.count(found.flagged, 'label')}. Choose one to look at it again."
+        f"{words.count(found.flagged, 'label')}. "
+        + (
+            "Choose one to look at it again."
+            if found.same >= LEARNED
+            else "They learned too little yet: doubt them before the people."
+        )
     )
     key = f"suspects:{found.judged}:{found.flagged}"
     picked = st.dataframe(

@@ -54,6 +54,10 @@ def figure(colours: Palette, height: int = HEIGHT, **layout: Any) -> go.Figure:
     )
 
 
+ABOVE = 20
+"""Pixels above a plot for the word of its onset."""
+
+
 def axis(unit: str, values: Floats, currency: str = "") -> dict[str, str]:
     """How the ticks of an axis in this unit are written: 200ms, 1.2GB, 35.0 %, €1.5k."""
     if unit in PREFIXED:
@@ -112,16 +116,19 @@ def series(
         )
     if onset is not None:
         chart.add_vline(x=str(onset), line={"color": colours.severity(severity), "width": 1})
+        # above the plot, where no curve crosses it, and within it at the far end
+        late = len(curve.days) > 1 and onset > curve.days[3 * len(curve.days) // 4]
         chart.add_annotation(
             x=str(onset),
             y=1,
             yref="paper",
-            text=f" onset {words.period(onset)}",
+            text=f"onset {words.period(onset)}",
             showarrow=False,
-            xanchor="left",
-            yanchor="top",
+            xanchor="right" if late else "left",
+            yanchor="bottom",
             font={"color": colours.severity(severity), "size": 11},
         )
+        chart.update_layout(margin_t=ABOVE)
     if curve.unit in ("count", "money"):
         chart.update_yaxes(rangemode="tozero")
     chart.update_yaxes(axis(curve.unit, curve.observed, curve.currency))

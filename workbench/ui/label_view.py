@@ -220,7 +220,7 @@ def progress(domain: str, item: Item | None) -> None:
         )
         st.caption("  ·  ".join(_standing(told, domain, item)), width="stretch")
         if told.uneven:
-            st.caption(f":orange[▲ Out of balance: {told.uneven}]", width="content")
+            st.caption(f"▲ **Out of balance:** {told.uneven}", width="content")
 
 
 def _standing(told: Progress, domain: str, item: Item | None) -> list[str]:
@@ -290,14 +290,14 @@ def _charts(seen: Evidence, colours: Palette) -> tuple[Figure | None, Figure | N
             onset=seen.onset,
             height=CHART,
         )
-        _settle(curve, seen, left=52)
+        _settle(curve, seen, left=52, top=charts.ABOVE)
     if seen.heat is not None:
         heat = charts.heatmap(seen.heat, colours, seen.onset)
         heat.update_traces(showscale=False)
         heat.update_yaxes(ticktext=[_tick(label) for label in seen.heat.labels])
         heat.update_yaxes(tickvals=list(seen.heat.labels))
         heat.update_layout(height=HEAT * len(seen.heat.labels) + 48)
-        _settle(heat, seen, left=210 if max(map(len, seen.heat.labels)) > 20 else 124)
+        _settle(heat, seen, left=210 if max(map(len, seen.heat.labels)) > 20 else 124, top=8)
     return curve, heat
 
 
@@ -307,12 +307,12 @@ def _tick(label: str) -> str:
     return f"{words.short(name, 14)}{dot}{words.short(metric, 19)}"
 
 
-def _settle(chart: Figure, seen: Evidence, *, left: int) -> None:
+def _settle(chart: Figure, seen: Evidence, *, left: int, top: int) -> None:
     """Fixed margins, since measuring them draws a chart twice; and a zoom that is this item's own."""
     chart.update_layout(uirevision=f"{seen.title} {seen.onset}")
     chart.update_xaxes(automargin=False)
     chart.update_yaxes(automargin=False)
-    chart.update_layout(margin={"l": left, "r": 8, "t": 8, "b": 34})
+    chart.update_layout(margin={"l": left, "r": 8, "t": top, "b": 34})
 
 
 def told(item: Item, seen: Evidence, words_of: Taxonomy) -> None:
@@ -322,10 +322,7 @@ def told(item: Item, seen: Evidence, words_of: Taxonomy) -> None:
         for one in seen.suspects
         if one.confidence >= LEAST
     ]
-    alike = [
-        f"{words.short(one.title, 44)} ({one.said or 'not judged'}; {one.why.partition(';')[0]})"
-        for one in seen.past
-    ]
+    alike = [f"{words.short(one.title, 40)} ({one.said or 'not judged'})" for one in seen.past]
     done = [words.short(one.title, 40) for one in seen.changes[-DONE:]]
     lines = ["**Suspected** " + (", ".join(suspected) or "nothing stands out")]
     if item.blind:
@@ -383,13 +380,15 @@ def nothing(domain: str) -> None:
     left = adjudication.waiting(context, tenant, domain=domain, actor=actor)
     if told := st.session_state.get(Key.LABEL_TOLD):
         st.caption(told)
-    frame.empty(
-        f"The queue is done. {words.count(left, 'disagreement')} to settle."
-        if left
-        else "Nothing waits to be labelled.",
-        state.ADJUDICATE if left else "",
-        "Settle disagreements",
-    )
+    away = labelling.aside(context, tenant, domain=domain, actor=actor)
+    facts = ["The queue is done." if left or away.items else "Nothing waits to be labelled."]
+    if away.until:
+        facts.append(
+            f"What you put aside ({away.items}) comes back from {away.until:%H:%M} UTC on."
+        )
+    if left:
+        facts.append(f"{words.count(left, 'disagreement')} to settle.")
+    frame.empty(" ".join(facts), state.ADJUDICATE if left else "", "Settle disagreements")
     with st.container(horizontal=True, horizontal_alignment="center"):
         if st.button(
             "Choose what to label", type=theme.main_button(), icon=":material/playlist_add:"
@@ -401,6 +400,7 @@ def nothing(domain: str) -> None:
             st.rerun()
         if st.button("Undo", icon=":material/undo:", shortcut="U", type="tertiary"):
             _back(domain)
+        elsewhere(domain)
 
 
 def _back(domain: str) -> None:

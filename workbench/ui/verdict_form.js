@@ -33,7 +33,7 @@ export default function verdictForm({ data, parentElement, setTriggerValue }) {
     write: (field, text) => form.busy || Object.assign(form, { [field]: text }),
     aside: (on) => set({ aside: on }),
     skip: (reason) => tell("skip", { reason }),
-    submit: () => tell("submit", { verdict: verdict(form), seconds: (Date.now() - form.since) / 1000 }),
+    submit: () => form.aside || tell("submit", { verdict: verdict(form), seconds: (Date.now() - form.since) / 1000 }),
     tell,
   };
   const set = (fields) => {
@@ -96,11 +96,14 @@ function keys(data, form, act, root) {
   const focus = (part) => () => root.querySelector(part)?.focus();
   const map = { n: focus(".note"), g: focus(".component"), u: () => act.tell("undo"), p: () => act.tell("previous") };
   map.s = () => act.aside(!form.aside);
+  if (data.onward) map.b = () => act.tell("onward");
+  if (form.aside) {
+    data.reasons.forEach((reason, place) => (map[place + 1] = () => act.skip(reason)));
+    return map;
+  }
   for (const { name, key } of data.dispositions) map[key] = () => act.disposition(name);
   for (const [name, , key] of CONFIDENCE) map[key] = () => act.confidence(name);
-  if (data.onward) map.b = () => act.tell("onward");
-  if (form.aside) data.reasons.forEach((reason, place) => (map[place + 1] = () => act.skip(reason)));
-  else for (const { name, key } of data.causes) map[key] = () => act.cause(name);
+  for (const { name, key } of data.causes) map[key] = () => act.cause(name);
   return map;
 }
 
@@ -121,14 +124,15 @@ function render(root, data, held, act) {
   const active = root.getRootNode().activeElement;
   const place = reachable(root).indexOf(active);
   const caret = active?.selectionStart;
-  const rows = [
+  const rows = form.aside ? [
+    element("p", "asked", "Why do you put it aside? Esc goes back."),
+    row("Put it aside because", data.reasons.map((reason, place) =>
+      choice(reason, place + 1, false, () => act.skip(reason))), "grid"),
+  ] : [
     row("Disposition", data.dispositions.map((one) =>
       choice(one.label, one.key, form.disposition === one.name, () => act.disposition(one.name))), "line"),
-    form.aside
-      ? row("Put it aside because", data.reasons.map((reason, place) =>
-          choice(reason, place + 1, false, () => act.skip(reason))), "grid")
-      : row(data.several ? "Causes, as many as hold" : "Cause", data.causes.map((one) =>
-          choice(one.label, one.key, form.causes.includes(one.name), () => act.cause(one.name))), "grid"),
+    row(data.several ? "Causes, as many as hold" : "Cause", data.causes.map((one) =>
+      choice(one.label, one.key, form.causes.includes(one.name), () => act.cause(one.name))), "grid"),
     element("div", "line", ...component(data, form, act)),
     row("Confidence", CONFIDENCE.map(([name, label, key]) =>
       choice(label, key, form.confidence === name, () => act.confidence(name))), "line"),
@@ -137,14 +141,14 @@ function render(root, data, held, act) {
   const submit = button("Submit", "Ctrl ⏎", act.submit, "submit");
   submit.disabled = form.busy;
   const others = [
-    button("Skip", "S", () => act.aside(!form.aside)),
+    button(form.aside ? "Go back" : "Skip", "S", () => act.aside(!form.aside)),
     button("Undo", "U", () => act.tell("undo")),
     button("Previous", "P", () => act.tell("previous")),
     ...(data.onward ? [button("Queue", "B", () => act.tell("onward"))] : []),
   ];
   const told = element("p", data.refused ? "refused" : "told", form.busy ? "Keeping it…" : data.refused || data.told);
   told.setAttribute("role", "status");
-  root.replaceChildren(...rows, submit, element("div", "line others", ...others), told);
+  root.replaceChildren(...rows, ...(form.aside ? [] : [submit]), element("div", "line others", ...others), told);
   root.dataset.item = data.item;
   root.dataset.shown = form.busy ? "" : data.shown;
   root.setAttribute("aria-busy", String(form.busy));

@@ -114,7 +114,7 @@ def test_anomalies_carry_the_severity_as_a_shape_and_the_onset_its_day() -> None
     (marks,) = (trace for trace in chart.data if trace.mode == "markers")
     assert marks.marker.symbol == "triangle-up" and marks.marker.color == DARK.high
     assert list(marks.y) == [20.0] * 4
-    assert [note.text for note in chart.layout.annotations] == [" onset 9 Mar"]
+    assert [note.text for note in chart.layout.annotations] == ["onset 9 Mar"]
     assert len(set(charts.SYMBOLS.values())) == len(theme.SEVERITIES)
 
 
