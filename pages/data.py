@@ -37,7 +37,8 @@ TYPES = {
 }
 EMPTY = {
     "ads": "No data yet. Upload report files on the right, or run the demo from the command line.",
-    "services": "No measurements yet. Upload files or add a Prometheus on the right.",
+    "services": "No measurements yet. Upload files or add a Prometheus on the right; `headwater simulate services`"
+    " makes some to try.",
 }
 UNITS = {"ads": "Report", "services": "Metric"}
 NEWEST = 200  # imports shown; a source brings a few hundred a day

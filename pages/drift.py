@@ -33,7 +33,7 @@ def nothing() -> None:
     """Say why there is nothing to look at, and offer the one next step."""
     days, needed = drift.days(context, tenant, domain=DOMAIN)
     if not days:
-        frame.empty("No data yet. Import report files to begin.", state.DATA, "Go to data")
+        frame.no_data(DOMAIN)
     elif days < needed:
         frame.empty(
             f"A check needs {needed} days of history: six weeks to compare with and three weeks that are compared. "

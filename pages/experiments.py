@@ -32,7 +32,7 @@ def page() -> None:
     views = experiments.listing(context, tenant, domain=DOMAIN)
     view = chosen(views)
     if cache.freshness().newest_day is None:
-        frame.empty("No data yet. Import report files to begin.", state.DATA, "Go to data")
+        frame.no_data(DOMAIN)
         return
     versions = models.listing(context, tenant, domain=DOMAIN)
     if not any("champion" in row["aliases"] for row in versions):

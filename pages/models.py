@@ -48,7 +48,7 @@ def page() -> None:
     """The comparison where there are two to compare, and the versions and moves beneath it."""
     versions = models.listing(context, tenant, domain=DOMAIN)
     if cache.freshness().newest_day is None:
-        frame.empty("No data yet. Import report files to begin.", state.DATA, "Go to data")
+        frame.no_data(DOMAIN)
         return
     chosen = pair(versions)
     if chosen is not None:

@@ -180,11 +180,7 @@ def page() -> None:
     left, right = st.columns([5, 3], gap="medium")
     with left:
         if not domains:
-            frame.empty(
-                "No data yet, so nothing to learn from. Import report files to begin.",
-                state.DATA,
-                "Go to data",
-            )
+            frame.no_data("ads")
         elif not jobs.listing(context, tenant) and not state.job():
             frame.empty("Nothing was trained here yet. Start on the right: standard is a fair try.")
         jobs_view.watch()

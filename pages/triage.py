@@ -128,7 +128,7 @@ def alert_table(chosen: dict[str, Any]) -> Any | None:
 def nothing(last_day: date | None, standing: Standing) -> bool:
     """Say why there is nothing to look at, and offer the one next step."""
     if last_day is None:
-        frame.empty("No data yet. Import report files to begin.", state.DATA, "Go to data")
+        frame.no_data()
         return True
     if standing.last_error:
         st.warning(

@@ -15,7 +15,7 @@ def page() -> None:
     st.page_link(state.DATA, label="Data", icon=":material/arrow_back:")
     domain = data_view.domain()
     if not cache.arrivals(domain).reports:
-        frame.empty("There is nothing to look at yet.", state.DATA, "Bring data in")
+        frame.no_data()
         return
     report = validation.latest(context, tenant, domain=domain)
     if report is None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.contracts import Floats
+from core.quantities import amount
 
 State = Literal["pass", "warn", "fail", "untested"]
 STATES: tuple[State, ...] = ("fail", "warn", "pass", "untested")
@@ -289,7 +290,7 @@ def outliers(series: Series, tell: Callable[[float], str]) -> Check:
                 broken |= share > too_many
                 spikes.setdefault(
                     which,
-                    f"{share:.2%} of {here:,} samples are {word}, as {series.worst[row]:.4g} of "
+                    f"{share:.2%} of {here:,} samples are {word}, as {amount(series.worst[row], '')} of "
                     f"{series.entity[row]} at {tell(series.worst_at[row])}",
                 )
     found = [Finding(which, said) for which, said in spikes.items()]

@@ -64,7 +64,7 @@ ELSEWHERE = ("events.csv", "incidents.csv")
 """Files that other readers take in."""
 CALL = "→"
 UTC_MOMENT = pa.timestamp("us")
-PIECE = 1_000_000
+PIECE = 4_000_000
 """Samples that are handed on at once: a file may hold more than memory does."""
 MEMORY = "1GB"
 """What reading may hold; the rest goes to a temporary file."""
@@ -243,7 +243,6 @@ def _measured(cursor: Cursor, source: Source, naming: Naming) -> Samples:
         told = ", ".join(names["metric"][at] for at in rated)
         notes.append(f"counters became rates per second: {told}")
     ids = [_id(naming, name, layout.level) for name in names["who"]]
-    cursor.execute(sql["parted"], {"most": PIECE})
     return replace(
         source.samples("measurements"),
         report=layout.report,
@@ -259,9 +258,9 @@ def _pieces(
     cursor: Cursor, ids: Sequence[str], metrics: Sequence[str], rated: Sequence[int]
 ) -> Iterator[pa.Table]:
     """What was measured, some whole series at a time."""
-    sql = statements("measurements")
-    for part in rows(cursor, sql["parts"]):
-        cursor.execute(sql["piece"].format(number=part["piece"]))
+    sql, place = statements("measurements"), f"(entity::BIGINT * {len(metrics)} + metric)"
+    for part in rows(cursor, sql["parts"].format(place=place), most=PIECE):
+        cursor.execute(sql["piece"].format(place=place, **part))
         found = (
             cursor.sql(sql["rates"], params={"counters": list(rated)})
             if rated

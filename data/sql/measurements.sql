@@ -38,17 +38,14 @@ SELECT e.number AS entity, m.number AS metric, r.moment, r.value, r.row
 FROM raw r JOIN who_name e ON e.name = r.who JOIN metric_name m ON m.name = r.metric
 WHERE NOT ({bad}) AND value IS NOT NULL AND NOT isnan(value);
 
--- name: parted -- so many samples in a piece, all of one series in one
-CREATE OR REPLACE TEMP TABLE part AS
-SELECT entity, metric, ((sum(rows) OVER (ORDER BY entity, metric) - rows) // $most)::BIGINT AS piece
-FROM (SELECT entity, metric, count(*) AS rows FROM measured GROUP BY entity, metric);
-
--- name: parts
-SELECT DISTINCT piece FROM part ORDER BY piece;
+-- name: parts -- so many samples in a piece, all of one series in one: from which series to which
+SELECT min(place) AS first, max(place) AS last FROM (
+    SELECT place, (sum(rows) OVER (ORDER BY place) - rows) // $most AS piece
+    FROM (SELECT {place} AS place, count(*) AS rows FROM measured GROUP BY place)
+) GROUP BY piece ORDER BY first;
 
 -- name: piece
-CREATE OR REPLACE TEMP VIEW piece AS
-SELECT m.* FROM measured m JOIN part p ON p.entity = m.entity AND p.metric = m.metric AND p.piece = {number};
+CREATE OR REPLACE TEMP VIEW piece AS SELECT * FROM measured WHERE {place} BETWEEN {first} AND {last};
 
 -- name: samples
 SELECT * FROM piece;

@@ -151,7 +151,7 @@ FIRST_REQUESTS = (
     ("/alert?id=999", "Alert 999 not found."),
     ("/cause?alert=x", "Alert x not found."),
     ("/data", "No data yet. Upload report files on the right"),
-    ("/train?job=x", "No data yet, so nothing to learn from."),
+    ("/train?job=x", "No data yet. Import report files to begin."),
     ("/models?challenger=x", "No data yet. Import report files to begin."),
     ("/experiments", "No data yet. Import report files to begin."),
     ("/drift", "No data yet. Import report files to begin."),

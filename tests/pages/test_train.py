@@ -97,7 +97,7 @@ def metrics(test: AppTest) -> dict[str, str]:
 def test_without_data_there_is_nothing_to_learn_from(tmp_path: Path) -> None:
     with small_account.opened(tmp_path, data=False):
         test = visit("train")
-    assert "No data yet, so nothing to learn from." in words(test)
+    assert "No data yet. Import report files to begin." in words(test)
     assert not [button for button in test.button if button.label == "Start training"]
 
 

@@ -45,7 +45,7 @@ def test_every_check_stands_with_state_figure_rule_and_cure(systems: Context) ->
 
 
 def test_there_is_nothing_to_look_at_without_data(systems: Context) -> None:  # noqa: F811
-    assert "nothing to look at yet" in words(visit("validation", domain="ads"))
+    assert "No data yet. Import report files to begin." in words(visit("validation", domain="ads"))
 
 
 def test_what_is_expected_can_be_chosen_and_a_conflict_is_told(
@@ -75,3 +75,15 @@ def test_the_picture_shows_missing_and_partly_with_a_glyph(
     assert set(cells.text[row]) == {""}
     table = validation_view.table(there)
     assert list(table.columns[:2]) == ["From", "CPU used, node"]
+
+
+def test_a_finding_names_the_metric_as_people_do_and_keeps_its_signs(
+    systems: Context,  # noqa: F811
+) -> None:
+    report = validation.validate(systems, "acme", actor="ana")
+    (missing,) = [check for check in report.checks if check.name == "completeness"]
+    assert "grpc_requests_total" in [found.where for found in missing.findings]
+    test = visit("validation", domain="services")
+    lines = [line.value for line in test.markdown]
+    assert r"**gRPC requests, grpc\_requests\_total** · was never measured" in lines
+    assert any("▲ completeness" in line and "· labels" in line for line in lines)

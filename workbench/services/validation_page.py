@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from core.evaluate.data_quality import Check
+from core.evaluate.data_quality import STATES, Check
 from workbench.services.validation import Picture, Report
 
 MARKS = {
@@ -39,8 +39,8 @@ ul { margin: .4rem 0; padding-left: 1.2rem; } svg { width: 100%; height: auto; }
 .whole { fill: var(--there); } .part { fill: var(--medium); } .none { fill: var(--critical); }
 .due { fill: none; stroke: var(--border); }
 """
-NAMES, ROW, WIDTH = 190, 18, 900
-"""Pixels of the picture: its names, a row, all of it."""
+NAMES, ROW, WIDTH, TICK = 190, 18, 900, 80
+"""Pixels of the picture: its names, a row, all of it, a time beneath it."""
 
 
 def page(report: Report) -> str:
@@ -60,11 +60,16 @@ def page(report: Report) -> str:
             "<h2>What is there when</h2>",
             _drawn(report.picture),
             "<h2>Checks</h2>",
-            *(_section(check) for check in report.checks),
+            *(_section(check) for check in ordered(report)),
             "</body></html>",
             "",
         )
     )
+
+
+def ordered(report: Report) -> list[Check]:
+    """The checks, the worst first."""
+    return sorted(report.checks, key=lambda check: STATES.index(check.state))
 
 
 def presence(share: float | None) -> str:
@@ -116,6 +121,8 @@ def _drawn(picture: Picture) -> str:
                 )
     for column in range(0, many, max(1, many // 8)):
         left = NAMES + column * width
+        if left + TICK > WIDTH:
+            break
         form = "%-d %b" if picture.hours >= 24 else "%-d %b %H:%M"
         parts.append(
             f'<text x="{left:.1f}" y="{height - 4}">{picture.starts[column]:{form}}</text>'

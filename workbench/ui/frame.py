@@ -18,6 +18,7 @@ from workbench.services import alerts, brief, incidents, models
 from workbench.services.alerts import AlertDetail
 from workbench.services.incidents import IncidentDetail
 from workbench.ui import cache, pill, runs, state, words
+from workbench.ui.state import Key
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,33 @@ def empty(why: str, page: str = "", label: str = "") -> None:
         st.markdown(f":gray[{why}]", text_alignment="center")
         if page:
             st.page_link(page, label=label, icon=":material/arrow_forward:")
+
+
+BEGIN = {
+    "": "No data yet. Import report files to begin. For running systems add a Prometheus or import measurements; "
+    "`headwater simulate services` makes some to try.",
+    "ads": "No data yet. Import report files to begin.",
+    "services": "No measurements yet. Add a Prometheus or import files to begin; `headwater simulate services` makes "
+    "some to try.",
+}
+"""What to bring, by the domain that the link names, "" where it names none."""
+
+
+def no_data(only: str = "") -> None:
+    """Nothing came in of what the page shows: say so in the words of who looks, with the next step.
+
+    only : the domain that the page is about; any when absent
+    """
+    context, tenant, _ = state.who()
+    held = brief.domains(context, tenant)
+    if only and held:
+        there = " and ".join(words.domain(name).lower() for name in held)
+        about = words.domain(only).lower()
+        why = f"This page is about models of {about}, and only {there} came in here."
+        empty(why, state.TRIAGE, "See what was found")
+        return
+    told = str(st.query_params.get(Key.DOMAIN, ""))
+    empty(BEGIN.get(told, BEGIN[""]), state.DATA, "Go to data")
 
 
 def draw(

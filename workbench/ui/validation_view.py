@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import pandas as pd
@@ -10,7 +11,7 @@ import streamlit as st
 
 from core.domains import DOMAINS
 from core.errors import HeadwaterError
-from core.evaluate.data_quality import STATES, Check
+from core.evaluate.data_quality import Check
 from workbench.services import measures, validation, validation_page
 from workbench.services.validation import Picture, Report
 from workbench.ui import charts, frame, runs, state, theme, words
@@ -19,6 +20,18 @@ from workbench.ui.theme import Palette
 
 HUES = {"pass": "green", "warn": "yellow", "fail": "red", "untested": "gray"}
 KINDS = ("none", "part", "whole")
+IN_SIGHT, FOUND = 6, 240
+"""Findings of a check that stand at once, and the height in pixels in which more of them scroll."""
+SHORT = {
+    "completeness": "completeness",
+    "intervals": "steps",
+    "gaps": "holes",
+    "outliers": "values",
+    "duplicates": "repeats",
+    "clock": "clocks",
+    "labels": "labels",
+}
+"""A check in one word."""
 MOST_GLYPHS = 60
 """Columns up to which a cell has room for its glyph."""
 
@@ -70,6 +83,13 @@ def verdict(report: Report) -> None:
         f"{words.count(report.samples, 'sample')}{every if report.every > 1 else ''} · "
         f"looked at {words.moment(report.at)} by {report.actor}"
     )
+    st.markdown("\u2003".join(_short(check) for check in validation_page.ordered(report)))
+
+
+def _short(check: Check) -> str:
+    """A check's state and what it is about, in a word."""
+    glyph = validation_page.MARKS[check.state][0]
+    return f":{HUES[check.state]}[{glyph} {SHORT.get(check.name, check.name)}]"
 
 
 def picture(report: Report) -> None:
@@ -126,34 +146,30 @@ def table(there: Picture) -> pd.DataFrame:
 
 def checks(report: Report) -> None:
     """Every check in two columns, the worst first: figure, rule, findings and cure."""
-    ordered = sorted(report.checks, key=lambda check: STATES.index(check.state))
+    labels = dict(zip(report.picture.names, report.picture.labels, strict=True))
     sides = st.columns(2, gap="medium")
-    for place, check in enumerate(ordered):
+    for place, check in enumerate(validation_page.ordered(report)):
         with sides[place % 2], st.container(border=True):
-            _check(check)
+            _check(check, labels)
 
 
-def _check(check: Check) -> None:
+def _check(check: Check, labels: Mapping[str, str]) -> None:
+    """One check; `labels` of metrics by name."""
     with st.container(horizontal=True):
         st.markdown(f"**{check.title}**", width="stretch")
         st.markdown(told(check.state), width="content")
     st.markdown(check.message)
     if check.findings:
-        st.dataframe(
-            pd.DataFrame(
-                {
-                    "Where": [found.where for found in check.findings],
-                    "What": [found.message for found in check.findings],
-                }
-            ),
-            hide_index=True,
-            column_config={
-                "Where": st.column_config.TextColumn(width=210),
-                "What": st.column_config.TextColumn(width="large"),
-            },
-            height=min(35 * (len(check.findings) + 1) + 3, 213),
-            alt=f"What was found: {check.title}",
-        )
+        with st.container(
+            height=FOUND if len(check.findings) > IN_SIGHT else "content", border=False
+        ):
+            for found in check.findings:
+                where = (
+                    f"{labels[found.where]}, {found.where}"
+                    if found.where in labels
+                    else found.where
+                )
+                st.markdown(f"**{words.literal(where)}** · {words.literal(found.message)}")
     if check.cure:
         st.markdown(f":material/healing: {check.cure}")
     st.caption(f"Rule: {check.rule}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from core.domains import DOMAINS, conventions
 from core.domains.ads import ADS
 
 MISSING = "–"
+MARKUP = re.compile(r"[\\`*_{}\[\]<>#$:~|]")
+"""Signs that Markdown may read as its own."""
 SHORT = 4
 """Letters of the longest name that is an abbreviation: `ACOS`."""
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "CAD": "CA$", "AUD": "A$", "INR": "₹"}
@@ -211,6 +214,11 @@ def level(name: str) -> str:
 def inline(label: str) -> str:
     """A display word within a sentence: `campaign`, but `ASIN`."""
     return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
+def literal(text: str) -> str:
+    """The text as it stands, where Markdown would read signs of its own into it."""
+    return MARKUP.sub(r"\\\g<0>", text)
 
 
 def metric(name: str) -> str:
