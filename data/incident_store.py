@@ -90,7 +90,7 @@ def upsert(
             **facts_of(item),
             tenant=tenant,
             id=number,
-            # root and cause may change: what it is called by no run is its number
+            # its root and cause may change, its number never does
             fingerprint=fingerprint(tenant, OWN, number),
             created_at=now,
             updated_at=now,
@@ -374,7 +374,8 @@ def _known_again(
                 continue
             active = speaker.status in ACTIVE
             closeness = (most, common if most else 0, same_cause, active, judged(row), row.onset)
-            kin.append((closeness, place, row, most and 2 * common < speaker.alerts))
+            of_all = speaker.alerts + len(members) - common
+            kin.append((closeness, place, row, most and 2 * len(members) < of_all))
     again: dict[int, Incident] = {}
     claimed: set[int] = set()
     in_part: set[int] = set()

@@ -191,6 +191,20 @@ def test_it_is_resolved_undone_commented_and_corrected(full: Context) -> None:
     assert press(test, "Incidents").query_params.get("id") is None
 
 
+def test_one_that_headwater_found_too_says_so_and_is_parted(full: Context) -> None:
+    services_world.found(full, TENANT)
+    test = visit("incidents", id="4")  # the number of what was found leads to what was told of it
+    assert "Timeouts at the cart" in test.subheader[0].value
+    said = words(test)
+    assert "found by Headwater too" in said
+    assert "Headwater found **CPU saturation** at **Name of service:cart**" in said
+    test = press(test, "Part")
+    assert "found by Headwater too" not in words(test)
+    assert incidents.get(full, TENANT, 4).incident.source == "headwater"
+    press(test, "Undo")
+    assert incidents.get(full, TENANT, 4).incident.id == 2
+
+
 def test_one_is_recorded_by_hand_and_opened(empty: Context) -> None:
     texts = {"What happened": "Disk full", "Services": "db"}
     test = press(fill(visit("incidents"), **texts), "Record")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from core.domains.services import SERVICES
+from data import alert_store, outbreaks
 from data.ingest.batch import COMPONENTS, DEPENDENCIES, SAMPLES, Samples
-from tests.findings import NOW
+from tests.findings import NOW, new_alert, new_incident
 from workbench.context import Context
 
 START = NOW - timedelta(hours=12)
@@ -56,3 +58,18 @@ def load(ctx: Context, tenant: str = "acme") -> None:
         dependencies=pa.Table.from_pylist(calls, DEPENDENCIES),
     )
     ctx.metrics.samples.load(tenant, SERVICES, batch)
+
+
+def found(ctx: Context, tenant: str = "acme") -> int:
+    """A run finds the fault, with an alert of the service and one of its pod: the number of its incident."""
+    who: dict[str, Any] = {"tenant": tenant, "now": NOW, "actor": "scheduler"}
+    seen = {"domain": "services", "onset": FAULT[0], "last_seen": FAULT[1]}
+    facts = {"domain": "services", "onset": FAULT[0], "cause_type": "cpu_saturation"}
+
+    def write(session: Any) -> int:
+        members = [new_alert("service:cart", **seen), new_alert("pod:cart-1", **seen)]
+        ids = alert_store.upsert(session, found=members, **who).ids
+        about = [new_incident("service:cart", **facts)]
+        return int(outbreaks.gather(session, found=about, holding=[ids], **who).ids[0])
+
+    return ctx.records.write(tenant, write)

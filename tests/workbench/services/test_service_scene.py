@@ -79,6 +79,8 @@ def test_every_planted_fault_is_one_incident_and_nothing_else_is(
     for row in planted:
         assert sum(within(row, incident.onset) for incident in report.incidents) == 1
     assert len(report.incidents) == len(planted)
+    # each was told in the world's own file and found by the run
+    assert {incident.source for incident in report.incidents} == {"file"}
     stray = [alert for alert in report.alerts if not any(within(p, alert.onset) for p in planted)]
     assert len(stray) <= 3
     assert all(alert.incident_id is None for alert in stray)

@@ -13,9 +13,9 @@ import pytest
 from core.cases import Graph
 from core.domains.services import SERVICES
 from core.errors import CancelledError, ConflictError, InvalidInputError, UnknownNameError
-from data import alert_store, label_store, outbreaks
+from data import alert_store, label_store
 from data.records import Incident, NewLabel
-from tests.findings import NOW, new_alert, new_incident
+from tests.findings import NOW, new_alert
 from tests.workbench import small_account
 from tests.workbench.services import services_world
 from tests.workbench.services.services_world import FAULT
@@ -146,23 +146,8 @@ def test_services_and_regions_of_a_detected_incident_come_from_the_graph(measure
     assert findings.affected(graph, ["campaign:1"], "service") == []
 
 
-def found(ctx: Context, root: str = "service:cart") -> int:
-    """A run finds the fault: an alert of the service and one of its pod under one incident; the incident's number."""
-    who: dict[str, Any] = {"tenant": "acme", "now": NOW, "actor": "scheduler"}
-    seen = {"domain": "services", "onset": FAULT[0], "last_seen": FAULT[1]}
-
-    def write(session: Any) -> int:
-        members = [new_alert("service:cart", **seen), new_alert("pod:cart-1", **seen)]
-        ids = alert_store.upsert(session, found=members, **who).ids
-        facts = {"domain": "services", "onset": FAULT[0], "cause_type": "cpu_saturation"}
-        about = [new_incident(root, **facts)]
-        return int(outbreaks.gather(session, found=about, holding=[ids], **who).ids[0])
-
-    return ctx.records.write("acme", write)
-
-
 def test_one_that_was_told_and_found_is_one_until_people_part_it(ctx: Context) -> None:
-    found(ctx)
+    services_world.found(ctx)
     incidents.comment(ctx, "acme", 1, actor="eva", text="looking")
     kept = record(ctx, severity="low")
     assert kept.created
@@ -179,7 +164,7 @@ def test_one_that_was_told_and_found_is_one_until_people_part_it(ctx: Context) -
     with pytest.raises(ConflictError, match="version"):
         incidents.part(ctx, "acme", line.id, actor="ana", expected_version=seen - 1)
     incidents.part(ctx, "acme", line.id, actor="ana", note="two things")
-    found(ctx)
+    services_world.found(ctx)
     told = {row.source: (row.found, row.alerts) for row in incidents.page(ctx, "acme").incidents}
     assert told == {"hand": (False, 0), "headwater": (True, 2)}
     alerts.undo(ctx, "acme", actor="ana")
