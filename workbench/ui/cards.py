@@ -8,7 +8,7 @@ import streamlit as st
 
 from workbench.services import brief
 from workbench.services.views import Brief
-from workbench.ui import cache, charts, frame, state, theme, verbs, words
+from workbench.ui import cache, charts, frame, incidents_view, state, theme, verbs, words
 from workbench.ui.state import Key
 
 
@@ -48,6 +48,7 @@ def incident(row: Any) -> None:
             found = row.alerts > 0
             money = found and words.has_money(row.domain)
             told = (
+                f"started at {row.root_name}" if incidents_view.found_too(row) else "",
                 words.count(row.alerts, "alert") if found else "",
                 f"{words.money(row.spend_at_risk, row.currency)} at risk" if money else "",
                 words.age(row.onset, cache.known_at(row.domain)),
