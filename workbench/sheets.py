@@ -90,7 +90,7 @@ INCIDENT = Sheet(
             "ended_at": "Ended",
         },
     )
-    | {"duration_minutes": "Lasted"}
+    | {"duration_minutes": "Lasted", "found": "Found too"}
     | _below(
         "incident",
         {
@@ -103,7 +103,6 @@ INCIDENT = Sheet(
             "spend_at_risk": "At risk",
             "source": "Told by",
             "external_key": "There called",
-            "joined": "Found too as",
             "label_status": "Label",
             "root_cause": "Judged as",
             "component": "Started at",

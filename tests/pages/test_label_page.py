@@ -86,8 +86,19 @@ def told(test: AppTest) -> str:
     return "\n".join(one.value for one in (*test.markdown, *test.caption))
 
 
-def test_without_anything_it_says_so_and_offers_to_choose(empty: Context) -> None:
+def test_without_anything_it_says_what_comes_first(empty: Context) -> None:
     test = visit()
+    assert "alerts and incidents come first" in told(test)
+    assert not [button for button in test.button if button.label == "Choose what to label"]
+
+
+def test_without_anything_left_it_says_so_and_offers_to_choose(filled: Context) -> None:
+    item = labelling.next_item(filled, TENANT, domain="ads", actor="ana")
+    while item is not None:
+        said = Verdict("expected")
+        done = labelling.submit(filled, TENANT, item.id, actor="ana", verdict=said, seen=item.seen)
+        item = done.next
+    test = visit(domain="ads")
     assert "Nothing waits to be labelled." in told(test)
     choose = next(button for button in test.button if button.label == "Choose what to label")
     choose.click().run()

@@ -152,6 +152,17 @@ def _line(session: Any, item: LabelItem) -> Line:
     return Line(**shared, title=subjects.title(subject))
 
 
+def anything(ctx: Context, tenant: str, *, domain: str) -> bool:
+    """Whether there is an alert or incident that could be judged."""
+    about = {"tenant": tenant, "domain": subjects.checked(domain), "most": 1}
+    return ctx.records.read(
+        tenant,
+        lambda session: bool(
+            label_pool.incidents(session, **about) or label_pool.lone_alerts(session, **about)
+        ),
+    )
+
+
 def precision(ctx: Context, tenant: str, *, domain: str) -> Precision:
     """The share of what was raised that people find real, without bias: what is known counts, the random few tell the rest."""
     about = {"tenant": tenant, "domain": subjects.checked(domain)}

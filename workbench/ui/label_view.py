@@ -377,6 +377,11 @@ def _mine(item: Item) -> dict[str, Any] | None:
 def nothing(domain: str) -> None:
     """Why nobody is asked anything now, and the one next step."""
     context, tenant, actor = state.who()
+    if not queue.anything(context, tenant, domain=domain):
+        why = "Nothing was found or told yet: alerts and incidents come first."
+        frame.empty(why, state.TRIAGE, "Go to triage")
+        elsewhere(domain)
+        return
     left = adjudication.waiting(context, tenant, domain=domain, actor=actor)
     if told := st.session_state.get(Key.LABEL_TOLD):
         st.caption(told)
