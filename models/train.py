@@ -17,7 +17,7 @@ from core import artifact, catalog, devices
 from core.contracts import Algorithm, Bools, Detector, OnStep, Panel
 from core.ensembles.calibrated import CalibratedEnsemble
 from core.errors import InvalidInputError
-from core.evaluate.held_out import Predictions, figures
+from core.evaluate.held_out import ALPHA, Predictions, figures
 from core.evaluate.splits import Split, time_split
 from models.manifest import Training
 from models.ports import VersionRow
@@ -32,6 +32,10 @@ HELD_OUT = 0.2
 """Share of the latest periods that teach nothing: the reported figures are taken from them."""
 CONTEXT = 14
 """Periods that a score may look back on; as many are left out between what teaches and what is held out."""
+PLANTED, LASTING = 8.0, 4
+"""Standard deviations of a planted deviation, and days that it lasts."""
+IQR = 1.349
+"""Standard deviations between the quartiles of a normal distribution."""
 PARENT = "parent"
 """Folder of a job that holds the packed state of the version whose part is learned anew."""
 
@@ -97,7 +101,10 @@ def train(
     if not isinstance(algorithm, Detector) or split.test.start == split.test.stop:
         return Trained(algorithm, training, metrics, members)
     predictions = judged(algorithm, panel, split.test)
-    return Trained(algorithm, training, metrics | figures(predictions), members, predictions)
+    metrics |= figures(predictions)
+    if predictions.p_value is not None:
+        metrics |= planted(algorithm, panel, split, labels)
+    return Trained(algorithm, training, metrics, members, predictions)
 
 
 def publish(
@@ -151,6 +158,40 @@ def judged(detector: Detector, panel: Panel, periods: slice) -> Predictions:
         p_value=p_value,
         seen=np.isfinite(panel.values[:, periods]).any(axis=2),
     )
+
+
+def planted(
+    detector: Detector, panel: Panel, split: Split, labels: Bools | None = None
+) -> dict[str, float]:
+    """How often a deviation raises an alarm that was planted into the newest days, one metric an entity by turns.
+
+    planted_first : share of the entities that raise one on its first day
+    planted_last  : on the `LASTING`th, the newest
+
+    It is `PLANTED` standard deviations (robust, of what taught) up or down. A model may keep its promise of few alarms
+    and see little: a score that ends where its values do, an expectation that follows what lasts. Entities count that
+    are whole and unlabelled on those days; empty where none is.
+    """
+    days = slice(max(split.test.start, split.test.stop - LASTING), split.test.stop)
+    late = panel.select(times=slice(max(0, days.start - CONTEXT), days.stop))
+    length = days.stop - days.start
+    fine = np.isfinite(panel.values[:, days]).all(axis=(1, 2))
+    if labels is not None:
+        fine &= ~labels[:, days].any(axis=1)
+    rows = np.flatnonzero(fine)
+    if not len(rows):
+        return {}
+    low, high = np.nanpercentile(panel.values[:, split.train], (25, 75), axis=(0, 1))
+    turn = np.arange(len(rows))
+    metric, sign = turn % len(panel.metrics), np.where(turn // len(panel.metrics) % 2, -1.0, 1.0)
+    values = late.values.copy()
+    values[rows, -length:, metric] += (sign * PLANTED * ((high - low) / IQR)[metric])[:, None]
+    said = detector.p_values(late.with_values(values))  # type: ignore[attr-defined]
+    alarms = said[rows, -length:] <= ALPHA
+    return {
+        "planted_first": float(alarms[:, 0].mean()),
+        "planted_last": float(alarms[:, -1].mean()),
+    }
 
 
 def split_of(panel: Panel, algorithm: Algorithm, held_out: float) -> Split:

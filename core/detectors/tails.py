@@ -124,7 +124,8 @@ class Histograms(RowDetector):
     thinnest bin beyond.
 
     Good for: tables, also large ones; values odd between two peaks; several peaks.
-    Bad for: joint oddities of ordinary values; one far value, which stretches all bins.
+    Bad for: joint oddities of ordinary values; one far value, which stretches all bins; how far outside a value
+    lies, as the thinnest bin is the most that a column can say: alone it misses what one column shows.
     Score: minus log₂ density, any sign. Cost: log(bins) per cell.
 
     Source: Goldstein & Dengel, Histogram-based Outlier Score (KI 2012), section 3; the numbers are those of

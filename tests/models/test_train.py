@@ -33,6 +33,19 @@ def test_an_ensemble_names_its_parts_by_digest_and_loads_bit_for_bit(
     assert 0 <= manifest.metrics["alarm_share"] < 0.03
 
 
+def test_a_training_tells_what_of_planted_deviations_it_sees(panel: Panel) -> None:
+    """A histogram's score ends with its range, and a forecast takes for usual what lasts."""
+    far = panel.values.copy()
+    far[0, 3] = -40.0
+    told = {
+        part: train(panel.with_values(far), params={"parts": f"{part}=1"}).metrics
+        for part in ("robust-z", "hbos", "seasonal-naive")
+    }
+    assert told["robust-z"]["planted_first"] == told["robust-z"]["planted_last"] == 1.0
+    assert told["hbos"]["planted_last"] < 0.5
+    assert told["seasonal-naive"]["planted_first"] > 0.5
+
+
 def test_what_is_held_out_neither_teaches_nor_calibrates(panel: Panel) -> None:
     wild = panel.values.copy()
     wild[:, 48:] *= 50.0

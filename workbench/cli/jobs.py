@@ -90,14 +90,7 @@ def jobs_list(
     }
 
     def draw(value: Mapping[str, Any]) -> None:
-        rows = [
-            {
-                **row,
-                "algorithm": row["payload"].get("algorithm"),
-                "progress": f"{row['progress']:.0%}",
-            }
-            for row in value["jobs"]
-        ]
+        rows = [{**row, "algorithm": row["payload"].get("algorithm")} for row in value["jobs"]]
         table(rows, columns, "No job yet: headwater train ensemble")
 
     answer(ask(ask_for.Jobs(domain=domain, active=active), tenant), as_json, draw)

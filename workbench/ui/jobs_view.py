@@ -232,14 +232,25 @@ def published(job: JobView) -> None:
     ]
     if told:
         st.caption(f"On days that it did not learn from: {' · '.join(told)}")
+    found = version["metrics"].get("planted_last", 1.0)
+    if found < BLIND:
+        st.warning(
+            f"It misses {words.percent(1 - found, 0)} of the clear deviations of one metric that were planted into its "
+            "newest days and lasted: let it vote beside other parts instead of deciding alone.",
+            icon=":material/visibility_off:",
+        )
 
 
+BLIND = 0.5
+"""Share of lasting deviations below which a model should not decide alone."""
 FIGURES = {
     "f1": "F1",
     "precision": "precision",
     "recall": "recall",
     "auc_pr": "PR AUC",
     "alarm_share": "alarms on unlabelled days",
+    "planted_first": "of planted deviations found on their first day",
+    "planted_last": "on their fourth",
 }
 
 
