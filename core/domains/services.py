@@ -96,6 +96,6 @@ SERVICES = Domain(
         "unit": "service",
     },
 )
-"""Signatures are of channels that metrics of any make belong to (`core.rootcause.metric_signs`): families, and `delay`.
+"""Signatures are of channels that metrics of any make belong to (`core.rootcause.evidence.metric_signs`): families, and `delay`.
 
 The expected metrics are those that the specification lists; any other that is imported stands beside them."""

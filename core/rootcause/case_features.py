@@ -22,7 +22,7 @@ from core.cases import Case
 from core.contracts import Floats, Panel, Periods
 from core.errors import InvalidInputError
 from core.events import EventTable
-from core.rootcause.departure import quantiles
+from core.rootcause.evidence.departure import centre_and_scale
 
 MINUTE = np.timedelta64(60, "s")
 PERIODS = 5
@@ -159,16 +159,11 @@ _known: WeakKeyDictionary[Panel, tuple[Floats, Floats]] = WeakKeyDictionary()
 
 
 def _usual(normal: Panel) -> tuple[Floats, Floats]:
-    """(n_entity, n_metric) median, and max(IQR / 1.349, 5 % of the median, 0.1 standard deviations), NaN for 0."""
+    """(n_entity, n_metric) median and scale, NaN for 0."""
     if normal not in _known:
-        low, median, high = quantiles(normal.values, (0.25, 0.5, 0.75))
-        seen = np.isfinite(normal.values)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            count = seen.sum(axis=1)
-            mean = np.where(seen, normal.values, 0.0).sum(axis=1) / count
-            squares = np.where(seen, normal.values - mean[:, None], 0.0) ** 2
-            deviation = np.sqrt(squares.sum(axis=1) / count)
-            scale = np.maximum((high - low) / 1.349, 0.05 * np.abs(median))
-            scale = np.maximum(scale, 0.1 * deviation)
-        _known[normal] = median, np.where(scale > 0, scale, np.nan)
+        entities, times, metrics = normal.values.shape
+        series = normal.values.transpose(0, 2, 1).reshape(-1, times)
+        median, scale = centre_and_scale(series)
+        scale = np.where(scale > 0, scale, np.nan)
+        _known[normal] = median.reshape(entities, metrics), scale.reshape(entities, metrics)
     return _known[normal]

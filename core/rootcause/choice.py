@@ -22,7 +22,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax
 
 from core.contracts import Bools, Floats
-from core.rootcause.suspects import Suspects, Term, prior
+from core.rootcause.evidence.suspects import Suspects, Term, prior
 
 PULL = 2.0
 """Strength of the pull to the weights of before, in cases of evidence per squared unit of weight."""

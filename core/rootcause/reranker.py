@@ -2,7 +2,7 @@
 
 Two steps. Recall first: every observed node within a few hops upstream of the alarm, and beyond them whoever lies on an
 unbroken trail of departures. Then a choice among them by a dozen features that know no name, no order and no degree
-(`node_evidence` for metrics, `event_evidence` for state changes), with weights that keep declared signs and are learned
+(`nodes` for metrics, `events` for state changes), with weights that keep declared signs and are learned
 from cases of other causes (`choice`). What ships was learned by `python -m benchmarks.reranker` on public incidents;
 `learned` forgets that and starts over with the cases it is given.
 """
@@ -25,12 +25,12 @@ from scipy.special import log_softmax
 from core.cases import Case, Cause, Localizer, Truth
 from core.contracts import Params, Tags, param
 from core.evaluate.localisation import quiet
-from core.rootcause import event_evidence, node_evidence
 from core.rootcause.choice import Choice, learn
-from core.rootcause.suspects import Suspects, prior
+from core.rootcause.evidence import events, nodes
+from core.rootcause.evidence.suspects import Suspects, prior
 
 SHIPPED = "reranker.json"
-EVIDENCE: Mapping[str, ModuleType] = {"metrics": node_evidence, "events": event_evidence}
+EVIDENCE: Mapping[str, ModuleType] = {"metrics": nodes, "events": events}
 WINDOWS: Mapping[str, int] = {"metrics": 24, "events": 4}
 """Fault-free windows of each kind of alarm that tell how much proof there is where nothing is wrong."""
 LIKE, RARE = 3, 0.1

@@ -13,10 +13,11 @@ from core.cases import Alarm, Case, Cause, Graph, Truth, none_found
 from core.contracts import Panel, Periods
 from core.domains.services import SERVICES
 from core.errors import NotEnoughDataError
-from core.rootcause import choice, node_evidence
-from core.rootcause.departure import departure, quantiles, usual
-from core.rootcause.habits import surprise
-from core.rootcause.metric_kinds import Kind, kind
+from core.rootcause import choice
+from core.rootcause.evidence import nodes
+from core.rootcause.evidence.departure import departure, quantiles, usual
+from core.rootcause.evidence.habits import surprise
+from core.rootcause.evidence.metric_kinds import Kind, kind
 from core.rootcause.reranker import Reranker, shipped
 from core.samples import planted_service_case
 
@@ -117,7 +118,7 @@ def test_learning_starts_over_and_keeps_every_sign() -> None:
     truths = [Truth((root,), group=root) for root in ("db", "cart", "ads")]
     learned = Reranker().learned(cases, truths)
     weights = choice.Choice.read(str(learned.state["metrics"])).weights
-    for term in node_evidence.TERMS:
+    for term in nodes.TERMS:
         assert weights[term.name] * term.weight >= 0.0
     again = learned.learned(cases, truths)
     assert again.state == learned.state
@@ -127,11 +128,11 @@ def test_learning_starts_over_and_keeps_every_sign() -> None:
 def test_without_cases_the_weights_of_before_stay() -> None:
     text = str(Reranker().learned([], []).state["metrics"])
     known = choice.Choice.read(text).weights
-    assert known == {term.name: term.weight for term in node_evidence.TERMS}
+    assert known == {term.name: term.weight for term in nodes.TERMS}
 
 
 def test_what_ships_keeps_the_declared_signs() -> None:
-    for term in node_evidence.TERMS:
+    for term in nodes.TERMS:
         assert shipped()["metrics"].weights[term.name] * term.weight >= 0.0
 
 

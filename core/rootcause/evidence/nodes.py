@@ -19,11 +19,19 @@ from core.contracts import Bools, Floats, Panel
 from core.domains import conventions
 from core.errors import InvalidInputError, NotEnoughDataError
 from core.quantities import amount
-from core.rootcause import calls, parts
-from core.rootcause.departure import BEST, Departure, Usual, departure, onsets, usual, window_of
-from core.rootcause.metric_kinds import RESOURCES, SYMPTOMS, TRAFFIC, Kind, families, kind
-from core.rootcause.metric_signs import TOLD, changes, words
-from core.rootcause.suspects import Suspects, Term, paths, soft
+from core.rootcause.evidence import calls, parts
+from core.rootcause.evidence.departure import (
+    BEST,
+    Departure,
+    Usual,
+    departure,
+    onsets,
+    usual,
+    window_of,
+)
+from core.rootcause.evidence.metric_kinds import RESOURCES, SYMPTOMS, TRAFFIC, Kind, families, kind
+from core.rootcause.evidence.metric_signs import TOLD, changes, words
+from core.rootcause.evidence.suspects import Suspects, Term, paths, soft
 
 WHO = "headwater-cause"
 SPAN = 5

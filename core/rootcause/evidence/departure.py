@@ -20,7 +20,7 @@ import numpy as np
 
 from core.cases import Case, Numbers
 from core.contracts import Bools, Floats, Panel, Times
-from core.rootcause.metric_kinds import Kind, families
+from core.rootcause.evidence.metric_kinds import Kind, families
 
 USUAL = 0.98
 """Share of normal windows that counts as normal."""
@@ -195,14 +195,11 @@ def _usual(
     series, column = series[measured], order[column]
     thin = -(-values.shape[1] // PERIODS)
     with np.errstate(invalid="ignore", divide="ignore"):
-        some = series[:, ::thin]
-        low, median, high = quantiles(some, (0.25, 0.5, 0.75))
         # a share near its ceiling: what matters is how much is missing, and 0.2 points are nothing
         share = np.array([kind == Kind("success", -1) for kind in kinds])[column]
-        full = np.where(largest[column] > 1.5, 100.0, 1.0)
-        level = np.where(share, np.abs(full - median), np.abs(median))
-        scale = np.maximum((high - low) / 1.349, np.where(share, 0.002 * full, 0.0))
-        scale = np.maximum(scale, np.maximum(0.05 * level, 0.1 * _deviation(some)))
+        full = np.where(share, np.where(largest[column] > 1.5, 100.0, 1.0), 0.0)
+        median, scale = centre_and_scale(series[:, ::thin], full)
+        scale = np.maximum(scale, 0.002 * full)
         scale[share & (median <= 0.0)] = np.nan
         # a series that never moved: a hundredth of what any row shows
         scale = np.where(scale == 0.0, 0.01 * largest[column], scale)
@@ -319,14 +316,16 @@ def _between(low: Floats, high: Floats, part: Floats | float) -> Floats:
     return low + part * (high - low)
 
 
-def _deviation(values: Floats) -> Floats:
-    """(n,) standard deviation of the finite values of each series (n, n_time)."""
-    seen = np.isfinite(values)
+def centre_and_scale(series: Floats, full: Floats | float = 0.0) -> tuple[Floats, Floats]:
+    """(n,) median, and max(IQR / 1.349, 5 % of how far that is from `full`, 0.1 standard deviations), of (n, n_time)."""
+    low, median, high = quantiles(series, (0.25, 0.5, 0.75))
+    seen = np.isfinite(series)
     many = np.maximum(seen.sum(axis=1), 1)
-    mean = np.where(seen, values, 0.0).sum(axis=1) / many
-    off = np.where(seen, values - mean[:, None], 0.0)
-    deviation: Floats = np.sqrt(np.einsum("nt,nt->n", off, off) / many)
-    return deviation
+    mean = np.where(seen, series, 0.0).sum(axis=1) / many
+    off = np.where(seen, series - mean[:, None], 0.0)
+    deviation = np.sqrt(np.einsum("nt,nt->n", off, off) / many)
+    scale = np.maximum((high - low) / 1.349, 0.05 * np.abs(full - median))
+    return median, np.maximum(scale, 0.1 * deviation)
 
 
 def _z(series: Floats, centre: Floats, scale: Floats, way: Floats) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 from core.contracts import Floats
 from core.domains.services import SERVICES
 from core.rootcause.cause_type import fits
-from core.rootcause.metric_kinds import CAPACITY, Kind
+from core.rootcause.evidence.metric_kinds import CAPACITY, Kind
 
 QUERY = re.compile(r"query|database|sql", re.IGNORECASE)
 """What only a store has, so it is a channel of its own."""

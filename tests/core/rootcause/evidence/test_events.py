@@ -10,7 +10,7 @@ import pytest
 
 from core.cases import Alarm, Case, Graph
 from core.events import EventTable, Texts
-from core.rootcause.habits import habits
+from core.rootcause.evidence.habits import habits
 from core.rootcause.reranker import Reranker
 
 Event = tuple[float, str, str]

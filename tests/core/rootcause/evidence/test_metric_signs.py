@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from core.domains.services import SERVICES
-from core.rootcause.metric_kinds import kind
-from core.rootcause.metric_signs import TOLD, changes, words
+from core.rootcause.evidence.metric_kinds import kind
+from core.rootcause.evidence.metric_signs import TOLD, changes, words
 
 STILL = {"latency": 0.0, "success": 0.0, "cpu": 0.0, "memory": 0.0}
 

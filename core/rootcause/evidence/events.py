@@ -17,8 +17,8 @@ from core.cases import Case, Numbers
 from core.contracts import Floats, Times
 from core.errors import InvalidInputError
 from core.events import EventTable
-from core.rootcause.habits import AT_ONCE, Habits, habits
-from core.rootcause.suspects import Suspects, Term, paths
+from core.rootcause.evidence.habits import AT_ONCE, Habits, habits
+from core.rootcause.evidence.suspects import Suspects, Term, paths
 
 WHO = "headwater-cause"
 TERMS = (

@@ -17,9 +17,9 @@ import numpy as np
 
 from core.cases import Edges, Numbers
 from core.contracts import Floats, Panel
-from core.rootcause.departure import quantiles
-from core.rootcause.metric_kinds import BYTES, CAPACITY, TRAFFIC, Kind
-from core.rootcause.suspects import Term, soft
+from core.rootcause.evidence.departure import quantiles
+from core.rootcause.evidence.metric_kinds import BYTES, CAPACITY, TRAFFIC, Kind
+from core.rootcause.evidence.suspects import Term, soft
 
 TERMS = (
     Term("part", -2.6, "levels between it and what it is held responsible for", proof=False),

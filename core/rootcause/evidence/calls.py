@@ -14,7 +14,7 @@ import numpy as np
 
 from core.cases import Case, Edges, Numbers
 from core.contracts import Bools, Floats, Panel
-from core.rootcause.departure import (
+from core.rootcause.evidence.departure import (
     BEST,
     departure,
     quantiles,
@@ -23,8 +23,8 @@ from core.rootcause.departure import (
     usual_of,
     window_of,
 )
-from core.rootcause.metric_kinds import TRAFFIC, Kind, kind
-from core.rootcause.suspects import soft
+from core.rootcause.evidence.metric_kinds import TRAFFIC, Kind, kind
+from core.rootcause.evidence.suspects import soft
 
 LATENCY = Kind("latency", 1)
 DROP = Kind("drop", -1)
