@@ -17,6 +17,12 @@ from models.signing import Keys
 from models.train import publish, train
 
 NOW = datetime(2026, 3, 10, 6, 0, tzinfo=UTC)
+Publish = Callable[..., str]
+
+
+def folder_of(registry: Registry, version: str) -> Path:
+    """Where a version that `published` made lies."""
+    return registry.root / "robust-z" / version
 
 
 class Clock:
