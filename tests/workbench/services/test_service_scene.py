@@ -18,7 +18,7 @@ from data import run_store
 from data.records import DetectionRun
 from data.simulate.services import Size, simulate_services
 from workbench.context import Context, open_context
-from workbench.services import alerts, brief, detect, ingest, investigate, scorer
+from workbench.services import alerts, brief, detect, incidents, ingest, investigate, scorer
 from workbench.services import scene as scenes
 from workbench.services.detect import DetectionReport
 from workbench.services.findings import sightings_of
@@ -253,6 +253,9 @@ def test_another_method_looks_at_the_whole_outbreak(
 
 def test_triage_tells_the_domains_apart(context: Context, report: DetectionReport) -> None:
     assert brief.domains(context, TENANT) == ("services",)
+    latest = max(report.incidents, key=lambda row: row.onset)
+    assert latest.status == "resolved"  # as its file told, and its alerts with it
+    incidents.reopen(context, TENANT, latest.id, actor="ana")
     today = brief.of(
         context, TENANT, last_day=datetime(2026, 3, 3, tzinfo=UTC).date(), domain="services"
     )
@@ -260,7 +263,7 @@ def test_triage_tells_the_domains_apart(context: Context, report: DetectionRepor
     assert alerts.page(context, TENANT, filters={"domain": "ads"}).alerts == []
     kept: list[Any] = []
     for day in (date(2026, 3, 2), date(2026, 3, 3)):
-        chosen = {"domain": "services", "broke": day, "muted": True}
+        chosen = {"domain": "services", "broke": day, "muted": True, "status": "any"}
         kept += alerts.page(context, TENANT, filters=chosen, limit=500).alerts
     assert len(kept) == len(report.alerts)
 
