@@ -22,16 +22,22 @@ from workbench.ui.state import Key
 
 
 @pytest.fixture
-def systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
-    """A context with half a day of two services and their pod."""
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
+    """A context without any data."""
     settings = Settings(home=tmp_path / "home", user="ana", tenant="acme")
     with open_context(settings, clock=Clock()) as context:
-        services_world.load(context)
         monkeypatch.setattr(contexts, "_shared", [context])
         # a test has no start script beside which Streamlit would find the settings that ship
         streamlit_config.set_option("server.address", "127.0.0.1")
         yield context
         streamlit_config.set_option("server.address", None)
+
+
+@pytest.fixture
+def systems(empty: Context) -> Context:
+    """A context with half a day of two services and their pod."""
+    services_world.load(empty)
+    return empty
 
 
 def test_measurements_are_shown_by_metric_with_unit_and_direction(systems: Context) -> None:
@@ -86,3 +92,18 @@ def test_the_other_domain_is_empty_and_says_what_to_do(systems: Context) -> None
     assert not test.exception
     assert "No data yet." in words(test)
     assert "What is measured" not in words(test)
+
+
+@pytest.mark.parametrize("page", ["drift", "models", "experiments", "train"])
+def test_a_page_about_ads_says_so_where_only_services_came_in(systems: Context, page: str) -> None:
+    test = visit(page)
+    assert not test.exception
+    assert "This page is about models of Amazon ads. What came in here: Services." in words(test)
+
+
+@pytest.mark.usefixtures("empty")
+def test_an_empty_home_tells_what_to_bring_in_the_words_of_its_link() -> None:
+    for page in ("triage", "validation"):
+        assert "No measurements yet. Add a Prometheus" in words(visit(page, domain="services"))
+    told = words(visit("triage"))
+    assert "Import report files to begin." in told and "headwater simulate services" in told

@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 
 from core.domains.services import SERVICES
-from tests.pages.test_data_page import systems  # noqa: F401 - a fixture
+from tests.pages.test_data_page import empty, systems  # noqa: F401 - fixtures
 from tests.pages.test_pages import press, visit, words
 from workbench.context import Context
 from workbench.services import validation

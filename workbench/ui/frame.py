@@ -162,9 +162,8 @@ def no_data(only: str = "") -> None:
     context, tenant, _ = state.who()
     held = brief.domains(context, tenant)
     if only and held:
-        there = " and ".join(words.domain(name).lower() for name in held)
-        about = words.domain(only).lower()
-        why = f"This page is about models of {about}, and only {there} came in here."
+        there = " and ".join(words.domain(name) for name in held)
+        why = f"This page is about models of {words.domain(only)}. What came in here: {there}."
         empty(why, state.TRIAGE, "See what was found")
         return
     told = str(st.query_params.get(Key.DOMAIN, ""))
