@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from core.cases import Alarm, Case, Graph
+from core.cases import Alarm, Case, Cause, Graph
 from core.contracts import OnStep
 from core.domain import Domain
 from core.domains import DOMAINS
-from core.errors import InvalidInputError, NotEnoughDataError, NotFoundError
+from core.errors import InvalidInputError, NotEnoughDataError, NotFoundError, PersistenceError
 from core.rootcause.case_features import described, table
 from core.rootcause.diagnosis import Causes, Diagnosis, diagnose, learn
 from data import incident_store
@@ -24,6 +24,8 @@ from models.ports import VersionRow
 from models.train import panel_digest
 from workbench.context import Context
 from workbench.services import incidents, snapshots, taxonomy
+from workbench.services.labelled import naive
+from workbench.services.scene import Scene
 
 LABELLED = ("labeled", "validated")
 UNKNOWN = "unknown"
@@ -36,6 +38,8 @@ LACKING = (
     "Label more incidents, on the Label page or with: headwater labels import FILE. "
     "Those without measurements around them teach nothing."
 )
+SURE = 0.5
+"""Probability from which a taught word stands above the localizer's."""
 BEFORE, AFTER = timedelta(minutes=40), timedelta(minutes=6)
 """What is looked at around the onset."""
 NORMAL, APART = timedelta(hours=8), timedelta(hours=1)
@@ -79,9 +83,9 @@ def teach(
             left_out[incident.id] = "its cause is unknown"
             continue
         try:
-            rows.append(
-                described(_case(ctx, tenant, spec, known(incident.onset), incident, alerts))
-            )
+            graph = known(incident.onset)
+            hit = incidents.affected(incident, alerts, graph)
+            rows.append(described(_case(ctx, tenant, spec, graph, hit, incident.onset)))
             causes.append(cause)
         except NotEnoughDataError as error:
             left_out[incident.id] = error.message
@@ -130,10 +134,66 @@ def suggest(ctx: Context, tenant: str, incident_id: int, *, top: int = 5) -> Sug
         raise NotFoundError.of("causes", "a version", rule, "none", hint)
     trees: Any = ctx.serve.load(newest)
     known = snapshots.graph(ctx, tenant, incident.domain, at=incident.onset)
-    case = _case(ctx, tenant, spec, known, incident, alerts)
+    hit = incidents.affected(incident, alerts, known)
+    case = _case(ctx, tenant, spec, known, hit, incident.onset)
     (found,) = diagnose(trees, [described(case)], top)
     labels = {one.name: one.label for one in ctx.metrics.samples.metrics(tenant, spec)}
     return Suggestion(newest.id, tuple(_worded(one, labels) for one in found))
+
+
+@dataclass(frozen=True, eq=False)
+class Wording:
+    """What a taught version calls a cause that was found in a scene, where it is surer than the localizer may be."""
+
+    ctx: Context
+    tenant: str
+    scene: Scene
+    version: str
+    trees: Any
+    until: datetime | None
+
+    def __call__(self, found: Sequence[Cause], alerted: Sequence[str]) -> Sequence[Cause]:
+        """The causes of one outbreak, the first under its taught word; as they are where that stays in doubt.
+
+        alerted : the entities in trouble
+        """
+        root, *others = found
+        graph = self.scene.graph
+        parts = dict.fromkeys((root.node, *alerted))
+        above = [one for part in parts for one in (part, *self.scene.above(part))]
+        services = [one for one in above if one in graph.net and graph.level(one) == "service"]
+        onset = root.onset.astype("datetime64[s]").item().replace(tzinfo=UTC)
+        hit = tuple(dict.fromkeys((*services, *parts)))
+        spec = _measured(self.scene.domain.name)
+        try:
+            case = _case(self.ctx, self.tenant, spec, graph, hit, onset, self.until)
+        except NotEnoughDataError:
+            return found
+        ((best, *_),) = diagnose(self.trees, [described(case)], 0)
+        if best.probability < SURE:
+            return found
+        said = (
+            f"Called so by version {self.version}, learned from labels: {best.probability:.0%} sure"
+        )
+        told = replace(root, type=best.cause, evidence=(*root.evidence, said))
+        return told, *others
+
+
+def wording(
+    ctx: Context, tenant: str, scene: Scene, *, until: datetime | None
+) -> tuple[Wording | None, str]:
+    """How the newest taught version words causes, None before the first; and why it has no say, where it is broken.
+
+    until : what was measured later is not looked at
+    """
+    newest = latest(ctx, tenant, scene.domain.name)
+    if newest is None:
+        return None, ""
+    try:
+        trees = ctx.serve.load(newest)
+    except PersistenceError as broken:
+        return None, f"Version {newest.id}, learned from labels, was refused: {broken.message}"
+    return Wording(ctx, tenant, scene, newest.id, trees, until), ""
 
 
 def _worded(diagnosis: Diagnosis, labels: Mapping[str, str]) -> Diagnosis:
@@ -184,25 +244,25 @@ def _case(
     tenant: str,
     spec: Domain,
     known: Graph,
-    incident: Incident,
-    alerts: Sequence[Alert],
+    hit: Sequence[str],
+    onset: datetime,
+    until: datetime | None = None,
 ) -> Case:
-    """What was measured around an incident's onset, at the entities it hit and one hop upstream of them."""
-    hit = incidents.affected(incident, alerts, known)
+    """What was measured around an onset, by `until` at most, at the entities hit and one hop upstream of them."""
     if not hit:
         rule = "at least 1 that the dependency graph knows"
-        raise NotEnoughDataError.of("causes", "affected entities", rule, list(incident.services))
-    alarms = tuple(Alarm(entity, np.datetime64(_plain(incident.onset), "s")) for entity in hit)
+        raise NotEnoughDataError.of("causes", "affected entities", rule, 0)
+    alarms = tuple(Alarm(entity, np.datetime64(naive(onset), "s")) for entity in hit)
     near = Case(known, alarms[0], alarms=alarms[1:]).hops(1)
     samples = ctx.metrics.samples
-    window = (incident.onset - BEFORE, incident.onset + AFTER)
-    around = samples.panel(tenant, spec, start=window[0], end=window[1])
+    last = onset + AFTER if until is None else min(onset + AFTER, until)
+    around = samples.panel(tenant, spec, start=onset - BEFORE, end=last)
     around = around.select(entities=[entity for entity in near if entity in around.row_of])
     seen = np.isfinite(around.values).any(axis=(0, 1))
     around = around.select(
         metrics=[name for name, has in zip(around.metrics, seen, strict=True) if has]
     )
-    end = incident.onset - APART
+    end = onset - APART
     normal = samples.panel(
         tenant,
         spec,
@@ -218,7 +278,3 @@ def _case(
             rule = f"measured in at least {fewest} periods"
             raise NotEnoughDataError.of("causes", f"what was {thing}", rule, periods)
     return Case(known, alarms[0], panel=around, normal=normal, alarms=alarms[1:])
-
-
-def _plain(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

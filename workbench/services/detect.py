@@ -25,6 +25,7 @@ from workbench.context import Context
 from workbench.services import scene as scenes
 from workbench.services import scorer
 from workbench.services import trial as trials
+from workbench.services.causes import wording
 from workbench.services.findings import (
     Sighting,
     chosen_entities,
@@ -156,9 +157,11 @@ class _Run:
         groups: list[Found] = []
         causes: Sequence[Sequence[Cause]] = []
         told: Sequence[Attribution] = []
+        refused = ""
         if cause:
             with self._stage("cause", 0.7):
-                groups, causes = located(scene, trial.judged, sightings, stakes)
+                words, refused = wording(self.context, self.tenant, scene, until=self.at)
+                groups, causes = located(scene, trial.judged, sightings, stakes, wording=words)
         if explain:
             with self._stage("explain", 0.8):
                 told = trial.each(
@@ -175,6 +178,7 @@ class _Run:
                     served.notice,
                     scorer.shortness(scene.lessons, scene.domain.window),
                     judged.silence,
+                    refused,
                 ),
             )
             notes += (*trial.notes, *ahead.notes)

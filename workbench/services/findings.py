@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +24,8 @@ from core.severity import SEVERITIES, severity
 from data.records import NewAlert, NewIncident
 from workbench.services.scene import Judged, Question, Scene
 
+Wording = Callable[[Sequence[Cause], Sequence[str]], Sequence[Cause]]
+"""Causes of one outbreak and the entities in trouble → the same, the first under another word."""
 CANDIDATES = 5
 CALM = 4
 """Normal periods after which an episode is over: one more than it may pause for."""
@@ -129,16 +131,20 @@ def located(
     sightings: Sequence[Sighting],
     stakes: Stakes,
     method: str | None = None,
+    wording: Wording | None = None,
 ) -> tuple[list[Found], list[Sequence[Cause]]]:
     """Sightings grouped by the root that explains them, and the causes of each, best first.
 
-    method : localizer of the catalogue; the domain's own when absent
+    method  : localizer of the catalogue; the domain's own when absent
+    wording : what causes that stand out are called, where people taught that
     """
     localizer = catalog.localizer(method or scene.domain.defaults["localizer"])
     labels = scene.panel.periods.labels
     causes: list[Sequence[Cause]] = [()] * len(sightings)
     for outbreak in scene.outbreaks(sightings):
-        found = answered(scene, judged, outbreak.questions, localizer)
+        found: Sequence[Cause] = answered(scene, judged, outbreak.questions, localizer)
+        if wording is not None and not none_found(found):
+            found = wording(found, [sightings[place].entity for place in outbreak.places])
         for place in outbreak.places:
             causes[place] = found
     noticed = [

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from core import catalog, devices
-from core.contracts import Bools, Detector, Forecaster, Panel, Params
+from core.contracts import DAY, Bools, Detector, Forecaster, Panel, Params
 from core.domains import DOMAINS
 from core.ensembles.calibrated import (
     VALIDATION,
@@ -152,7 +152,8 @@ def preflight(
     except HeadwaterError as error:
         cure = error.hint or "Choose other parameters or days."
         return [Check("input", REFUSED, error.message, cure)]
-    checks = [*_days(panel, start, end), *_amount(panel, algorithm, params), *_balance(odd)]
+    checks = [*_days(panel, start, end), *_amount(panel, algorithm, params)]
+    checks += _balance(odd, _period(panel))
     checks += [*_leaks(panel, odd, domain), *_room(ctx)]
     if part:
         checks.append(_part(algorithm, champion_parts(ctx, tenant, domain)))
@@ -170,8 +171,14 @@ def _days(panel: Panel, start: date | None, end: date | None) -> Iterator[Check]
         yield Check("days", WARNING, said, cure)
 
 
+def _period(panel: Panel) -> str:
+    """What a period is called."""
+    return "day" if panel.periods.step >= DAY else "period"
+
+
 def _amount(panel: Panel, algorithm: str, params: Mapping[str, Any]) -> Iterator[Check]:
-    entities, days = panel.values.shape[:2]
+    entities, periods = panel.values.shape[:2]
+    word = _period(panel)
     name, chosen = as_ensemble(algorithm, params)
     ensemble = catalog.make(name, **chosen)
     try:
@@ -182,28 +189,28 @@ def _amount(panel: Panel, algorithm: str, params: Mapping[str, Any]) -> Iterator
         return
     learned = split.train.stop - split.train.start
     judged = split.test.stop - split.test.start
-    said = (
-        f"{entities:,} entities × {days} days: {learned} to learn from, {judged} to be judged by."
-    )
+    said = f"{entities:,} entities × {periods} {word}s: {learned} to learn from, {judged} to be judged by."
     yield Check("rows", OK, said)
     if isinstance(ensemble, CalibratedEnsemble):
-        # the latest of the learned days calibrate the parts and do not teach them
-        yield from _parts(ensemble, learned - max(2, round(VALIDATION * learned)))
+        # the latest of the learned periods calibrate the parts and do not teach them
+        yield from _parts(ensemble, learned - max(2, round(VALIDATION * learned)), word)
     seen = np.isfinite(panel.values).any(axis=2).mean()
     if seen < OBSERVED:
         cure = "Take a window in which more entities were there, or import what is missing."
-        yield Check("observed", WARNING, f"Only {seen:.0%} of the entity-days were observed.", cure)
+        yield Check(
+            "observed", WARNING, f"Only {seen:.0%} of the entity-{word}s were observed.", cure
+        )
     else:
-        yield Check("observed", OK, f"{seen:.0%} of the entity-days were observed.")
+        yield Check("observed", OK, f"{seen:.0%} of the entity-{word}s were observed.")
 
 
-def _parts(ensemble: CalibratedEnsemble, days: int) -> Iterator[Check]:
-    """Parts that will be left out for want of days."""
+def _parts(ensemble: CalibratedEnsemble, periods: int, word: str) -> Iterator[Check]:
+    """Parts that will be left out for want of periods."""
     names = settings(ensemble.name, "parts", ensemble.params.parts)
     needed = {name: catalog.get(name).tags.min_times for name in names}
-    short = {name: least for name, least in needed.items() if days < least}
+    short = {name: least for name, least in needed.items() if periods < least}
     for name, least in short.items():
-        said = f"{name} needs {least} days to learn from and would have {days}."
+        said = f"{name} needs {least} {word}s to learn from and would have {periods}."
         if len(short) == len(needed):
             yield Check("parts", REFUSED, said, "Take a longer window, or import more history.")
         else:
@@ -218,9 +225,9 @@ def _part(algorithm: str, parts: Sequence[str]) -> Check:
     return Check("part", REFUSED, said, "Train it as a model of its own.")
 
 
-def _balance(odd: Bools) -> Iterator[Check]:
+def _balance(odd: Bools, word: str) -> Iterator[Check]:
     share = float(odd.mean())
-    said = f"{int(odd.sum()):,} entity-days ({share:.2%}) are in incidents and teach nothing."
+    said = f"{int(odd.sum()):,} entity-{word}s ({share:.2%}) are in incidents and teach nothing."
     if share > MARKED:
         cure = "Take a calmer window, or label the alerts that are normal after all."
         yield Check("class balance", WARNING, said, cure)
@@ -240,23 +247,28 @@ def _leaks(panel: Panel, odd: Bools, domain: str) -> Iterator[Check]:
         return  # refused for its amount already
     days = panel.periods.labels
     learned, judged = days[split.train], days[split.test]
-    measured = tuple(metric.name for metric in DOMAINS[domain].metrics)
+    declared = tuple(metric.name for metric in DOMAINS[domain].metrics)
+    # monitoring measures as things happen; where nothing is made of other metrics, nothing can know what comes
+    measured = declared if panel.periods.step >= DAY else panel.metrics
     questions: Mapping[str, tuple[Callable[[], list[Finding]], str]] = {
         "entities": (
             lambda: leakage.entity_overlap(*_cells(panel, split)),
-            "No entity-day is learned from and judged by.",
+            f"No entity-{_period(panel)} is learned from and judged by.",
         ),
         "time order": (
             lambda: leakage.time_overlap(learned, judged, CONTEXT * panel.periods.step),
-            f"{CONTEXT} days lie between what is learned ({learned[-1]:.10}) and what is judged ({judged[0]:.10}).",
+            f"{CONTEXT} {_period(panel)}s lie between what is learned ({_shown(learned[-1], panel)}) and what is "
+            f"judged ({_shown(judged[0], panel)}).",
         ),
         "labels": (
             lambda: leakage.label_in_features(panel, odd) if odd.any() else [],
             "No metric is a label under another name.",
         ),
         "future": (
-            lambda: leakage.future_features(panel, measured),
-            "No metric knows days to come.",
+            lambda: (
+                leakage.future_features(panel, measured) if {*panel.metrics} - {*measured} else []
+            ),
+            f"No metric knows {_period(panel)}s to come.",
         ),
     }
     for name, (question, fine) in questions.items():
@@ -268,15 +280,21 @@ def _leaks(panel: Panel, odd: Bools, domain: str) -> Iterator[Check]:
 
 
 def _cells(panel: Panel, split: Split) -> tuple[Iterator[str], Iterator[str]]:
-    """Entity-days on either side, of days that lie on both; the same entity may stand on both, on days apart."""
-    days = panel.periods.labels.astype("datetime64[D]")
-    both = np.intersect1d(days[split.train], days[split.test])
+    """Entities with the periods that lie on both sides; the same entity may stand on both, in periods apart."""
+    labels = panel.periods.labels
+    both = np.intersect1d(labels[split.train], labels[split.test])
 
     def of(side: slice) -> Iterator[str]:
-        shared = days[side][np.isin(days[side], both)].astype(str)
-        return (f"{entity} on {day}" for entity in panel.entities for day in shared)
+        shared = [_shown(label, panel) for label in labels[side][np.isin(labels[side], both)]]
+        return (f"{entity} on {period}" for entity in panel.entities for period in shared)
 
     return of(split.train), of(split.test)
+
+
+def _shown(label: np.datetime64, panel: Panel) -> str:
+    """A period as it is told: its day, or its minute where periods are shorter."""
+    unit = "D" if panel.periods.step >= DAY else "m"
+    return str(label.astype(f"datetime64[{unit}]")).replace("T", " ")
 
 
 def _room(ctx: Context) -> Iterator[Check]:

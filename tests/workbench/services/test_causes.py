@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 
+from core.cases import Cause
 from core.errors import InvalidInputError, NotEnoughDataError, NotFoundError
 from data.simulate.services import Size, simulate_services
 from workbench.context import Context, open_context
 from workbench.services import causes, incidents, ingest, label_files
+from workbench.services import scene as scenes
 from workbench.settings import Settings
 
 TENANT = "acme"
@@ -79,6 +83,42 @@ def test_a_suggestion_names_every_cause_and_what_speaks_for_it(
         right += found.causes[0].cause == numbers[number]
     # they taught it: whoever cannot name these names nothing
     assert right >= 0.9 * len(learned)
+
+
+def test_a_taught_version_words_what_detection_finds_where_it_is_sure(
+    context: Context, numbers: dict[int, str], taught: causes.Taught
+) -> None:
+    scene = scenes.look(context, TENANT, domain="services")
+    words, refused = causes.wording(context, TENANT, scene, until=None)
+    assert words is not None and refused == ""
+    sure = right = 0
+    for number, cause in numbers.items():
+        told = incidents.get(context, TENANT, number).incident
+        found = [unnamed(told.services[0], told.onset), unnamed("service:other", told.onset)]
+        first, second = words(found, told.services)
+        assert second is found[1]
+        if first is not found[0]:
+            sure += 1
+            right += first.type == cause
+            assert f"version {taught.version}, learned from labels" in first.evidence[-1]
+    # it learned from these very incidents
+    assert sure >= 0.5 * len(numbers) and right >= 0.9 * sure
+
+
+def test_a_taught_word_needs_measurements_known_by_then(
+    context: Context, numbers: dict[int, str], taught: causes.Taught
+) -> None:
+    scene = scenes.look(context, TENANT, domain="services")
+    told = incidents.get(context, TENANT, next(iter(numbers))).incident
+    long_ago = [unnamed(told.services[0], told.onset - timedelta(days=30))]
+    words, _ = causes.wording(context, TENANT, scene, until=None)
+    assert words is not None and words(long_ago, told.services) is long_ago
+
+
+def unnamed(node: str, onset: datetime) -> Cause:
+    """A cause that the localizer had no word for."""
+    at = np.datetime64(onset.replace(tzinfo=None), "s")
+    return Cause(node, "unknown", at, (node,), 0, {}, 0.0, 0.9)
 
 
 def test_an_incident_that_nothing_was_measured_of_says_so(context: Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from core import catalog
+from core.contracts import Periods
 from core.errors import InvalidInputError, UnknownNameError
 from core.samples import sample
 from data.records import Job
@@ -53,6 +55,21 @@ def test_good_data_pass_and_the_split_is_told(ctx: Context, calm: Learnable) -> 
     assert found["rows"].message == "40 entities × 90 days: 58 to learn from, 18 to be judged by."
     assert found["class balance"].message.startswith("2 entity-days (0.06%)")
     assert "14 days lie between what is learned (2026-03-03) and what is judged (2026-03-18)" in (
+        found["leakage: time order"].message
+    )
+
+
+def test_minutes_of_one_day_may_be_learned_from_and_judged_by(
+    ctx: Context, calm: Learnable
+) -> None:
+    panel, odd = calm
+    minute = np.timedelta64(60, "s")
+    labels = np.datetime64("2026-03-03", "s") + np.arange(90) * minute
+    by_minute = dataclasses.replace(panel, periods=Periods(labels, minute)), odd
+    found = checks(ctx, by_minute, domain="services")
+    assert {check.status for check in found.values()} == {OK}
+    assert found["rows"].message.startswith("40 entities × 90 periods: ")
+    assert "learned (2026-03-03 00:57) and what is judged (2026-03-03 01:12)" in (
         found["leakage: time order"].message
     )
 
