@@ -423,9 +423,15 @@ class StreamingDetector(Detector):
         """A copy that learns nothing while it scores; itself where scoring a panel teaches nothing anyway."""
         return self
 
-    @abstractmethod
+    @final
     def update(self, running: State, points: Floats) -> tuple[State, Floats]:
         """Next points (n_entity, n_metric) → (new running state, scores (n_entity,)); pure."""
+        extra = self.tags.extra
+        with lifecycle.operation(self.name, self.model_id, "update", len(points), 1, extra):
+            return self._update(running, points)
+
+    @abstractmethod
+    def _update(self, running: State, points: Floats) -> tuple[State, Floats]: ...
 
 
 class Forecaster(Algorithm):

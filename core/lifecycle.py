@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class Event:
     """One moment of one operation: phase "before" or "after"; `seconds` and `error` only after.
 
-    operation : fit, score, forecast, predict, classify, find or explain
+    operation : fit, score, update, forecast, predict, classify, find or explain
     """
 
     algorithm: str

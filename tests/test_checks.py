@@ -61,7 +61,7 @@ class Sound(StreamingDetector):
     def begin(self, entities):
         return {"entities": "\n".join(entities), "count": np.zeros(1)}
 
-    def update(self, running, points):
+    def _update(self, running, points):
         later = {**running, "count": running["count"] + 1}
         return later, self._distance(self.scorer, points)
 
@@ -420,8 +420,8 @@ class SeedBlind(Sound):
 
 @breaks("stream_is_batch")
 class StreamDrifts(SoundStream):
-    def update(self, running, points):
-        later, scores = super().update(running, points)
+    def _update(self, running, points):
+        later, scores = super()._update(running, points)
         return later, scores * (1 + 1e-15 * later["count"])
 
 

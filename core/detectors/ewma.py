@@ -68,7 +68,7 @@ class Ewma(StreamingDetector):
         shape = (len(entities), len(self.scorer.centre))
         return {"average": np.zeros(shape), "old": np.ones(shape)}
 
-    def update(self, running: State, points: Floats) -> tuple[State, Floats]:
+    def _update(self, running: State, points: Floats) -> tuple[State, Floats]:
         average, old = np.asarray(running["average"]), np.asarray(running["old"])
         if points.shape != average.shape:
             rule = f"of shape {average.shape}, one row per entity begun"

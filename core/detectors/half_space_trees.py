@@ -171,7 +171,7 @@ class HalfSpaceTrees(StreamingDetector):
         forest = {role: source[role] for role in ROLES if role != "level"}
         return {"entities": "\n".join(entities), "level": level, **forest}
 
-    def update(self, running: State, points: Floats) -> tuple[State, Floats]:
+    def _update(self, running: State, points: Floats) -> tuple[State, Floats]:
         """Judge the next point of each entity, then learn them all.
 
         points : (n_entity, n_metric) in the order of `begin`; NaN counts as expected, and a point

@@ -101,6 +101,14 @@ def test_every_question_is_told_by_its_own_name(
     assert [event.operation for event in heard] == ["fit", "fit", operation, operation]
 
 
+def test_a_point_that_streams_in_is_told_with_its_entities(heard: list[lifecycle.Event]) -> None:
+    panel, model = sample(n_entity=5), catalog.make("ewma")
+    running = model.fit(panel).begin(panel.entities)
+    model.update(running, panel.values[:, 0])
+    told = [(event.operation, event.phase, event.entities, event.times) for event in heard]
+    assert told[2:] == [("update", "before", 5, 1), ("update", "after", 5, 1)]
+
+
 def test_an_explanation_is_told_too(heard: list[lifecycle.Event]) -> None:
     panel, detector = sample(n_entity=5), catalog.make("robust-z")
     detector.fit(panel)
