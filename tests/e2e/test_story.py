@@ -149,13 +149,9 @@ def test_every_page_opens_in_light_and_dark(
 FIRST_REQUESTS = (
     ("/triage", "No data yet. Import report files to begin."),
     ("/alert?id=999", "Alert 999 not found."),
-    ("/cause?alert=x", "Alert x not found."),
-    ("/data", "No data yet. Upload report files on the right"),
     ("/train?job=x", "No data yet. Import report files to begin."),
-    ("/models?challenger=x", "No data yet. Import report files to begin."),
-    ("/experiments", "No data yet. Import report files to begin."),
-    ("/drift", "No data yet. Import report files to begin."),
 )
+"""A page of the navigation, a hidden one and one with its own parameters; each takes a server of its own."""
 
 
 @pytest.mark.parametrize(("path", "told"), FIRST_REQUESTS, ids=[path for path, _ in FIRST_REQUESTS])
