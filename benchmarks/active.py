@@ -27,7 +27,7 @@ from core import active
 from core.active import Draw, Pool
 from core.contracts import Floats, OnStep
 from core.errors import InvalidInputError
-from core.evaluate.suspects import worth_asking
+from core.evaluate.suspects import held_out, self_confidence, worth_asking
 from data import cause_suites, labelled
 
 SEEDS = 10
@@ -183,7 +183,10 @@ def _pool(world: World, labeler: Labeler, rows: Codes, codes: Codes) -> Pool:
     people[rows] = [len(labeler.said[row]) for row in rows]
     if len(rows) >= TAUGHT and len(np.unique(codes)) > 1:
         beliefs = active.committee(world.features[:n], rows, codes, world.classes, len(rows))
-        quality[rows] = beliefs.mean(axis=0)[rows, codes]
+        # a label is doubted by those who never saw it: who learned it believes it
+        own = np.arange(len(rows))
+        chances = held_out(world.features[rows], codes, own, world.classes, len(rows))
+        quality[rows] = self_confidence(codes, chances)
     else:
         beliefs = active.votes(world.p_values[:, :n], ALPHA)
         quality[rows] = 1.0 - ERRS
