@@ -30,6 +30,8 @@ from data.sample_retention import Forgotten, Spans
 
 TABLES = ("series", "sample", "sampling", "component", "dependency", "measure", "forgotten")
 CALL = "→"
+AT_ONCE = 8_000_000
+"""Samples that are read at a time."""
 # Of a day's minutes, how many must be there for it to count as whole.
 WHOLE = 0.95
 # A pod is what a service is made of: what ails it reaches the service. Elsewhere the whole reaches its parts.
@@ -487,34 +489,52 @@ class SampleStore:
         for asked, there in ((entities, "entity"), (metrics, "metric")):
             if asked is not None:
                 series = series.select(_known(getattr(series, there), asked, f"the {there}"))
-        start = datetime.fromtimestamp(first * seconds, UTC).replace(tzinfo=None)
-        stop = datetime.fromtimestamp((first + length) * seconds, UTC).replace(tzinfo=None)
-        found = self._values(tenant, domain, series.key, start, stop)
-        row_of = np.searchsorted(series.key, found["series"])
-        series, row_of = series.present(row_of)
+        series, means = self._means(tenant, domain, series, first, length, seconds)
         names = tuple(entities if entities is not None else sorted(set(series.entity)))
         measured = tuple(metrics if metrics is not None else sorted(set(series.metric)))
         place = {name: index for index, name in enumerate(names)}
         column = {name: index for index, name in enumerate(measured)}
-        shape = (len(names), length, len(measured))
-        base = np.array(
-            [
-                place[entity] * length * len(measured) + column[metric]
-                for entity, metric in zip(series.entity, series.metric, strict=True)
-            ],
-            dtype=np.int64,
+        values = np.full((len(names), length, len(measured)), np.nan)
+        rows_of = np.array([place[entity] for entity in series.entity], dtype=np.int64)
+        columns_of = np.array([column[metric] for metric in series.metric], dtype=np.int64)
+        values[rows_of, :, columns_of] = means
+        start = np.datetime64(first * seconds, "s")
+        labels = start + np.arange(length) * np.timedelta64(seconds, "s")
+        return Panel(values, names, measured, Periods(labels, np.timedelta64(seconds, "s")))
+
+    def _means(
+        self, tenant: str, domain: Domain, series: _Series, first: int, length: int, seconds: int
+    ) -> tuple[_Series, Floats]:
+        """Those of the series that have samples in `length` periods from the `first` on, and their means (n_series,
+        length), NaN where there are none. So many periods are read at once that memory holds their samples.
+        """
+        edges = [
+            datetime.fromtimestamp((first + period) * seconds, UTC).replace(tzinfo=None)
+            for period in (0, length)
+        ]
+        size, scope = statements("quality")["size"], {"tenant": tenant, "domain": domain.name}
+        many = self._duck.run(
+            lambda cursor: one(cursor, size, **scope, first=edges[0], last=edges[1])
         )
-        seconds_in = (found["moment"].astype("datetime64[s]") - np.datetime64(start, "s")).astype(
-            np.int64
-        )
-        cell = base[row_of] + seconds_in // seconds * len(measured)
-        labels = np.datetime64(start, "s") + np.arange(length) * np.timedelta64(seconds, "s")
-        return Panel(
-            _means(cell, found["value"], shape),
-            names,
-            measured,
-            Periods(labels, np.timedelta64(seconds, "s")),
-        )
+        at_once = max(1, length * AT_ONCE // max(int(many), 1))
+        counts = np.zeros((len(series.key), length), dtype=np.int64)
+        sums = np.zeros((len(series.key), length))
+        for begun in range(0, length, at_once):
+            width = min(at_once, length - begun)
+            start = edges[0] + timedelta(seconds=begun * seconds)
+            stop = start + timedelta(seconds=width * seconds)
+            found = self._values(tenant, domain, series.key, start, stop)
+            since = found["moment"].astype("datetime64[s]") - np.datetime64(start, "s")
+            cell = np.searchsorted(series.key, found["series"]) * width
+            cell += since.astype(np.int64) // seconds
+            part, shape = slice(begun, begun + width), (len(series.key), width)
+            counts[:, part] = np.bincount(cell, minlength=counts[:, part].size).reshape(shape)
+            sums[:, part] = np.bincount(cell, found["value"], counts[:, part].size).reshape(shape)
+        there = counts.any(axis=1)
+        counts, sums = counts[there], sums[there]
+        sums[counts == 0] = np.nan
+        np.divide(sums, counts, out=sums, where=counts > 1)
+        return series.select(there), sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -528,11 +548,6 @@ class _Series:
     def select(self, kept: NDArray[np.bool_]) -> _Series:
         return _Series(self.key[kept], self.entity[kept], self.metric[kept])
 
-    def present(self, row_of: NDArray[np.intp]) -> tuple[_Series, NDArray[np.intp]]:
-        """Only those that have a sample, and the samples' rows among them."""
-        there = np.bincount(row_of, minlength=len(self.key)) > 0
-        return self.select(there), (np.cumsum(there) - 1)[row_of]
-
 
 def _known(there: NDArray[Any], asked: Sequence[str], thing: str) -> NDArray[np.bool_]:
     """Which of `there` were asked for; an asked one that is nowhere is refused by name."""
@@ -542,17 +557,6 @@ def _known(there: NDArray[Any], asked: Sequence[str], thing: str) -> NDArray[np.
             rule = f"one of the {len(known):,} that were measured"
             raise UnknownNameError.of("samples", thing, rule, name)
     return np.isin(there, list(asked))
-
-
-def _means(cell: NDArray[np.int64], value: Floats, shape: tuple[int, int, int]) -> Floats:
-    """(n_entity, n_time, n_metric): the mean of the values of each cell, NaN where there are none."""
-    size = int(np.prod(shape))
-    many = np.bincount(cell, minlength=size)
-    # without any value NumPy's sums are whole numbers
-    sums: Floats = np.bincount(cell, value, size).astype(np.float64, copy=False)
-    sums[many == 0] = np.nan
-    np.divide(sums, many, out=sums, where=many > 1)
-    return sums.reshape(shape)
 
 
 def _moment(moment: Moment) -> datetime:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -16,8 +17,10 @@ import pytest
 
 from core.domains.services import SERVICES
 from core.errors import ConflictError, InvalidInputError, UnknownNameError
+from data import samples
 from data.ingest.batch import COMPONENTS, DEPENDENCIES, MEASURES, SAMPLES, Samples
 from data.metrics import MetricStore
+from data.samples import SampleStore
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Row = tuple[str, str, int, float]
@@ -100,6 +103,29 @@ def test_periods_start_at_multiples_of_the_step_and_cover_the_asked_window(
     ]
     assert panel.values[0, :, 0].tolist() == [4.0, 7.0]
     assert values(store, 300, 300).tolist() == [[[4.0]]]
+
+
+def test_many_samples_are_read_some_periods_at_a_time(
+    store: MetricStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        ("pod:a", metric, second, 0.1 * second)
+        for metric in ("m", "n")
+        for second in range(0, 600, 7)
+    ]
+    store.samples.load("t", SERVICES, batch([*rows, ("pod:late", "m", 590, 1.0)]))
+    at_once = values(store, 600)
+    read: list[datetime] = []
+    real = SampleStore._values
+
+    def counted(self: SampleStore, *asked: Any) -> Any:
+        read.append(asked[-2])
+        return real(self, *asked)
+
+    monkeypatch.setattr(samples, "AT_ONCE", 60)
+    monkeypatch.setattr(SampleStore, "_values", counted)
+    np.testing.assert_array_equal(values(store, 600), at_once)
+    assert len(read) == 4
 
 
 def test_an_entity_without_samples_in_the_window_stays_only_when_asked_by_name(
