@@ -58,7 +58,7 @@ SERVICES = Domain(
             (
                 "network_latency",
                 "Network latency",
-                {"delay": 2.0, "latency": 1.0, "bytes": -0.4, "success": 1.2},
+                {"delay": 2.0, "latency": 1.0, "bytes": -0.4, "success": 2.0},
             ),
             (
                 "disk_full",

@@ -21,7 +21,8 @@ from core.errors import ConflictError, StoreError
 from core.evaluate.causes import Score, score
 from core.rootcause.grouping import Found
 from core.severity import SEVERITIES
-from data.records import Alert, Incident
+from data import incident_store
+from data.records import STATUSES, Alert, Incident
 from data.simulate.ads import simulate_ads
 from data.simulate.services import SIZES, Size, simulate_services
 from workbench.context import Context
@@ -29,6 +30,8 @@ from workbench.services import detect as detection
 from workbench.services import ingest, label_files
 
 DOMAIN, SYSTEMS = "ads", "services"
+MOST = 1_000
+"""Incidents that are told, the worst first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +125,17 @@ def systems(
         raise StoreError.of("demo", "its own files", "readable", imported.quarantine[:3])
     said = (world / "labels.csv").read_bytes()
     label_files.import_csv(context, tenant, SYSTEMS, said, "labels.csv")
-    report = detection.detect(context, tenant, actor="demo", domain=SYSTEMS, on_step=on_step)
-    return [_told(row) for row in report.incidents]
+    detection.detect(context, tenant, actor="demo", domain=SYSTEMS, on_step=on_step)
+    # a second run tells of what is new alone
+    known = context.records.read(
+        tenant,
+        lambda session: (
+            incident_store.page(
+                session, tenant=tenant, domain=SYSTEMS, status=STATUSES, limit=MOST
+            ).rows
+        ),
+    )
+    return [_told(row) for row in known if row.root_entity]
 
 
 def _check_room(context: Context, tenant: str) -> None:

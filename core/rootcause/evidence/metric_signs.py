@@ -24,6 +24,8 @@ LEAST = 0.01
 """Of its usual size: below, all is the same."""
 NOISE, UNSEEN = 0.15, 0.7
 """Standard deviation of a relative change, and of that of a channel that nobody measured."""
+UNHEARD = 10.0
+"""The latter of calls that arrive late: most systems measure no calls, which speaks for no cause and against none."""
 LARGEST = 10.0
 """Changes are told apart up to so many times the usual."""
 
@@ -77,6 +79,7 @@ def words(changes: Floats) -> list[str]:
     """The kind of cause that fits each node's relative changes (n, n_channel) of `TOLD`, "unknown" where none does."""
     measured = np.isfinite(changes)
     change = np.where(measured, changes, 0.0)
-    sd = np.where(measured, NOISE * (1.0 + change), UNSEEN)
+    unseen = np.array([UNHEARD if name == "delay" else UNSEEN for name in TOLD])
+    sd = np.where(measured, NOISE * (1.0 + change), unseen)
     known, odds = fits(SERVICES, SERVICES.defaults["unit"], TOLD, change, sd)
     return [known[place] for place in odds.argmax(axis=1)]
