@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from core.cases import Cause
@@ -46,6 +48,13 @@ def test_alerts_that_share_a_root_are_one_incident_and_the_rest_is_muted_under_i
 
 def test_an_alert_without_a_cause_stays_alone() -> None:
     assert group([noticed("keyword:K0.1")], GRAPH, ADS) == []
+
+
+def test_an_alert_for_which_no_cause_stands_out_stays_alone() -> None:
+    doubtful = dataclasses.replace(cause("campaign:C0"), confidence=0.3)
+    assert group([noticed("keyword:K0.1", doubtful)], GRAPH, ADS) == []
+    (found,) = group([noticed("keyword:K0.1", doubtful, doubtful)], GRAPH, ADS)
+    assert found.root == "campaign:C0"
 
 
 def test_onsets_far_apart_are_two_incidents_of_one_root() -> None:

@@ -15,10 +15,10 @@ from core.domains.services import SERVICES
 from core.errors import NotEnoughDataError
 from core.rootcause import choice
 from core.rootcause.evidence import nodes
-from core.rootcause.evidence.departure import departure, quantiles, usual
+from core.rootcause.evidence.departure import departure, usual
 from core.rootcause.evidence.habits import surprise
 from core.rootcause.evidence.metric_kinds import Kind, kind
-from core.rootcause.reranker import Reranker, shipped
+from core.rootcause.reranker import Reranker, RerankerParams, shipped
 from core.samples import planted_service_case
 
 METRICS = ("latency_mean", "requests_total", "cpu_percent", "availability_percent")
@@ -145,15 +145,26 @@ def test_declared_metrics_are_bad_in_the_declared_direction() -> None:
     assert kind("availability:Average") == Kind("success", -1)
 
 
-def test_quantiles_are_those_of_numpy() -> None:
-    rng = np.random.default_rng(1)
-    values = rng.normal(size=(3, 40, 2))
-    values[0, :17, 1] = np.nan
-    values[1, :, 0] = np.nan
-    found = quantiles(values, (0.25, 0.98))
-    for share, one in zip((0.25, 0.98), found, strict=True):
-        assert np.allclose(one[[0, 2]], np.nanquantile(values[[0, 2]], share, axis=1))
-        assert np.isnan(one[1, 0])
+@pytest.mark.parametrize("order", [("c", "e"), ("e", "c")])
+def test_a_trail_is_followed_sideways_whatever_the_order(order: tuple[str, str]) -> None:
+    """a ← b ← c and a ← f ← e → c: only c, as far from the alarm as e is, leads to e."""
+    nodes = ("a", "b", "f", *order)
+    net: nx.DiGraph[str] = nx.DiGraph()
+    net.add_nodes_from(nodes)
+    for cause, effect in (("b", "a"), ("f", "a"), ("c", "b"), ("e", "f"), ("e", "c")):
+        net.add_edge(cause, effect)
+    labels = np.datetime64("2026-03-02", "s") + np.arange(315) * MINUTE
+    values = np.random.default_rng(0).normal(1.0, 0.05, (len(nodes), 315, 1))
+    for node in ("a", "b", "c", "e"):
+        values[nodes.index(node), 310:] += 3.0
+    before, seen = (
+        Panel(values[:, span], nodes, METRICS[:1], Periods(labels[span], MINUTE))
+        for span in (slice(0, 300), slice(300, 315))
+    )
+    case = Case(Graph(net), Alarm("a", labels[310], METRICS[0]), seen, normal=before)
+    causes = Reranker(RerankerParams(hops=1)).find(case)
+    assert {cause.node for cause in causes} == {"a", "b", "f", "c", "e"}
+    assert causes[0].node == "e"
 
 
 def test_a_level_that_moved_long_ago_is_no_news() -> None:
