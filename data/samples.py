@@ -86,8 +86,8 @@ class SampleStore:
     def __init__(self, duck: Duck, writing: threading.Lock) -> None:
         self._duck = duck
         self._writing = writing
-        for part in ("samples", "retention"):
-            duck.run(lambda cursor, part=part: cursor.execute(statements(part)["tables"]))
+        tables = "".join(statements(part)["tables"] for part in ("samples", "retention"))
+        duck.run(lambda cursor: cursor.execute(tables))
         table = {"table": "dependency"}
         present = duck.run(lambda cursor: rows(cursor, statements("read")["columns"], **table))
         if "valid_to" not in {row["name"] for row in present}:
@@ -530,7 +530,7 @@ class SampleStore:
             part, shape = slice(begun, begun + width), (len(series.key), width)
             counts[:, part] = np.bincount(cell, minlength=counts[:, part].size).reshape(shape)
             sums[:, part] = np.bincount(cell, found["value"], counts[:, part].size).reshape(shape)
-        there = counts.any(axis=1)
+        there = np.asarray(counts.any(axis=1))
         counts, sums = counts[there], sums[there]
         sums[counts == 0] = np.nan
         np.divide(sums, counts, out=sums, where=counts > 1)
