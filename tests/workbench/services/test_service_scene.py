@@ -164,6 +164,22 @@ def test_two_episodes_of_one_entity_are_two_alerts(seen: tuple[Scene, Judged]) -
     assert spans == [(0, 100, 129), (0, 300, 309)]
 
 
+def test_what_ran_already_when_the_window_began_has_begun_where_it_did(
+    seen: tuple[Scene, Judged],
+) -> None:
+    scene, judged = seen
+    p_values = np.ones_like(judged.p_values)
+    window = p_values.shape[1] - scene.domain.window
+    p_values[0, window - 400 : window + 5] = 1e-9
+    p_values[1, window - 400 : window - 390] = 1e-9
+    told = dataclasses.replace(judged, p_values=p_values)
+    everyone = np.ones(len(p_values), dtype=bool)
+    (running,) = sightings_of(scene, told, everyone)
+    assert (running.row, running.first - window, running.last - window) == (0, -400, 4)
+    # what was over by then is told by a run that comes after a longer silence
+    assert [item.row for item in sightings_of(scene, told, everyone, window - 395)] == [0, 1]
+
+
 def test_neighbours_in_trouble_are_asked_about_once_where_it_is_felt(
     seen: tuple[Scene, Judged], planted: list[dict[str, Any]]
 ) -> None:
