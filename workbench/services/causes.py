@@ -38,7 +38,7 @@ LACKING = (
     "Label more incidents, on the Label page or with: headwater labels import FILE. "
     "Those without measurements around them teach nothing."
 )
-SURE = 0.5
+SURE = 0.7
 """Probability from which a taught word stands above the localizer's."""
 BEFORE, AFTER = timedelta(minutes=40), timedelta(minutes=6)
 """What is looked at around the onset."""

