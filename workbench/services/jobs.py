@@ -197,7 +197,8 @@ def tidy(ctx: Context, *, days: int) -> int:
 
 def tenants(ctx: Context) -> Sequence[str]:
     """Whose jobs this installation runs: whoever has data here, and the configured tenant."""
-    return sorted({ctx.settings.tenant, *(tenant for tenant, _ in ctx.metrics.holdings())})
+    held = (*ctx.metrics.holdings(), *ctx.metrics.samples.holdings())
+    return sorted({ctx.settings.tenant, *(tenant for tenant, _ in held)})
 
 
 def waiting(ctx: Context) -> list[Job]:

@@ -84,7 +84,8 @@ class Form:
 
 def domains(ctx: Context, tenant: str) -> tuple[str, ...]:
     """Domains that the tenant has data of."""
-    return tuple(domain for owner, domain in ctx.metrics.holdings() if owner == tenant)
+    held = (*ctx.metrics.holdings(), *ctx.metrics.samples.holdings())
+    return tuple(domain for owner, domain in held if owner == tenant)
 
 
 def window(

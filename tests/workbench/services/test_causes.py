@@ -12,7 +12,7 @@ from core.cases import Cause
 from core.errors import InvalidInputError, NotEnoughDataError, NotFoundError
 from data.simulate.services import Size, simulate_services
 from workbench.context import Context, open_context
-from workbench.services import causes, incidents, ingest, label_files
+from workbench.services import causes, incidents, ingest, jobs, label_files, training
 from workbench.services import scene as scenes
 from workbench.settings import Settings
 
@@ -119,6 +119,11 @@ def unnamed(node: str, onset: datetime) -> Cause:
     """A cause that the localizer had no word for."""
     at = np.datetime64(onset.replace(tzinfo=None), "s")
     return Cause(node, "unknown", at, (node,), 0, {}, 0.0, 0.9)
+
+
+def test_jobs_are_run_for_whoever_has_measurements_alone(context: Context) -> None:
+    assert context.settings.tenant != TENANT and TENANT in jobs.tenants(context)
+    assert training.domains(context, TENANT) == ("services",)
 
 
 def test_an_incident_that_nothing_was_measured_of_says_so(context: Context) -> None:
