@@ -2,13 +2,15 @@
 
 A queue has five slices. *Hard*: where a committee disagrees and sits on the fence. *Diverse*: unlike anything judged
 so far. *Random*: drawn evenly, the one slice that estimates without bias. *Relabel*: judged, but the answer is
-doubtful. *Gold*: the answer is known, to see how people judge.
+doubtful. *Gold*: the answer is known, to see how people judge. The hardest lie close together and teach the same, so
+the hard slice is spread over several times as many.
 
 Sources: McCallum & Nigam, Employing EM and Pool-Based Active Learning (ICML 1998), for the committee's divergence from
 its consensus; Abe & Mamitsuka, Query Learning Strategies Using Boosting and Bagging (ICML 1998), for a committee of
 resampled learners; Sener & Savarese, Active Learning for Convolutional Neural Networks: A Core-Set Approach (ICLR
 2018), for k-centres; Goh & Mueller, ActiveLab: Active Learning with Re-Labeling by Multiple Annotators (2023), for
-when a second opinion is worth more than a first.
+when a second opinion is worth more than a first; Citovsky et al., Batch Active Learning at Scale (NeurIPS 2021,
+section 3), for a batch spread over the hardest.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ SLICES: Mapping[str, float] = {
 """Share of each slice in a queue."""
 HEIR = "hard"
 """The slice that takes the places which another has nothing to fill with."""
+SPREAD = 4
+"""Times as many of the hardest as are asked about, among which those are chosen that lie apart."""
 MEMBERS, TREES = 10, 12
 """Members of a learned committee, and the trees of each."""
 Codes = NDArray[np.intp]
@@ -150,11 +154,14 @@ def choose(size: int, pool: Pool, rng: np.random.Generator) -> list[Pick]:
     chance = len(picked["random"]) / max(len(fresh), 1)
     wanted[HEIR] += sum(wanted[name] - len(rows) for name, rows in picked.items())
     left = np.setdiff1d(fresh, picked["random"])
+    places = ranked(pool.features)
     # things of one hardness in random order, so that nothing follows the order in which they are kept
     left = rng.permutation(left)
-    picked["hard"] = left[np.argsort(-pool.hard[left], kind="stable")][: wanted["hard"]]
+    hardest = left[np.argsort(-pool.hard[left], kind="stable")][: SPREAD * wanted["hard"]]
+    first, others = np.split(hardest, [min(1, wanted["hard"])])
+    apart, _ = farthest(places, first, others, wanted["hard"] - len(first), pool.hard[others])
+    picked["hard"] = np.concatenate([first, apart])
     left = np.setdiff1d(left, picked["hard"])
-    places = ranked(pool.features)
     centres = np.setdiff1d(np.arange(len(pool.fresh)), left)
     picked["diverse"], distances = farthest(places, centres, left, wanted["diverse"])
     values = {
@@ -192,11 +199,17 @@ def ranked(features: Floats) -> Floats:
     return np.where(np.isfinite(features), ranks / np.maximum(many, 1), 0.5)
 
 
-def farthest(places: Floats, centres: Codes, left: Codes, wanted: int) -> tuple[Codes, Floats]:
+def farthest(
+    places: Floats, centres: Codes, left: Codes, wanted: int, weights: Floats | None = None
+) -> tuple[Codes, Floats]:
     """Rows of `left`, each the farthest from all centres and those picked before, with its distance.
 
     The greedy k-centre of Gonzalez (1985), at most twice as far as the best. Cost: centres · left.
+
+    weights : (left,) what a distance is worth for each, alike when absent
     """
+    worth = np.ones(len(left)) if weights is None else weights
+    open_ = np.ones(len(left), dtype=bool)
     nearest = np.full(len(left), np.inf)
     if not len(centres) and len(left):
         nearest = np.linalg.norm(places[left] - places[left].mean(axis=0), axis=1)
@@ -204,11 +217,11 @@ def farthest(places: Floats, centres: Codes, left: Codes, wanted: int) -> tuple[
         nearest = np.minimum(nearest, np.linalg.norm(places[left] - places[centre], axis=1))
     rows, distances = [], []
     for _ in range(min(wanted, len(left))):
-        far = int(np.argmax(nearest))
+        far = int(np.argmax(np.where(open_, nearest * worth, -1.0)))
+        open_[far] = False
         rows.append(int(left[far]))
         distances.append(float(nearest[far]))
         nearest = np.minimum(nearest, np.linalg.norm(places[left] - places[left[far]], axis=1))
-        nearest[far] = -1.0
     return np.array(rows, dtype=np.intp), np.array(distances)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 
 from core import active
 from core.active import Draw, Pool
@@ -68,14 +71,32 @@ def test_every_slice_has_its_share_and_every_stretch_of_the_queue_the_mix() -> N
     assert {pick.chance for pick in picks if pick.slice == "random"} == {6 / 160}
 
 
-def test_the_hardest_are_picked_and_what_is_judged_is_asked_again_only_where_it_is_doubtful() -> (
-    None
-):
+def test_the_hardest_come_first_and_lie_apart() -> None:
     asked = pool()
     picks = active.choose(40, asked, np.random.default_rng(0))
     by_slice = {name: [p.row for p in picks if p.slice == name] for name in active.SLICES}
-    others = np.setdiff1d(np.flatnonzero(asked.fresh), by_slice["random"] + by_slice["hard"])
-    assert asked.hard[by_slice["hard"]].min() >= asked.hard[others].max()
+    left = np.setdiff1d(np.flatnonzero(asked.fresh), by_slice["random"])
+    order = left[np.argsort(-asked.hard[left])]
+    chosen = by_slice["hard"]
+    assert chosen[0] == order[0]
+    assert set(chosen) <= set(order[: active.SPREAD * len(chosen)])
+    places = active.ranked(asked.features)
+    assert pdist(places[chosen]).min() > pdist(places[order[: len(chosen)]]).min()
+
+
+def test_things_in_one_place_are_picked_by_hardness_alone() -> None:
+    asked = replace(pool(), features=np.zeros((200, 3)))
+    picks = active.choose(40, asked, np.random.default_rng(0))
+    drawn = [pick.row for pick in picks if pick.slice == "random"]
+    hard = [pick.row for pick in picks if pick.slice == "hard"]
+    left = np.setdiff1d(np.flatnonzero(asked.fresh), drawn)
+    assert hard == left[np.argsort(-asked.hard[left])][: len(hard)].tolist()
+
+
+def test_what_is_judged_is_asked_again_only_where_it_is_doubtful() -> None:
+    asked = pool()
+    picks = active.choose(40, asked, np.random.default_rng(0))
+    by_slice = {name: [p.row for p in picks if p.slice == name] for name in active.SLICES}
     doubtful = np.setdiff1d(np.flatnonzero(~asked.fresh & ~asked.gold), by_slice["relabel"])
     assert np.nanmin(asked.doubt[by_slice["relabel"]]) >= np.nanmax(asked.doubt[doubtful])
     assert set(by_slice["gold"]) <= set(range(5))
