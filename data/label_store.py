@@ -11,7 +11,7 @@ from sqlalchemy import Integer, cast, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import InvalidInputError, NotFoundError, StoreError
-from data import audit_store
+from data import audit_store, proposal_store
 from data.alert_store import get as get_alert
 from data.audit_store import Edit
 from data.columns import TenantRow
@@ -72,7 +72,8 @@ def add(
     """Store one verdict on an alert or an incident, as an event that one undo takes back.
 
     It stands beside what others said; `replaces` are the actor's own earlier ones, which it withdraws, and
-    `proposal` is the component that the actor missed in the graph. The incident and the queue follow at once.
+    `proposal` is the component that the actor missed in the graph. The incident, the queue and what is proposed follow
+    at once.
     """
     if label.alert_id is not None:
         get_alert(session, tenant=tenant, alert_id=label.alert_id)
@@ -87,7 +88,7 @@ def add(
     edit.add(row)
     if proposal is not None:
         proposal.label_id = row.id
-        edit.create([proposal], state="withdrawn")
+        session.add(proposal)
     kind, number = subject(row)
     edit.record(tenant=tenant, verb="label", object_kind=kind, object_id=number)
     _follow(session, tenant, [row])
@@ -129,9 +130,11 @@ def on(
 
 
 def _follow(session: Session, tenant: str, labels: Iterable[Label]) -> None:
-    """Let the incidents and the items of the queue say what the labels that stand now make of them."""
+    """Let the incidents, the items of the queue and the proposals say what the labels that stand now make of them."""
     session.flush()
     told = list(labels)
+    for label in told:
+        proposal_store.follow(session, label)
     for number in dict.fromkeys(label.incident_id for label in told if label.incident_id):
         reflect(session, get_incident(session, tenant=tenant, incident_id=number))
     for number in dict.fromkeys(label.item_id for label in told if label.item_id):

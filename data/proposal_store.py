@@ -1,4 +1,7 @@
-"""Components that somebody missed in the graph: open → accepted | dismissed, or withdrawn with their label."""
+"""Components that somebody missed in the graph: open → accepted | dismissed, or withdrawn with their label.
+
+What somebody decided stands whatever becomes of the label: it is theirs to take back.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
 from data.audit_store import Edit
-from data.records import NodeProposal
+from data.records import Label, NodeProposal
 
-OPEN, ACCEPTED, DISMISSED = "open", "accepted", "dismissed"
+OPEN, ACCEPTED, DISMISSED, WITHDRAWN = "open", "accepted", "dismissed", "withdrawn"
 DECISIONS: Mapping[str, Sequence[str]] = {ACCEPTED: (OPEN,), DISMISSED: (OPEN, ACCEPTED)}
 """A decision → the states that it may follow: a node that was taken in can be taken away again."""
 
@@ -53,6 +56,18 @@ def decide(
     edit.change(row, state=state, decided_by=actor, decided_at=now)
     edit.record(tenant=tenant, verb=state, object_kind="node_proposal", object_id=row.id)
     return row
+
+
+def follow(session: Session, label: Label) -> None:
+    """Open what the label proposed while it stands, withdraw it with the label; what was decided stays."""
+    query = select(NodeProposal).where(
+        NodeProposal.tenant == label.tenant,
+        NodeProposal.label_id == label.id,
+        NodeProposal.state == (OPEN if label.withdrawn else WITHDRAWN),
+    )
+    for row in session.scalars(query.with_for_update()):
+        row.state = WITHDRAWN if label.withdrawn else OPEN
+        row.version += 1
 
 
 def _of(

@@ -15,7 +15,7 @@ from data import alert_store, audit_store, incident_store, label_store
 from data.records import Incident, Label, LabelItem, LabelSkip, NodeProposal
 from tests.findings import NOW, new_alert, new_incident
 from workbench.context import Context
-from workbench.services import alerts, labelling, taxonomy
+from workbench.services import alerts, labelling, proposals, taxonomy
 from workbench.services.labelling import Item
 from workbench.services.taxonomy import Change
 from workbench.services.verdicts import Verdict
@@ -268,6 +268,49 @@ def test_a_component_that_the_graph_lacks_is_proposed_once_and_one_it_has_is_fou
     for _ in range(3):
         undo(ctx)
     assert row(ctx, NodeProposal, 1).state == "withdrawn"
+
+
+@pytest.mark.parametrize("decision", ["accepted", "dismissed"])
+def test_a_label_is_taken_back_though_its_component_was_decided_on(
+    ctx: Context, decision: str
+) -> None:
+    first, *_ = queue(ctx)
+    verdict = Verdict("real", ("bid_up",), missing="Hats 2")
+    say(ctx, first, verdict)
+    proposals.decide(ctx, TENANT, 1, state=decision, actor="ben")
+    back = undo(ctx)
+    assert (back.id, back.label) == (first, 0)
+    assert back.mine is not None and back.mine.component == "Hats 2"
+    assert row(ctx, Label, 1).withdrawn
+    assert row(ctx, NodeProposal, 1).state == decision
+    # said once more it is the node that it became; where none was wanted it is proposed anew
+    graph = proposals.laid_over(ctx, TENANT, "ads", GRAPH)
+    about: dict[str, Any] = {"actor": "ana", "verdict": verdict, "graph": graph}
+    again = labelling.submit(ctx, TENANT, first, **about).label
+    assert (again.component, again.withdrawn) == ("Hats 2", False)
+    assert (row(ctx, NodeProposal, 2) is None) == (decision == "accepted")
+    # Ben's decision stays his to take back
+    undone = ctx.records.write(
+        TENANT, lambda session: label_store.undo(session, tenant=TENANT, actor="ben", now=NOW)
+    )
+    assert undone.verb == "undo" and row(ctx, NodeProposal, 1).state == "open"
+
+
+def test_a_label_that_is_brought_back_proposes_again(ctx: Context) -> None:
+    first, *_ = queue(ctx)
+    say(ctx, first, Verdict("real", ("bid_up",), missing="Hats 2"))
+    undone = ctx.records.write(
+        TENANT, lambda session: label_store.undo(session, tenant=TENANT, actor="ana", now=NOW).id
+    )
+    assert row(ctx, NodeProposal, 1).state == "withdrawn"
+    ctx.records.write(
+        TENANT,
+        lambda session: label_store.undo(
+            session, tenant=TENANT, actor="ana", now=NOW, audit_id=undone
+        ),
+    )
+    assert not row(ctx, Label, 1).withdrawn
+    assert row(ctx, NodeProposal, 1).state == "open"
 
 
 # ── conflicts ────────────────────────────────────────────────────────────────────────────────────
