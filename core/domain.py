@@ -99,6 +99,10 @@ class Domain:
         """The declared cause type, or a refusal that lists them."""
         return _named(self.name, "cause type", self.causes, name)
 
+    def word(self, cause: str) -> str:
+        """A cause's display word; the name itself where it is none of the domain's."""
+        return next((known.label for known in self.causes if known.name == cause), cause)
+
 
 class _Named(Protocol):
     @property

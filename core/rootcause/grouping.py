@@ -128,9 +128,7 @@ def _incident(
 
 def _title(root: Cause, graph: Graph, domain: Domain) -> str:
     """ "Budget cut on campaign X: impressions −61 % (±4) since 9 Mar"."""
-    what = domain.cause(root.type).label
-    if root.type == "unknown":
-        what = "Unknown cause"
+    what = "Unknown cause" if root.type == "unknown" else domain.word(root.type)
     level = domain.level_labels.get(graph.level(root.node), graph.level(root.node))
     if level and not level.isupper():
         level = level.lower()

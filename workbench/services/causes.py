@@ -26,6 +26,7 @@ from workbench.context import Context
 from workbench.services import incidents, snapshots, taxonomy
 from workbench.services.labelled import naive
 from workbench.services.scene import Scene
+from workbench.services.taxonomy import Taxonomy
 
 LABELLED = ("labeled", "validated")
 UNKNOWN = "unknown"
@@ -59,10 +60,14 @@ class Taught:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What the newest version says of an incident: every cause it knows, the likeliest first, with its reasons."""
+    """What the newest version says of an incident: every cause it knows, the likeliest first, with its reasons.
+
+    words : cause → its display word
+    """
 
     version: str
     causes: tuple[Diagnosis, ...]
+    words: Mapping[str, str]
 
 
 def teach(
@@ -136,9 +141,15 @@ def suggest(ctx: Context, tenant: str, incident_id: int, *, top: int = 5) -> Sug
     known = snapshots.graph(ctx, tenant, incident.domain, at=incident.onset)
     hit = incidents.affected(incident, alerts, known)
     case = _case(ctx, tenant, spec, known, hit, incident.onset)
-    (found,) = diagnose(trees, [described(case)], top)
+    (told,) = diagnose(trees, [described(case)], top)
+    words = taxonomy.of(ctx, tenant, incident.domain)
+    found = _today(told, words)
     labels = {one.name: one.label for one in ctx.metrics.samples.metrics(tenant, spec)}
-    return Suggestion(newest.id, tuple(_worded(one, labels) for one in found))
+    return Suggestion(
+        newest.id,
+        tuple(_worded(one, labels) for one in found),
+        {one.cause: words.label(one.cause) for one in found},
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +161,7 @@ class Wording:
     scene: Scene
     version: str
     trees: Any
+    words: Taxonomy
     until: datetime | None
 
     def __call__(self, found: Sequence[Cause], alerted: Sequence[str]) -> Sequence[Cause]:
@@ -169,14 +181,14 @@ class Wording:
             case = _case(self.ctx, self.tenant, spec, graph, hit, onset, self.until)
         except NotEnoughDataError:
             return found
-        ((best, *_),) = diagnose(self.trees, [described(case)], 0)
+        (told,) = diagnose(self.trees, [described(case)], 0)
+        best = _today(told, self.words)[0]
         if best.probability < SURE:
             return found
         said = (
             f"Called so by version {self.version}, learned from labels: {best.probability:.0%} sure"
         )
-        told = replace(root, type=best.cause, evidence=(*root.evidence, said))
-        return told, *others
+        return replace(root, type=best.cause, evidence=(*root.evidence, said)), *others
 
 
 def wording(
@@ -193,7 +205,21 @@ def wording(
         trees = ctx.serve.load(newest)
     except PersistenceError as broken:
         return None, f"Version {newest.id}, learned from labels, was refused: {broken.message}"
-    return Wording(ctx, tenant, scene, newest.id, trees, until), ""
+    words = taxonomy.of(ctx, tenant, scene.domain.name)
+    return Wording(ctx, tenant, scene, newest.id, trees, words, until), ""
+
+
+def _today(found: Sequence[Diagnosis], words: Taxonomy) -> list[Diagnosis]:
+    """By what each cause counts as today, the likeliest first; those merged since are one, with the likeliest's reasons.
+
+    found : the likeliest first
+    """
+    merged: dict[str, Diagnosis] = {}
+    for one in found:
+        cause = words.now(one.cause)
+        first = merged.setdefault(cause, replace(one, cause=cause, probability=0.0))
+        merged[cause] = replace(first, probability=first.probability + one.probability)
+    return sorted(merged.values(), key=lambda one: -one.probability)
 
 
 def _worded(diagnosis: Diagnosis, labels: Mapping[str, str]) -> Diagnosis:

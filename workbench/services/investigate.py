@@ -469,14 +469,13 @@ def _begun(scene: Scene, node: str, period: np.datetime64) -> datetime:
 
 
 def _candidate(scene: Scene, *, node: str, kind: str, **rest: Any) -> Candidate:
-    words = {cause.name: cause.label for cause in scene.domain.causes}
     known = node in scene.graph.net
     return Candidate(
         node=node,
         name=scene.graph.name(node) if known else node,
         level=scene.graph.level(node) if known else node.partition(":")[0],
         type=kind,
-        type_label=words.get(kind, kind),
+        type_label=scene.domain.word(kind),
         **rest,
     )
 

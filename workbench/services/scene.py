@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
@@ -22,6 +22,7 @@ from core.contracts import DAY, Floats, Panel, Times
 from core.domain import Domain
 from core.errors import UnknownNameError
 from workbench.context import Context
+from workbench.services import taxonomy
 from workbench.services.labelled import naive
 
 DAYS = 120
@@ -71,7 +72,7 @@ class Outbreak:
 class Scene(ABC):
     """Everything read and derived before any model has its say; arrays are (n_entity, n_time, …).
 
-    domain    : the domain, with its periods and metrics as they were read
+    domain    : the domain, with its periods and metrics as they were read, and the tenant's words for causes
     panel     : raw metrics of every level
     settings  : what was set, by entity and day; NaN = not reported
     residual  : standardised deviations by channel
@@ -237,7 +238,7 @@ def look(
 ) -> Scene:
     """Read a domain as known at `as_of` (now when absent); NotEnoughDataError when nothing was imported."""
     built: Scene = _builder(domain).build(context, tenant, as_of=as_of, days=days)
-    return built
+    return replace(built, domain=taxonomy.worded(context, tenant, built.domain))
 
 
 def newest(context: Context, tenant: str, *, domain: str) -> datetime | None:

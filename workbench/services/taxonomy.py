@@ -7,11 +7,13 @@ every label that was ever given keeps its meaning, and `Taxonomy.now` tells what
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
+from core.domain import CauseType, Domain
 from core.domains import DOMAINS
 from core.errors import InvalidInputError, UnknownNameError
 from data import taxonomy_store
@@ -71,6 +73,10 @@ class Taxonomy:
     def label(self, cause: str) -> str:
         """A cause's display word, the name itself where no version knows it."""
         return next((word.label for word in self.causes if word.name == cause), cause)
+
+    def said(self, cause: str) -> str:
+        """The display word of what a cause counts as today, "" for none."""
+        return self.label(self.now(cause))
 
 
 DISPOSITIONS = (
@@ -132,6 +138,31 @@ def history(ctx: Context, tenant: str, domain: str) -> list[Taxonomy]:
         lambda session: taxonomy_store.versions(session, tenant=tenant, domain=domain),
     )
     return [*(_read(row) for row in stored), SHIPPED[domain]]
+
+
+def speaker(ctx: Context, tenant: str) -> Callable[[str, str], str]:
+    """(domain, cause) → the display word of what the cause counts as today, "" for none; a domain is read once."""
+
+    @cache
+    def words(domain: str) -> Taxonomy:
+        return of(ctx, tenant, domain)
+
+    return lambda domain, cause: words(domain).said(cause) if cause else ""
+
+
+def worded(ctx: Context, tenant: str, domain: Domain) -> Domain:
+    """The domain with the tenant's causes beside its own, all by what they are called and count as today."""
+    words = of(ctx, tenant, domain.name)
+    own = {cause.name: cause for cause in domain.causes}
+    added = {
+        word.name: CauseType(word.name, word.label, domain.levels)
+        for word in words.causes
+        if word.name not in own
+    }
+    causes = (*own.values(), *added.values())
+    return replace(
+        domain, causes=tuple(replace(cause, label=words.said(cause.name)) for cause in causes)
+    )
 
 
 def edit(

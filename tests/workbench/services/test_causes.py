@@ -10,9 +10,20 @@ import pytest
 
 from core.cases import Cause
 from core.errors import InvalidInputError, NotEnoughDataError, NotFoundError
+from data import incident_store
 from data.simulate.services import Size, simulate_services
 from workbench.context import Context, open_context
-from workbench.services import causes, incidents, ingest, jobs, label_files, training
+from workbench.requests import Change
+from workbench.services import (
+    causes,
+    detect,
+    incidents,
+    ingest,
+    jobs,
+    label_files,
+    taxonomy,
+    training,
+)
 from workbench.services import scene as scenes
 from workbench.settings import Settings
 
@@ -30,7 +41,9 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
         assert not done.failed and not done.refused
         with pytest.raises(NotEnoughDataError, match="at least 2 with 2 labelled incidents"):
             causes.teach(opened, TENANT, domain="services", actor="ana")
-        content = (folder / "labels.csv").read_bytes()
+        added = Change(verb="add", name="cache_storm", label="Thundering herd")
+        taxonomy.edit(opened, TENANT, "services", changes=[added], actor="ana")
+        content = (folder / "labels.csv").read_bytes().replace(b"cpu_saturation", b"cache_storm")
         label_files.import_csv(
             opened, TENANT, domain="services", content=content, file="labels.csv"
         )
@@ -103,6 +116,19 @@ def test_a_taught_version_words_what_detection_finds_where_it_is_sure(
             assert f"version {taught.version}, learned from labels" in first.evidence[-1]
     # it learned from these very incidents
     assert sure >= 0.25 * len(numbers) and right >= 0.9 * sure
+
+
+def test_a_cause_of_the_tenants_own_is_told_by_its_word(
+    context: Context, numbers: dict[int, str], taught: causes.Taught
+) -> None:
+    assert taught.labels["cache_storm"] >= 2
+    report = detect.detect(context, TENANT, actor="ana", domain="services")
+    called = next(one for one in report.incidents if one.cause_type == "cache_storm")
+    own = context.records.read(
+        TENANT,
+        lambda session: incident_store.finding(session, tenant=TENANT, incident_id=called.id),
+    )
+    assert own is not None and own.title.startswith("Thundering herd on ")
 
 
 def test_a_taught_word_needs_measurements_known_by_then(
