@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
 
 from core.errors import (
     BusyError,
@@ -45,6 +46,9 @@ STATUS = (
     (InvalidInputError, 422),
     (HeadwaterError, 503),
 )
+
+HUNG_UP = 499
+"""What nginx calls a request whose client went away."""
 
 
 def build_router(context: Callable[[], Context]) -> APIRouter:
@@ -88,6 +92,11 @@ def add_errors(app: FastAPI) -> None:
     @app.exception_handler(StarletteHTTPException)
     async def refused(_: Request, error: StarletteHTTPException) -> JSONResponse:
         return _failure(error.status_code, str(error.detail), "", headers=error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _: ClientDisconnect) -> Response:
+        log.info("Whoever asked %s hung up before it was read", request.url.path)
+        return Response(status_code=HUNG_UP)  # nobody reads it
 
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> JSONResponse:

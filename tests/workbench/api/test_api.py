@@ -205,3 +205,39 @@ def test_elsewhere_a_token_is_wanted(settings: Settings) -> None:
         assert history[0]["actor"] == "bob"
         other = said | {operations.TENANT_HEADER: "globex"}
         fails(client.get("/api/anomaly/alerts/active", headers=other), 403, "acme", "globex")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    # FastAPI takes a body that breaks off for a wrong one
+    [("GET", "/api/health", 499), ("POST", "/api/score", 499), ("POST", "/api/incidents", 400)],
+)
+def test_a_client_that_hangs_up_is_no_failure(
+    api: TestClient, method: str, path: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "scheme": "http",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"9")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    said = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    assert api.portal is not None
+    api.portal.call(api.app, scope, receive, send)
+    assert said[0]["status"] == status
+    assert not [row for row in caplog.records if row.exc_info or row.levelname != "INFO"]
