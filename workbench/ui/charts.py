@@ -59,19 +59,22 @@ ABOVE = 20
 
 
 def axis(unit: str, values: Floats, currency: str = "") -> dict[str, str]:
-    """How the ticks of an axis in this unit are written: 200ms, 1.2GB, 35.0 %, €1.5k."""
+    """How the ticks of an axis in this unit are written: 200ms, 1.2GB, 35.0 %, €1.5k, 15 cores."""
     if unit in PREFIXED:
         return {"tickformat": "~s", "ticksuffix": PREFIXED[unit]}
     known = np.abs(values[np.isfinite(values)])
     # a prefix below one would turn half a euro into 500 thousandths
     plain = {"tickformat": "~s" if known.max(initial=0.0) >= 1000 else "~g"}
     around = {
+        "": plain,
+        "count": plain,
+        "ratio": plain,
         "share": {"tickformat": ".1%"},
         "percent": plain | {"ticksuffix": " %"},
         "1/s": plain | {"ticksuffix": "/s"},
         "money": plain | {"tickprefix": words.SYMBOLS.get(currency, "")},
     }
-    return around.get(unit, plain)
+    return around.get(unit, plain | {"ticksuffix": f" {unit}"})
 
 
 def series(

@@ -290,7 +290,7 @@ def _charts(seen: Evidence, colours: Palette) -> tuple[Figure | None, Figure | N
             onset=seen.onset,
             height=CHART,
         )
-        _settle(curve, seen, left=52, top=charts.ABOVE)
+        _settle(curve, seen, left=66, top=charts.ABOVE)
     if seen.heat is not None:
         heat = charts.heatmap(seen.heat, colours, seen.onset)
         heat.update_traces(showscale=False)

@@ -284,3 +284,9 @@ def test_an_axis_is_written_in_its_unit() -> None:
     }
     assert charts.axis("count", np.array([12_000.0]))["tickformat"] == "~s"
     assert charts.axis("percent", np.array([np.nan])) == {"tickformat": "~g", "ticksuffix": " %"}
+    assert charts.axis("cores", np.array([5.0, 15.0])) == {
+        "tickformat": "~g",
+        "ticksuffix": " cores",
+    }
+    for unit in ("", "count", "ratio"):
+        assert charts.axis(unit, np.array([3.0])) == {"tickformat": "~g"}
