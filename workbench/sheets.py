@@ -90,13 +90,17 @@ INCIDENT = Sheet(
             "ended_at": "Ended",
         },
     )
-    | {"duration_minutes": "Lasted", "found": "Found too"}
+    | {
+        "duration_minutes": "Lasted",
+        "judged_as": "Judged as",
+        "looks_like": "Looks like",
+        "found": "Found here",
+    }
     | _below(
         "incident",
         {
             "root_name": "Root",
             "root_level": "Level",
-            "cause_type": "Looks like",
             "confidence": "Sure",
             "services": "Services",
             "regions": "Regions",
@@ -104,7 +108,6 @@ INCIDENT = Sheet(
             "source": "Told by",
             "external_key": "There called",
             "label_status": "Label",
-            "root_cause": "Judged as",
             "component": "Started at",
             "labelled_by": "By",
             "labelled_at": "On",

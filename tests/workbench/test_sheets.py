@@ -38,6 +38,7 @@ INCIDENT: dict[str, Any] = {
         },
     },
     "duration_minutes": 76.0,
+    "found": True,
     "alerts": [{"id": number, "sentence": "Memory rose"} for number in range(20)],
     "comments": [],
     "history": [{"at": "2026-03-10T19:00:00+00:00", "actor": "ana", "verb": "label", "hash": "ab"}],
@@ -66,6 +67,13 @@ def test_an_incident_is_told_in_words_and_without_bookkeeping() -> None:
         assert word in told, word
     for word in ("fffff", "acme", "memory_leak", "Ended", "Comments", "{", "T18:35", "410,000"):
         assert word not in told, word
+
+
+def test_an_incident_says_whether_headwater_found_it() -> None:
+    for found, said in ((True, "yes"), (False, "no")):
+        told = printed(sheets.INCIDENT.draw, INCIDENT | {"found": found})
+        (line,) = (line for line in told.splitlines() if line.startswith("Found here"))
+        assert line.split()[-1] == said
 
 
 def test_a_long_list_is_cut_and_says_so() -> None:
