@@ -7,8 +7,9 @@ text retrieval"), places by Jaccard's index, metrics by the cosine of their sign
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,6 +20,8 @@ NOISE, MOST = 3.0, 10.0
 """Robust standard deviations below which a shift says nothing, and beyond which more says no more."""
 STEMS = r"(?u)\b[^\W\d_]{3,}\b"
 """A word has three letters; numbers, hosts and hashes are no reason to be alike."""
+TEXTS = 4096
+"""Texts whose words are kept: the same past is compared again and again."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def _words(story: Story, others: Sequence[Story]) -> tuple[Floats, list[tuple[st
     """Cosines of the TF-IDF vectors, NaN where one has no words; and the three words that make most of each."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(token_pattern=STEMS, sublinear_tf=True, stop_words="english")
+    vectorizer = TfidfVectorizer(analyzer=_words_of, sublinear_tf=True)
     texts = [story.text, *(other.text for other in others)]
     try:
         vectors = vectorizer.fit_transform(texts)
@@ -92,6 +95,21 @@ def _words(story: Story, others: Sequence[Story]) -> tuple[Floats, list[tuple[st
         told = zip(-products.data[part], names[products.indices[part]], strict=True)
         shared.append(tuple(str(name) for _, name in sorted(told)[:3]))
     return cosines, shared
+
+
+@lru_cache(maxsize=TEXTS)
+def _words_of(text: str) -> tuple[str, ...]:
+    return tuple(_reader()(text))
+
+
+@lru_cache(maxsize=1)
+def _reader() -> Callable[[str], list[str]]:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    reader: Callable[[str], list[str]] = CountVectorizer(
+        token_pattern=STEMS, stop_words="english"
+    ).build_analyzer()
+    return reader
 
 
 def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
