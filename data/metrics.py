@@ -314,7 +314,7 @@ class MetricStore:
     # ── the file ─────────────────────────────────────────────────────────────────────────────────
 
     def version(self, tenant: str) -> str:
-        """Changes with every load and undo: a cache key."""
+        """Changes with every load and undo, and with what a person says of a metric: a cache key."""
         return "-".join(str(value) for value in self._ask("version", tenant=tenant)[0].values())
 
     def snapshot(self, folder: Path) -> Path:

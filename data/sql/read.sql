@@ -105,7 +105,9 @@ ORDER BY length(coalesce(d.name, e.id)), e.id LIMIT $limit;
 
 -- name: version
 SELECT coalesce(max(id), 0), count(*) FILTER (state = 'undone'),
-       (SELECT count(*) FROM forgotten WHERE tenant = $tenant)
+       (SELECT count(*) FROM forgotten WHERE tenant = $tenant),
+       (SELECT coalesce(bit_xor(hash(domain, metric, label, unit, bad, nature)), 0)
+        FROM measure WHERE tenant = $tenant AND batch = 0)
 FROM batch WHERE tenant = $tenant;
 
 -- name: newest

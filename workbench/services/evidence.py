@@ -18,7 +18,7 @@ from data.records import AlertRow, ChangeEvent, Incident, Label
 from workbench.context import Context
 from workbench.services import alerts, changes, incidents, proposals, similar, taxonomy
 from workbench.services.labelling import Item
-from workbench.services.snapshots import Look
+from workbench.services.snapshots import Look, Measured
 from workbench.services.views import AlertView, Curve, Days, Heat
 
 CAUSES = 3
@@ -98,11 +98,16 @@ def of_alert(
 
 
 def of_incident(
-    ctx: Context, tenant: str, item: Item, detail: incidents.IncidentDetail, graph: Graph
+    ctx: Context,
+    tenant: str,
+    item: Item,
+    detail: incidents.IncidentDetail,
+    graph: Graph,
+    there: Measured,
 ) -> Evidence:
     """An incident with what its metrics were before, during and after it."""
     incident = detail.incident
-    seen = incidents.look(ctx, tenant, detail, graph)
+    seen = incidents.look(ctx, tenant, detail, graph, there)
     entities = incidents.affected(incident, detail.alerts, graph)
     suspects = _suspects(incident.candidates or _root(incident), item)
     places = [*(one.component for one in suspects), *entities]

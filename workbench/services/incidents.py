@@ -41,7 +41,7 @@ from workbench.context import Context
 from workbench.services import snapshots
 from workbench.services.alerts import read_cursor, statuses, write_cursor
 from workbench.services.changes import BY_HAND, Imported, content_of, known_domain
-from workbench.services.snapshots import Look
+from workbench.services.snapshots import Look, Measured
 
 LABELS = ("unlabeled", "labeled", "validated")
 SOURCES = ("headwater", "pagerduty", "file", "hand")
@@ -413,7 +413,11 @@ def _one_of(thing: str, given: str | None, allowed: Sequence[str]) -> tuple[str,
 
 
 def look(
-    ctx: Context, tenant: str, detail: IncidentDetail, known: Graph | None = None
+    ctx: Context,
+    tenant: str,
+    detail: IncidentDetail,
+    known: Graph | None = None,
+    there: Measured | None = None,
 ) -> Look | None:
     """What the metrics of an incident were before, during and after; None where nothing of that time is stored.
 
@@ -422,7 +426,8 @@ def look(
     incident = detail.incident
     known = known or snapshots.graph(ctx, tenant, incident.domain)
     entities = affected(incident, detail.alerts, known)
-    seen = snapshots.look(ctx, tenant, incident, entities, known)
+    there = there or snapshots.measured(ctx, tenant, incident.domain)
+    seen = snapshots.look(ctx, tenant, incident, entities, known, there)
     kept = incident.snapshots
     if seen is not None and (not kept.get("rows") or (seen.final and not kept["final"])):
         snapshots.keep(ctx, tenant, incident, seen)
@@ -436,8 +441,8 @@ def picture_due(ctx: Context, tenant: str, on_step: OnStep, *, limit: int = 200)
         tenant, lambda session: incident_reports.unpictured(session, tenant=tenant)
     )
     due = [incident for incident in found if snapshots.due(incident, now, version)][:limit]
-    graphs = {
-        domain: snapshots.graph(ctx, tenant, domain)
+    known = {
+        domain: (snapshots.graph(ctx, tenant, domain), snapshots.measured(ctx, tenant, domain))
         for domain in {incident.domain for incident in due}
     }
     for place, incident in enumerate(due):
@@ -445,7 +450,7 @@ def picture_due(ctx: Context, tenant: str, on_step: OnStep, *, limit: int = 200)
             raise CancelledError.of(
                 "snapshots", "the chore", "allowed to go on", f"a stop after {place} incidents"
             )
-        seen = look(ctx, tenant, get(ctx, tenant, incident.id), graphs[incident.domain])
+        seen = look(ctx, tenant, get(ctx, tenant, incident.id), *known[incident.domain])
         snapshots.keep(ctx, tenant, incident, seen)
     return len(due)
 

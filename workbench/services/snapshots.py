@@ -68,6 +68,28 @@ class Look:
     final: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the store holds of running systems: whose measurements, and of each metric its label, unit and bad direction;
+    of a domain that is measured by day, the metrics alone.
+    """
+
+    entities: frozenset[str]
+    metrics: Mapping[str, Mapping[str, Any]]
+
+
+def measured(ctx: Context, tenant: str, domain: str) -> Measured:
+    """Who and what was measured in a domain; the same for one version of the data."""
+    spec, samples = DOMAINS[domain], ctx.metrics.samples
+    by_moment = spec.step < DAY
+    known: Sequence[Any] = samples.metrics(tenant, spec) if by_moment else spec.metrics
+    things = samples.components(tenant, spec) if by_moment and known else []
+    return Measured(
+        frozenset(one.id for one in things),
+        {one.name: {"label": one.label, "unit": one.unit, "bad": one.bad} for one in known},
+    )
+
+
 def graph(ctx: Context, tenant: str, domain: str, *, at: datetime | None = None) -> Graph:
     """What reaches what in a domain at a moment (default: now), with the components that people added."""
     spec = DOMAINS[domain]
@@ -129,7 +151,12 @@ def ended(incident: Incident) -> datetime | None:
 
 
 def look(
-    ctx: Context, tenant: str, incident: Incident, entities: Sequence[str], known: Graph
+    ctx: Context,
+    tenant: str,
+    incident: Incident,
+    entities: Sequence[str],
+    known: Graph,
+    there: Measured,
 ) -> Look | None:
     """Snapshots of the entities and what they are made of, else of everything of the domain's unit.
 
@@ -141,7 +168,7 @@ def look(
     chosen = _with_parts(known, entities) or [
         node for node in known.net if known.level(node) == domain.defaults["unit"]
     ]
-    panel = _panel(ctx, tenant, domain, sorted(chosen), start, end) if chosen else None
+    panel = _panel(ctx, tenant, domain, sorted(chosen), start, end, there) if chosen else None
     if panel is None or not np.isfinite(panel.values).any():
         return None
     times = panel.periods.labels.astype("datetime64[s]")
@@ -152,7 +179,6 @@ def look(
     spread = _spread(panel.values[:, phase == "before"])
     with np.errstate(invalid="ignore"):
         shifts = (medians["during"] - medians["before"]) / spread
-    described = _described(ctx, tenant, domain)
     order = [
         (int(row), int(column))
         for row, column in np.argwhere(
@@ -165,7 +191,7 @@ def look(
             entity=panel.entities[row],
             name=known.name(panel.entities[row]),
             metric=panel.metrics[column],
-            **described.get(
+            **there.metrics.get(
                 panel.metrics[column], {"label": panel.metrics[column], "unit": "", "bad": 0}
             ),
             **{name: float(medians[name][row, column]) for name in WINDOWS},
@@ -249,16 +275,13 @@ def _panel(
     entities: Sequence[str],
     start: datetime,
     end: datetime,
+    there: Measured,
 ) -> Panel | None:
     if domain.step < DAY:
         seconds = _seconds(domain.step)
         many = max(1, int(np.ceil((end - start).total_seconds() / seconds / POINTS)))
-        measured = {
-            one.id
-            for one in ctx.metrics.samples.components(tenant, domain)
-            if one.id in set(entities)
-        }
-        if ctx.metrics.samples.span(tenant, domain) is None or not measured:
+        held = there.entities.intersection(entities)
+        if not held:
             return None
         return ctx.metrics.samples.panel(
             tenant,
@@ -266,7 +289,7 @@ def _panel(
             start=start,
             end=end,
             step=domain.step * many,
-            entities=sorted(measured),
+            entities=sorted(held),
         )
     try:
         return ctx.metrics.panel(
@@ -278,15 +301,6 @@ def _panel(
         )
     except NotEnoughDataError:
         return None
-
-
-def _described(ctx: Context, tenant: str, domain: Domain) -> dict[str, dict[str, Any]]:
-    """Metric → label, unit and bad direction."""
-    if domain.step < DAY:
-        known: Sequence[Any] = ctx.metrics.samples.metrics(tenant, domain)
-    else:
-        known = domain.metrics
-    return {one.name: {"label": one.label, "unit": one.unit, "bad": one.bad} for one in known}
 
 
 def _phase(times: Times, step: np.timedelta64, bounds: Sequence[np.datetime64]) -> Any:

@@ -38,6 +38,7 @@ from workbench.services.incidents import IncidentDetail
 from workbench.services.labelling import Item
 from workbench.services.preflight import Check, Estimate
 from workbench.services.scene import Judged, Scene
+from workbench.services.snapshots import Measured
 from workbench.services.surroundings import Surroundings
 from workbench.services.suspects import Suspects
 from workbench.services.targets import Tally
@@ -113,7 +114,8 @@ def evidence(item: Item) -> Evidence:
     def look() -> Evidence:
         about = evidences.subject_of(context, tenant, item)
         if item.subject_kind == "incident":
-            return evidences.of_incident(context, tenant, item, about, graph(item.domain))
+            known = graph(item.domain), _measured(item.domain)
+            return evidences.of_incident(context, tenant, item, about, *known)
         view = _still_view(about)
         return evidences.of_alert(context, tenant, item, about, view, graph(item.domain))
 
@@ -162,6 +164,12 @@ def graph(domain: str) -> Graph:
     context, tenant, _ = state.who()
     key = ("graph", tenant, domain, *_structure())
     return _large(key, lambda: snapshots.graph(context, tenant, domain))
+
+
+def _measured(domain: str) -> Measured:
+    context, tenant, _ = state.who()
+    key = ("measured", tenant, domain, context.metrics.version(tenant))
+    return _small(key, lambda: snapshots.measured(context, tenant, domain))
 
 
 def agreement_to_date(domain: str, after: int) -> ToDate:

@@ -39,7 +39,8 @@ def told(ctx: Context, title: str, start: timedelta = timedelta()) -> int:
 
 def look(ctx: Context, item: Item) -> Evidence:
     detail = incidents.get(ctx, TENANT, item.subject_id)
-    return evidence.of_incident(ctx, TENANT, item, detail, snapshots.graph(ctx, TENANT, "services"))
+    known = (found(ctx, TENANT, "services") for found in (snapshots.graph, snapshots.measured))
+    return evidence.of_incident(ctx, TENANT, item, detail, *known)
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -49,6 +51,34 @@ def test_a_graph_is_that_of_its_moment(rewired: Context) -> None:
     ):
         found = snapshots.graph(rewired, "acme", "services", at=moment)
         assert reached(found) == {expected}
+
+
+def test_an_incident_is_seen_alike_with_what_was_read_before(rewired: Context) -> None:
+    told: dict[str, Any] = {"title": "Slow", "severity": "high", "services": ["cart"]}
+    about: dict[str, Any] = {"onset": services_world.FAULT[0], "actor": "ana"}
+    number = incidents.record(rewired, "acme", **told, **about).incident.id
+    detail = incidents.get(rewired, "acme", number)
+    graph = snapshots.graph(rewired, "acme", "services")
+    anew = incidents.look(rewired, "acme", detail)
+    kept = incidents.look(
+        rewired, "acme", detail, graph, snapshots.measured(rewired, "acme", "services")
+    )
+    assert anew is not None and kept is not None
+    # not by value: what was not measured after it is not equal to itself
+    assert repr(kept.rows) == repr(anew.rows) and len(kept.rows) > 1
+    np.testing.assert_array_equal(kept.curves, anew.curves)
+
+
+def test_what_a_person_says_of_a_metric_is_another_version_of_the_data(rewired: Context) -> None:
+    versions = set()
+    for unit in ("flops", "cores"):
+        versions.add(rewired.metrics.version("acme"))
+        metric = next(iter(snapshots.measured(rewired, "acme", "services").metrics))
+        rewired.metrics.samples.declare("acme", SERVICES, metric, unit=unit)
+        said = snapshots.measured(rewired, "acme", "services").metrics[metric]
+        assert said["unit"] == unit
+    versions.add(rewired.metrics.version("acme"))
+    assert len(versions) == 3
 
 
 def test_graphs_of_many_moments_are_read_once_between_two_changes(
