@@ -114,6 +114,11 @@ def _word(value: Any, _: Any) -> str:
     return str(value).replace("_", " ")
 
 
+def _type(value: Any, row: Mapping[str, Any]) -> str:
+    """A cause by the display word that is kept with it."""
+    return str(row.get("type_label") or _word(value, row))
+
+
 def _onset(value: Any, row: Mapping[str, Any]) -> str:
     """The minute, or the local day where a domain is measured by day."""
     domain = row.get("domain")
@@ -147,7 +152,7 @@ CELLS: Mapping[str, Callable[[Any, Mapping[str, Any]], str]] = {
     "cause": _word,
     "cause_type": _word,
     "root_cause": _word,
-    "type": _word,
+    "type": _type,
     "onset": _onset,
     "lead_minutes": _minutes,
     "duration_minutes": _minutes,

@@ -36,7 +36,7 @@ LISTED = {
     "duration_minutes": "Lasted",
     "source": "Source",
     "label_status": "Label",
-    "root_cause": "Cause",
+    "judged_as": "Cause",
     "status": "Status",
 }
 
@@ -119,7 +119,7 @@ def incidents_suggest(
     def draw(value: Mapping[str, Any]) -> None:
         rows = [
             {
-                "cause": one["cause"],
+                "cause": value["words"][one["cause"]],
                 "probability": f"{one['probability']:.0%}",
                 "sentence": "; ".join(
                     f"{reason['column']}: {reason['value']:+.3g} spreads from normal ({reason['share']:+.0%})"
@@ -219,14 +219,16 @@ def incidents_similar(
         "id": "Incident",
         "alike": "Alike",
         "title": "Title",
-        "root_cause": "Cause",
+        "judged_as": "Cause",
         "onset": "Onset",
         "message": "Why",
     }
 
     def draw(value: Mapping[str, Any]) -> None:
         rows = [
-            row["incident"] | {"alike": f"{row['similarity']:.0%}", "message": row["why"]}
+            row["incident"]
+            | {"judged_as": row["judged_as"], "message": row["why"]}
+            | {"alike": f"{row['similarity']:.0%}"}
             for row in value["similar"]
         ]
         table(rows, columns, "No past incident is like it.")

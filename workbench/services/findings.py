@@ -329,6 +329,7 @@ def _cause(scene: Scene, cause: Cause) -> dict[str, Any]:
         "name": scene.graph.name(cause.node),
         "level": scene.graph.level(cause.node),
         "type": cause.type,
+        "type_label": scene.domain.word(cause.type),
         "onset": _utc(scene, row, cause.onset).isoformat(),
         "onset_day": str(cause.onset.astype(f"datetime64[{scene.unit}]")),
         "path": list(cause.path),

@@ -38,7 +38,7 @@ from data.records import (
     NewIncident,
 )
 from workbench.context import Context
-from workbench.services import snapshots
+from workbench.services import snapshots, taxonomy
 from workbench.services.alerts import read_cursor, statuses, write_cursor
 from workbench.services.changes import BY_HAND, Imported, content_of, known_domain
 from workbench.services.snapshots import Look, Measured
@@ -53,7 +53,8 @@ CHANGES_BEFORE, CHANGES_AFTER = timedelta(hours=24), timedelta(hours=6)
 class IncidentLine(IncidentFacts, Lifecycle):
     """An incident of a list, with its label and the alert that speaks for it; minutes are None while it goes on.
 
-    found : Headwater found it, whoever told of it too
+    found                 : Headwater found it, whoever told of it too
+    looks_like, judged_as : what Headwater and people call its cause, in the tenant's words of today; "" for none
     """
 
     id: int
@@ -69,6 +70,8 @@ class IncidentLine(IncidentFacts, Lifecycle):
     prediction_accuracy: float | None
     duration_minutes: float | None
     found: bool
+    looks_like: str
+    judged_as: str
     alert_id: int | None = None
 
 
@@ -95,7 +98,7 @@ class IncidentDetail:
     """One incident with its alerts (muted ones too), what was done to the system around it, comments and audit events.
 
     foretold : the alert that said it would come, None where none did
-    found    : as of a line
+    found, looks_like, judged_as : as of a line
     """
 
     incident: Incident
@@ -105,6 +108,8 @@ class IncidentDetail:
     changes: list[ChangeEvent]
     duration_minutes: float | None
     found: bool
+    looks_like: str
+    judged_as: str
     foretold: Alert | None = None
 
 
@@ -156,11 +161,14 @@ def page(
         return found, alert_tally.leading_alerts(session, tenant=tenant, incidents=ids)
 
     found, leading = ctx.records.read(tenant, read)
+    said = taxonomy.speaker(ctx, tenant)
     lines = [
         IncidentLine(
             **incident.model_dump(),
             duration_minutes=duration(incident),
             found=found_too(incident),
+            looks_like=said(incident.domain, incident.cause_type),
+            judged_as=said(incident.domain, incident.root_cause),
             alert_id=leading.get(incident.id),
         )
         for incident in found.rows
@@ -204,7 +212,7 @@ def found_too(incident: Incident) -> bool:
 def get(ctx: Context, tenant: str, incident_id: int) -> IncidentDetail:
     """One incident, by the number of what was told of it or found; NotFoundError when the tenant has none such."""
     about: dict[str, Any] = {"tenant": tenant}
-    now = ctx.clock()
+    now, word = ctx.clock(), taxonomy.speaker(ctx, tenant)
 
     def read(session: Any) -> IncidentDetail:
         incident = incident_store.get(session, **about, incident_id=incident_id)
@@ -230,6 +238,8 @@ def get(ctx: Context, tenant: str, incident_id: int) -> IncidentDetail:
             around,
             duration(incident),
             found_too(incident),
+            word(incident.domain, incident.cause_type),
+            word(incident.domain, incident.root_cause),
             foretold.warning(session, **about, incident=incident)
             if incident.was_predicted
             else None,

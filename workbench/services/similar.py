@@ -10,7 +10,7 @@ from core.likeness import Likeness, Story, likeness
 from data import incident_store
 from data.records import Incident
 from workbench.context import Context
-from workbench.services import snapshots
+from workbench.services import snapshots, taxonomy
 
 LOOKED_AT = 2000
 """Past incidents that are compared, the latest first."""
@@ -20,12 +20,13 @@ LEAST = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Similar:
-    """A past incident, how alike it is (0…1) with its terms, and why, in words."""
+    """A past incident, how alike it is (0…1) with its terms, and why, in words; `judged_as` as of `IncidentLine`."""
 
     incident: Incident
     similarity: float
     terms: dict[str, float]
     why: str
+    judged_as: str
 
 
 def similar(ctx: Context, tenant: str, incident_id: int, limit: int = 5) -> list[Similar]:
@@ -39,9 +40,16 @@ def similar(ctx: Context, tenant: str, incident_id: int, limit: int = 5) -> list
         about = {"tenant": tenant, "domain": own.domain, "onset": own.onset}
         return own, incident_store.before(session, **about, limit=LOOKED_AT)
 
+    said = taxonomy.speaker(ctx, tenant)
     own, past = ctx.records.read(tenant, read)
     found = [
-        Similar(incident, alike.score, dict(alike.terms), _why(own, incident, alike))
+        Similar(
+            incident,
+            alike.score,
+            dict(alike.terms),
+            _why(own, incident, alike),
+            said(incident.domain, incident.root_cause),
+        )
         for incident, alike in zip(
             past, likeness(_story(own), [_story(one) for one in past]), strict=True
         )

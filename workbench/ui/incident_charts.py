@@ -240,7 +240,7 @@ def _story(row: Any, now: datetime) -> str:
     span = over(row, now) - row.onset
     lasted = words.span(span.total_seconds())
     goes_on = "" if row.ended_at or row.resolved_at else " so far"
-    cause = f"<br>{words.cause(row.root_cause)}" if row.root_cause else ""
+    cause = f"<br>{row.judged_as}" if row.judged_as else ""
     return (
         f"<b>{words.short(row.title, 60)}</b><br>{theme.severity_words(row.severity)} · "
         f"{words.moment(row.onset)} · {lasted}{goes_on}{cause}"

@@ -220,10 +220,10 @@ def meaning(detail: IncidentDetail, seen: Surroundings) -> None:
     with st.container(border=True):
         if incident.description:
             st.text(incident.description)
-        st.markdown(incidents_view.label_in_words(incident))
+        st.markdown(incidents_view.label_in_words(incident, detail.judged_as))
         joined = incidents_view.found_too(incident)
         if joined:
-            st.markdown(_found(incident))
+            st.markdown(_found(incident, detail.looks_like))
         if incident.was_predicted is not None:
             accuracy = (
                 f", {words.percent(incident.prediction_accuracy, 0)} accurate"
@@ -250,9 +250,9 @@ def meaning(detail: IncidentDetail, seen: Surroundings) -> None:
         correct(incident)
 
 
-def _found(incident: Any) -> str:
+def _found(incident: Any, looks_like: str) -> str:
     """What Headwater found of an incident that somebody told."""
-    what = words.cause(incident.cause_type) if incident.cause_type else "no cause"
+    what = words.literal(looks_like or "no cause")
     sure = f" :gray[({words.percent(incident.confidence, 0)})]" if incident.confidence else ""
     return f"Headwater found **{what}** at **{incident.root_name or incident.root_entity}**{sure}"
 
@@ -310,7 +310,7 @@ def alike(found: Sequence[Similar]) -> None:
                     on_click=state.open_incident,
                     args=(row.id,),
                 )
-            st.markdown(incidents_view.label_in_words(row))
+            st.markdown(incidents_view.label_in_words(row, one.judged_as))
             st.caption(f"{words.moment(row.onset)} · {one.why}")
 
 

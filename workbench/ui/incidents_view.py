@@ -129,7 +129,7 @@ def table(rows: Sequence[Any]) -> pd.DataFrame:
             "Services": [words.listed(incident_charts.told_services(row), 2) for row in rows],
             "Onset (UTC)": [f"{words.day(row.onset)}, {row.onset:%H:%M}" for row in rows],
             "Lasted": [lasted(row) for row in rows],
-            "Root cause": [words.cause(row.root_cause) or words.MISSING for row in rows],
+            "Root cause": [row.judged_as or words.MISSING for row in rows],
             "Status": [row.status.capitalize() for row in rows],
         }
     )
@@ -203,7 +203,7 @@ def preview(row: Any) -> None:
         moved = [one for one in kept if one["before"] is not None][:3]
         if moved:
             st.markdown("\n".join(f"- {shift_in_words(one)}" for one in moved))
-        st.markdown(label_in_words(row))
+        st.markdown(label_in_words(row, row.judged_as))
         with st.container(horizontal=True):
             for name, key, by in (("Previous", "K", -1), ("Next", "J", 1)):
                 st.button(
@@ -258,14 +258,14 @@ def shift_in_words(row: Any) -> str:
     )
 
 
-def label_in_words(row: Any) -> str:
+def label_in_words(row: Any, judged_as: str) -> str:
     """What people say its root cause was, and who said so."""
     if row.label_status == "unlabeled":
         return ":gray[Nobody has said yet what it was.]"
     where = f" at **{row.component.rpartition(':')[2]}**" if row.component else ""
     who = f" by {row.labelled_by}" if row.labelled_by else ""
     mark = ":green[✓✓]" if row.label_status == "validated" else ":green[✓]"
-    cause = words.cause(row.root_cause) if row.root_cause else "no cause"
+    cause = words.literal(judged_as or "no cause")
     return f"{mark} **{cause}**{where} :gray[({LABEL_WORDS[row.label_status].lower()}{who})]"
 
 

@@ -244,12 +244,6 @@ def condition(name: str, value: float | str | None, currency: str = "") -> tuple
     return metric(name), quantity(value, units.get(name, "ratio"), currency, empty.get(name, ""))
 
 
-def cause(name: str) -> str:
-    """A cause type's display word."""
-    known = {cause.name: cause.label for spec in DOMAINS.values() for cause in spec.causes}
-    return known.get(name, name.replace("_", " ").capitalize())
-
-
 TERMS = {
     "symptom": ("Symptom", "What those who call it notice, beyond normal"),
     "own": ("Own", "What it shows beyond the nodes that it depends on"),

@@ -12,7 +12,9 @@ from core.cases import Cause
 from core.errors import InvalidInputError, NotEnoughDataError, NotFoundError
 from data import incident_store
 from data.simulate.services import Size, simulate_services
+from workbench import sheets
 from workbench.context import Context, open_context
+from workbench.plain import plain
 from workbench.requests import Change
 from workbench.services import (
     causes,
@@ -25,6 +27,7 @@ from workbench.services import (
     training,
 )
 from workbench.services import scene as scenes
+from workbench.services.incidents import IncidentLine
 from workbench.settings import Settings
 
 TENANT = "acme"
@@ -53,8 +56,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
 @pytest.fixture(scope="module")
 def numbers(context: Context) -> dict[int, str]:
     """Incident → the cause that people gave it."""
-    listed = incidents.page(context, TENANT, domain="services", status="any", limit=100).incidents
-    return {line.id: line.root_cause for line in listed if line.root_cause}
+    return {line.id: line.root_cause for line in listed(context) if line.root_cause}
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def test_a_taught_version_words_what_detection_finds_where_it_is_sure(
 
 
 def test_a_cause_of_the_tenants_own_is_told_by_its_word(
-    context: Context, numbers: dict[int, str], taught: causes.Taught
+    context: Context, taught: causes.Taught, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert taught.labels["cache_storm"] >= 2
     report = detect.detect(context, TENANT, actor="ana", domain="services")
@@ -129,6 +131,13 @@ def test_a_cause_of_the_tenants_own_is_told_by_its_word(
         lambda session: incident_store.finding(session, tenant=TENANT, incident_id=called.id),
     )
     assert own is not None and own.title.startswith("Thundering herd on ")
+    assert own.candidates[0]["type_label"] == "Thundering herd"
+    (line,) = [one for one in listed(context) if one.id == called.id]
+    detail = incidents.get(context, TENANT, called.id)
+    assert line.looks_like == detail.looks_like == "Thundering herd"
+    assert line.judged_as == taxonomy.of(context, TENANT, "services").label(line.root_cause)
+    sheets.INCIDENT.draw(plain(detail))
+    assert "Looks like Thundering herd" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_taught_word_needs_measurements_known_by_then(
@@ -139,6 +148,22 @@ def test_a_taught_word_needs_measurements_known_by_then(
     long_ago = [unnamed(told.services[0], told.onset - timedelta(days=30))]
     words, _ = causes.wording(context, TENANT, scene, until=None)
     assert words is not None and words(long_ago, told.services) is long_ago
+
+
+def test_causes_merged_since_they_were_taught_count_as_one(
+    context: Context, numbers: dict[int, str], taught: causes.Taught
+) -> None:
+    number = next(number for number, cause in numbers.items() if cause == "memory_leak")
+    before = {one.cause: one.probability for one in causes.suggest(context, TENANT, number).causes}
+    merge = Change(verb="merge", name="memory_leak", into="cache_storm")
+    taxonomy.edit(context, TENANT, "services", changes=[merge], actor="ana")
+    found = causes.suggest(context, TENANT, number)
+    after = {one.cause: one.probability for one in found.causes}
+    assert "memory_leak" not in after and found.words["cache_storm"] == "Thundering herd"
+    assert after["cache_storm"] == pytest.approx(before["memory_leak"] + before["cache_storm"])
+    assert found.causes[0].cause == "cache_storm"
+    line = next(one for one in listed(context) if one.id == number)
+    assert (line.root_cause, line.judged_as) == ("memory_leak", "Thundering herd")
 
 
 def unnamed(node: str, onset: datetime) -> Cause:
@@ -158,7 +183,7 @@ def test_an_incident_that_nothing_was_measured_of_says_so(context: Context) -> N
         TENANT,
         title="The fax is down",
         severity="low",
-        onset=next(iter(_onsets(context))),
+        onset=listed(context)[0].onset,
         services=["fax"],
         domain="services",
         actor="ana",
@@ -172,6 +197,5 @@ def test_money_by_the_day_has_no_neighbourhood(context: Context) -> None:
         causes.teach(context, TENANT, domain="ads", actor="ana")
 
 
-def _onsets(context: Context) -> list:
-    listed = incidents.page(context, TENANT, domain="services", status="any", limit=5).incidents
-    return [line.onset for line in listed]
+def listed(context: Context) -> list[IncidentLine]:
+    return incidents.page(context, TENANT, domain="services", status="any", limit=100).incidents

@@ -25,7 +25,7 @@ def row(number: int = 1, hours_ago: float = 10, lasted: float | None = 1, **fact
         "severity": "high",
         "services": ["service:cart"],
         "root_name": "",
-        "root_cause": "",
+        "judged_as": "",
         "onset": onset,
         "ended_at": None if lasted is None else onset + lasted * HOUR,
         "resolved_at": None,
@@ -139,8 +139,8 @@ def test_a_label_and_a_shift_in_words() -> None:
     kept = {"label": "Memory", "name": "cart-1", "unit": "bytes", "before": 4e8, "during": 8e8}
     assert incidents_view.shift_in_words(kept) == "Memory of cart-1: 400 MB → 800 MB (+100 %)"
     assert "–" in incidents_view.shift_in_words(kept | {"before": None})
-    label = {"label_status": "validated", "root_cause": "cpu_saturation", "component": "pod:cart-1"}
-    told = incidents_view.label_in_words(SimpleNamespace(**label, labelled_by="ana"))
+    label = {"label_status": "validated", "component": "pod:cart-1", "labelled_by": "ana"}
+    told = incidents_view.label_in_words(SimpleNamespace(**label), "CPU saturation")
     assert "✓✓" in told and "**CPU saturation** at **cart-1**" in told and "by ana" in told
 
 

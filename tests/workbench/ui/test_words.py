@@ -47,8 +47,6 @@ NOW = datetime(2026, 3, 17, 6, 2, tzinfo=UTC)
         (words.count(2, "entity", "entities"), "2 entities"),
         (words.level("ad_group"), "Ad group"),
         (words.level("galaxy_cluster"), "Galaxy cluster"),
-        (words.cause("budget_cut"), "Budget cut"),
-        (words.cause("solar_flare"), "Solar flare"),
         (words.metric("ctr"), "CTR"),
         (words.metric("cost"), "Spend"),
         (words.metric("orders"), "Orders"),
