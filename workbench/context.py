@@ -58,6 +58,10 @@ class Context:
         """The same stores in another person's name."""
         return dataclasses.replace(self, actor=actor)
 
+    def holdings(self) -> list[tuple[str, str]]:
+        """(tenant, domain) of everybody who has data here, of figures by day or of measurements."""
+        return sorted({*self.metrics.holdings(), *self.metrics.samples.holdings()})
+
     def close(self) -> None:
         """Close the stores and let go of the home; safe to call twice."""
         self._opened.close()

@@ -89,7 +89,7 @@ def _drift_all(context: Context, on_step: OnStep) -> None:
             except NotEnoughDataError as error:  # a young account, not a failure
                 log.info("No drift check of %s for tenant %s: %s", domain, tenant, error.message)
 
-    _for_each(context.metrics.holdings(), look, "looked at for drift")
+    _for_each(context.holdings(), look, "looked at for drift")
 
 
 def _retrain_all(context: Context, _: OnStep) -> None:
@@ -98,13 +98,12 @@ def _retrain_all(context: Context, _: OnStep) -> None:
     def ask(tenant: str, domain: str) -> None:
         retraining.schedule(context, tenant, domain=domain, actor=ACTOR)
 
-    _for_each(context.metrics.holdings(), ask, "asked to retrain")
+    _for_each(context.holdings(), ask, "asked to retrain")
 
 
 def _picture_all(context: Context, on_step: OnStep) -> None:
     """What the metrics of incidents were around them, while they still come in."""
-    holdings = {*context.metrics.holdings(), *context.metrics.samples.holdings()}
-    for tenant in sorted({tenant for tenant, _ in holdings}):
+    for tenant in sorted({tenant for tenant, _ in context.holdings()}):
         incidents.picture_due(context, tenant, on_step)
 
 
@@ -120,8 +119,7 @@ def _watch_all(context: Context, on_step: OnStep) -> None:
 def _clean_up(context: Context, _: OnStep) -> None:
     days = context.settings.retention_days
     log.info("Removed %d folders of old jobs", jobs.tidy(context, days=days))
-    holdings = {*context.metrics.holdings(), *context.metrics.samples.holdings()}
-    for tenant in sorted({tenant for tenant, _ in holdings}):
+    for tenant in sorted({tenant for tenant, _ in context.holdings()}):
         moved = alerts.archive(context, tenant, days=days)
         log.info("Moved %d resolved alerts of tenant %s to history", moved, tenant)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from collections.abc import Callable
@@ -15,10 +16,11 @@ from core.contracts import OnStep
 from core.errors import CancelledError, NotEnoughDataError, StoreError
 from data import run_store
 from tests.workbench.conftest import Clock
+from tests.workbench.services import services_world
 from workbench import scheduler
 from workbench.context import Context, open_context
 from workbench.scheduler import CHORES, Chore
-from workbench.services import alerts, detect, drift, schedule
+from workbench.services import alerts, detect, drift, retraining, schedule
 from workbench.settings import Settings
 
 
@@ -129,6 +131,21 @@ def test_a_tenant_that_fails_does_not_stop_the_others(
     with pytest.raises(StoreError, match=r"a: detect: days must be at least 8"):
         CHORES[1].run(ctx, lambda *_: True)
     assert checked == [("a", "scheduler"), ("b", "scheduler")]
+
+
+def test_running_systems_are_looked_at_for_drift_and_asked_to_retrain_too(
+    ctx: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    services_world.load(ctx)
+    weekly = dataclasses.replace(retraining.policy(ctx, "acme"), weekly=True)
+    retraining.set_policy(ctx, "acme", weekly, actor="ana")
+    chores = tuple(chore for chore in CHORES if chore.name in ("drift", "retraining"))
+    with caplog.at_level(logging.INFO):
+        assert scheduler.run_due(ctx, chores) == ["drift", "retraining"]
+    assert "No drift check of services for tenant acme: drift: the history must be" in caplog.text
+    assert [beat.error for beat in schedule.beats(ctx).values()] == ["", ""]
+    (proposed,) = retraining.proposals(ctx, "acme", domain="services")
+    assert proposed.trigger == "schedule" and proposed.end == services_world.FAULT[0].date()
 
 
 def test_the_clean_up_keeps_as_long_as_the_settings_say(

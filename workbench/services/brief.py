@@ -29,7 +29,7 @@ STATES = ("delivered", "partial", "missing")
 
 def domains(context: Context, tenant: str) -> tuple[str, ...]:
     """The domains that a tenant has data of, in the order in which they are declared."""
-    held = {*context.metrics.holdings(), *context.metrics.samples.holdings()}
+    held = context.holdings()
     return tuple(name for name in DOMAINS if (tenant, name) in held)
 
 

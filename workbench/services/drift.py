@@ -149,7 +149,7 @@ def history(ctx: Context, tenant: str, *, domain: str = "ads") -> list[CheckRow]
 
 def due(ctx: Context, tenant: str, *, domain: str = "ads") -> bool:
     """Whether a window has closed, or another model serves, since the last check: windows are fixed, so that is all."""
-    newest = ctx.metrics.newest(tenant, DOMAINS[domain])
+    newest = scenes.newest(ctx, tenant, domain=domain)
     if newest is None:
         return False
     champion = ctx.registry.store.alias(tenant, domain, CHAMPION)
@@ -215,6 +215,18 @@ def scores_of(scene: Scene, p_values: Floats, chosen: NDArray[np.intp], odd: Boo
     )
 
 
+def by_day(watched: Watched) -> Watched:
+    """What is watched with the mean of each day, for windows and seasons are of days, however short a period is."""
+    days, first = np.unique(watched.days, return_index=True)
+    if len(days) == len(watched.days):
+        return watched
+    known = np.isfinite(watched.values)
+    total = np.add.reduceat(np.where(known, watched.values, 0.0), first, axis=1)
+    count = np.add.reduceat(known.astype(np.int64), first, axis=1)
+    means = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return Watched(means, watched.member, watched.cells, days)
+
+
 def _watched(scene: Scene, chosen: NDArray[np.intp], series: dict[str, Floats]) -> Watched:
     level = np.array([scene.graph.level(scene.panel.entities[row]) for row in chosen])
     cells = [Cell(name, metric) for metric in series for name in scene.domain.levels]
@@ -253,6 +265,7 @@ def _of_level(scene: Scene, level: str) -> NDArray[np.intp]:
 
 def _part(name: Any, watched: Watched, until: np.datetime64 | None) -> Part:
     """One family of cells compared; NotEnoughDataError with the days needed and those there are."""
+    watched = by_day(watched)
     known = np.isfinite(watched.values).any(axis=0)
     last = len(known) - int(np.argmax(known[::-1]))
     watched = Watched(watched.values[:, :last], watched.member, watched.cells, watched.days[:last])

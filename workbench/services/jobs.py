@@ -197,8 +197,7 @@ def tidy(ctx: Context, *, days: int) -> int:
 
 def tenants(ctx: Context) -> Sequence[str]:
     """Whose jobs this installation runs: whoever has data here, and the configured tenant."""
-    held = (*ctx.metrics.holdings(), *ctx.metrics.samples.holdings())
-    return sorted({ctx.settings.tenant, *(tenant for tenant, _ in held)})
+    return sorted({ctx.settings.tenant, *(tenant for tenant, _ in ctx.holdings())})
 
 
 def waiting(ctx: Context) -> list[Job]:

@@ -84,8 +84,7 @@ class Form:
 
 def domains(ctx: Context, tenant: str) -> tuple[str, ...]:
     """Domains that the tenant has data of."""
-    held = (*ctx.metrics.holdings(), *ctx.metrics.samples.holdings())
-    return tuple(domain for owner, domain in held if owner == tenant)
+    return tuple(domain for owner, domain in ctx.holdings() if owner == tenant)
 
 
 def window(

@@ -144,8 +144,7 @@ def tenants() -> list[str]:
     opened, tenant, _ = who()
     if signed_in():
         return [tenant]
-    holdings = (*opened.metrics.holdings(), *opened.metrics.samples.holdings())
-    held = {tenant for tenant, _ in holdings}
+    held = {tenant for tenant, _ in opened.holdings()}
     return sorted(held | {opened.settings.tenant})
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from tests.findings import NOW, new_alert, new_incident
 from workbench.context import Context
 
 START = NOW - timedelta(hours=12)
-FAULT = (NOW - timedelta(hours=3), NOW - timedelta(hours=2))
+Span = tuple[datetime, datetime]
+FAULT: Span = (NOW - timedelta(hours=3), NOW - timedelta(hours=2))
 """When the cart's latency rises fifteenfold and its pod's memory doubles."""
 SERIES = {
     ("service:cart", "http_request_duration_seconds"): 0.1,
@@ -28,15 +30,26 @@ FAULTY = {
 }
 
 
-def load(ctx: Context, tenant: str = "acme") -> None:
-    """Put it into the tenant's store: every minute of the last twelve hours."""
+def load(
+    ctx: Context,
+    tenant: str = "acme",
+    *,
+    hours: int = 12,
+    fault: Span = FAULT,
+    file: str = "day",
+    kept: Callable[[str, datetime], bool] = lambda entity, moment: True,
+) -> None:
+    """Put it into the tenant's store: every minute of the last hours; `kept` tells which of them are in this file."""
+    start = NOW - timedelta(hours=hours)
     random = np.random.default_rng(1)
     rows = []
     for (entity, metric), level in SERIES.items():
-        for minute in range(12 * 60):
-            moment = START + timedelta(minutes=minute)
-            factor = FAULTY.get((entity, metric), 1.0) if FAULT[0] <= moment < FAULT[1] else 1.0
+        for minute in range(hours * 60):
+            moment = start + timedelta(minutes=minute)
+            factor = FAULTY.get((entity, metric), 1.0) if fault[0] <= moment < fault[1] else 1.0
             value = level * factor * (1 + 0.05 * random.standard_normal())
+            if not kept(entity, moment):
+                continue
             rows.append((entity, metric, moment.replace(tzinfo=None), value, len(rows)))
     names = ("entity", "metric", "moment", "value", "row")
     components = [
@@ -47,11 +60,11 @@ def load(ctx: Context, tenant: str = "acme") -> None:
     ]
     calls = [{"source": "service:cart", "target": "service:pay", "kind": "calls"}]
     batch = Samples(
-        "day.csv",
-        "day",
+        f"{file}.csv",
+        file,
         100,
         "samples",
-        START.replace(tzinfo=None),
+        start.replace(tzinfo=None),
         rows=len(rows),
         samples=pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], SAMPLES),
         components=pa.Table.from_pylist(components, COMPONENTS),

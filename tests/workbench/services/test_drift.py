@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from core.drift import check as core_check
+from core.drift.check import Cell, Watched
 from core.errors import CancelledError, NotEnoughDataError, NotFoundError
 from data.label_store import Episode
 from tests.conftest import MORNING, TENANT
@@ -190,6 +191,16 @@ def test_too_short_a_history_says_what_it_needs(
     assert drift.latest(account, TENANT) is None
     there, needed = drift.days(account, TENANT)
     assert (there, needed) == (75, 63)
+
+
+def test_periods_shorter_than_a_day_are_watched_by_the_day() -> None:
+    hours = np.arange("2026-03-01", "2026-03-03", dtype="datetime64[h]").astype("datetime64[D]")
+    values = np.repeat([[1.0, 2.0], [3.0, np.nan]], 24, axis=1)
+    values[0, 0] = np.nan
+    folded = drift.by_day(Watched(values, np.arange(2), (Cell("service", "cpu"),) * 2, hours))
+    assert folded.days.tolist() == [date(2026, 3, 1), date(2026, 3, 2)]
+    np.testing.assert_array_equal(folded.values, [[1.0, 2.0], [3.0, np.nan]])
+    assert drift.by_day(folded) is folded
 
 
 def test_a_check_can_be_cancelled_and_leaves_nothing(account: Context) -> None:
