@@ -123,6 +123,10 @@ class Scene(ABC):
         new = 0 if seen is None else int(np.searchsorted(labels, np.datetime64(naive(seen))))
         return max(len(labels) - self.reach, min(new, window), 0)
 
+    def unseen(self, seen: datetime | None) -> Sequence[str]:
+        """What a run does not look at and why, in words, where an earlier one saw everything until `seen`."""
+        return ()
+
     @property
     def unit(self) -> str:
         """ "D" or "m": what periods are told apart by."""

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 import networkx as nx
@@ -59,9 +59,13 @@ class Spell:
 
 @dataclass(frozen=True, eq=False)
 class ServiceScene(Scene):
-    """A scene without money: what is bad is what hurts those who call."""
+    """A scene without money: what is bad is what hurts those who call.
+
+    unread : what of the history was not read and why, in words; "" where all of it was
+    """
 
     calls: Panel | None
+    unread: str = ""
 
     @cached_property
     def lessons(self) -> Panel:
@@ -80,6 +84,16 @@ class ServiceScene(Scene):
     def reach(self) -> int:
         """All but the length of a window at the beginning, of which nobody knows yet what is usual."""
         return max(len(self.times) - self.domain.window, self.domain.window)
+
+    def unseen(self, seen: datetime | None) -> Sequence[str]:
+        """What was not read, and what nobody ever judged and lies too far back by now."""
+        begin = self.times[len(self.times) - self.reach].item().replace(tzinfo=UTC)
+        late = (
+            f"{_told(seen, begin)} was not judged: it came in later than a run looks back."
+            if seen is not None and seen < begin
+            else ""
+        )
+        return tuple(filter(None, (self.unread, late)))
 
     def alarm(self, entity: str, first: np.datetime64, last: np.datetime64) -> Alarm:
         """The moment at which it began, and the metric that was furthest off until soon after."""
@@ -357,8 +371,8 @@ def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -
     measured = samples.metrics(tenant, SERVICES)
     graph = snapshots.graph(context, tenant, SERVICES.name, at=as_of)
     width = max(1, len(measured) * graph.net.number_of_nodes())
-    first = max(span[0], end - min(HISTORY, timedelta(days=days)))
-    step, first = _fitting(first, end, width)
+    wanted = max(span[0], end - min(HISTORY, timedelta(days=days)))
+    step, first = _fitting(wanted, end, width)
     domain = dataclasses.replace(
         SERVICES,
         metrics=tuple(Metric(info.name, info.label, info.unit, bad=info.bad) for info in measured),
@@ -378,7 +392,16 @@ def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -
         reference=found.expected,
         spread=found.spread,
         calls=calls if len(calls.entities) else None,
+        unread=""
+        if first <= wanted
+        else f"{_told(wanted, first)} was not looked at: {width:,} series (metrics by components) at periods of "
+        f"{step} leave room for no more, at most {CELLS:,} numbers are held at once.",
     )
+
+
+def _told(first: datetime, last: datetime) -> str:
+    """`1 Mar 2026, 06:00, to 3 Mar 2026, 12:00 (UTC)`."""
+    return f"{first:%-d %b %Y, %H:%M}, to {last:%-d %b %Y, %H:%M} (UTC)"
 
 
 def newest(context: Context, tenant: str) -> datetime | None:
