@@ -544,6 +544,7 @@ class DetectionRun(NumberedRow, table=True):
     """One run of detection; a run left `running` by a killed process is closed as failed at the next start.
 
     seen_until : the newest moment of the domain that it looked at as a whole; None where it saw a part or the past
+    seen_batch : the newest import of measurements that it knew then, 0 where it knew none
     """
 
     __table_args__ = (
@@ -555,6 +556,7 @@ class DetectionRun(NumberedRow, table=True):
     at: datetime = moment()
     as_of: datetime | None = moment(nullable=True)
     seen_until: datetime | None = moment(nullable=True)
+    seen_batch: int = 0
     started: datetime = moment()
     finished: datetime | None = moment(nullable=True)
     state: str = Field(default="running", max_length=16)

@@ -51,8 +51,11 @@ def finish(
     model_version: str = "",
     notes: Sequence[str] = (),
     seen_until: datetime | None = None,
+    seen_batch: int = 0,
 ) -> DetectionRun:
-    """Note that a run is done and what it saw; `seen_until` where it looked at everything until then."""
+    """Note that a run is done and what it saw; `seen_until` where it looked at everything until then, of the
+    imports up to `seen_batch`.
+    """
     return _close(
         session,
         tenant,
@@ -65,6 +68,7 @@ def finish(
         model_version=model_version,
         notes=list(notes),
         seen_until=seen_until,
+        seen_batch=seen_batch,
     )
 
 
@@ -93,15 +97,22 @@ def latest(session: Session, *, tenant: str, domain: str, state: str = "") -> De
     return session.scalars(query.order_by(*order).limit(1)).first()
 
 
-def seen_until(session: Session, *, tenant: str, domain: str, detector: str) -> datetime | None:
-    """Until when runs of a detector that are done saw everything of a domain; None before the first."""
-    query = select(func.max(DetectionRun.seen_until)).where(
+def seen(
+    session: Session, *, tenant: str, domain: str, detector: str
+) -> tuple[datetime | None, int]:
+    """Until when runs of a detector that are done saw everything of a domain, None before the first, and up to
+    which import of measurements.
+    """
+    query = select(
+        func.max(DetectionRun.seen_until), func.coalesce(func.max(DetectionRun.seen_batch), 0)
+    ).where(
         DetectionRun.tenant == tenant,
         DetectionRun.domain == domain,
         DetectionRun.detector == detector,
         DetectionRun.state == "done",
     )
-    return session.scalar(query)
+    until, batch = session.execute(query).one()
+    return until, int(batch)
 
 
 def outcomes(session: Session, *, tenant: str, domain: str, since: datetime) -> dict[str, int]:

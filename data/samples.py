@@ -230,6 +230,12 @@ class SampleStore:
             return None
         return found["first"].replace(tzinfo=UTC), found["last"].replace(tzinfo=UTC)
 
+    def arrived(self, tenant: str, domain: Domain, *, after: int) -> tuple[int, datetime | None]:
+        """The newest batch (0 = none), and the first moment (UTC) that those after the batch `after` measured."""
+        (found,) = self._ask("arrived", tenant, domain, after=after)
+        first = found["first"]
+        return int(found["newest"]), None if first is None else first.replace(tzinfo=UTC)
+
     def coverage(self, tenant: str, domain: Domain, *, days: int) -> list[Coverage]:
         """Per metric and day of the last `days` from its first on: measured throughout, partly or not at all, up to
         the last moment of all. A minute counts where anybody's was measured: who comes and goes makes no gap.

@@ -193,5 +193,9 @@ FROM (
 -- name: span
 SELECT min(first) AS first, max(last) AS last FROM sampling WHERE tenant = $tenant AND domain = $domain;
 
+-- name: arrived
+SELECT coalesce(max(batch), 0) AS newest, min(first) FILTER (batch > $after) AS first
+FROM sampling WHERE tenant = $tenant AND domain = $domain;
+
 -- name: holdings
 SELECT DISTINCT tenant, domain FROM sampling ORDER BY tenant, domain;

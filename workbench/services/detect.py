@@ -123,7 +123,7 @@ class _Run:
         started = time.perf_counter()
         with self._stage("detect", 0.0):
             # asked before anything is read: what comes in meanwhile is left to the next run
-            seen = self._seen(detector)
+            seen, batch = self._seen(detector)
             scene = scenes.look(self.context, self.tenant, domain=self.domain, as_of=self.at)
             chosen = chosen_entities(scene, level, profile)
         with self._stage("train", 0.1):
@@ -181,6 +181,7 @@ class _Run:
                     refused,
                 ),
             )
+            notes += scene.unseen(seen)
             notes += (*trial.notes, *ahead.notes)
             found = trial.each(
                 sightings,
@@ -204,6 +205,7 @@ class _Run:
                 trial,
                 notes,
                 self._kept(explain, cause),
+                batch=batch,
                 whole=level is None and profile is None,
             )
         counts = Counter(alert.severity for alert in rows)
@@ -239,16 +241,22 @@ class _Run:
         newest = self._newest
         return self.at is not None and newest is not None and self.at < newest
 
-    def _seen(self, detector: str) -> datetime | None:
-        """Until when this detector saw everything already; a look into the past has nothing to catch up on."""
+    def _seen(self, detector: str) -> tuple[datetime | None, int]:
+        """Until when this detector saw everything that is here by now, and the newest import that this includes.
+
+        What came in since for times seen already is to be seen again; a look into the past has nothing to catch up on.
+        """
         if self._in_the_past:
-            return self.at
-        return self.context.records.read(
+            return self.at, 0
+        until, known = self.context.records.read(
             self.tenant,
-            lambda session: run_store.seen_until(
+            lambda session: run_store.seen(
                 session, tenant=self.tenant, domain=self.domain, detector=detector
             ),
         )
+        samples = self.context.metrics.samples
+        newest, late = samples.arrived(self.tenant, DOMAINS[self.domain], after=known)
+        return until and min(until, late or until), newest
 
     def _kept(self, explain: bool, cause: bool) -> Collection[str]:
         """What a live alert keeps: what the run was not asked for, and everything when it looks at the past."""
@@ -268,6 +276,7 @@ class _Run:
         notes: Sequence[str],
         keep: Collection[str],
         *,
+        batch: int,
         whole: bool,
     ) -> tuple[list[Alert], list[Incident], int]:
         now = self.context.clock()
@@ -309,6 +318,7 @@ class _Run:
                 model_version=trial.arms[0].served.version.id,
                 notes=notes,
                 seen_until=seen,
+                seen_batch=0 if seen is None else batch,
             )
             trial.save(session)
             # a row found twice is one row

@@ -10,6 +10,7 @@ down_revision = "0004"
 
 ADDED: tuple[tuple[str, sa.Column[object]], ...] = (
     ("detection_run", sa.Column("seen_until", sa.DateTime(timezone=True), nullable=True)),
+    ("detection_run", sa.Column("seen_batch", sa.Integer(), nullable=False, server_default="0")),
     ("incident", sa.Column("joined", sa.BigInteger(), nullable=True)),
     ("incident", sa.Column("apart", sa.Boolean(), nullable=False, server_default=sa.false())),
 )

@@ -13,12 +13,23 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from core.domains.services import SERVICES
 from core.errors import NotEnoughDataError
 from data import run_store
 from data.records import DetectionRun
 from data.simulate.services import Size, simulate_services
+from tests.workbench.services import services_world
 from workbench.context import Context, open_context
-from workbench.services import alerts, brief, detect, incidents, ingest, investigate, scorer
+from workbench.services import (
+    alerts,
+    brief,
+    detect,
+    incidents,
+    ingest,
+    investigate,
+    scorer,
+    service_scene,
+)
 from workbench.services import scene as scenes
 from workbench.services.detect import DetectionReport
 from workbench.services.findings import sightings_of
@@ -28,7 +39,7 @@ from workbench.settings import Settings
 
 TENANT = "acme"
 SIZE = Size(8, (2, 3), 4, 2, 2, 8)
-HOURS = timedelta(hours=12)
+HOUR, HOURS = timedelta(hours=1), timedelta(hours=12)
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +139,13 @@ def test_a_run_tells_of_what_nobody_looked_at_and_never_of_less_than_the_window(
     assert scene.told_from(day + timedelta(hours=5)) == minutes - 19 * 60
     assert scene.told_from(day + timedelta(hours=23)) == minutes - 720
 
-    def known(session: Any) -> datetime | None:
+    def known(session: Any) -> tuple[datetime | None, int]:
         about = {"tenant": TENANT, "domain": "services", "detector": "robust-z"}
-        return run_store.seen_until(session, **about)
+        return run_store.seen(session, **about)
 
-    assert context.records.read(TENANT, known) == datetime(2026, 3, 3, 23, 59, tzinfo=UTC)
+    until, batch = context.records.read(TENANT, known)
+    assert until == datetime(2026, 3, 3, 23, 59, tzinfo=UTC)
+    assert batch == context.metrics.batches(TENANT)[0].id
 
 
 def test_a_run_over_a_part_or_over_the_past_leaves_the_rest_to_the_next(
@@ -304,3 +317,46 @@ def test_periods_grow_only_as_far_as_the_room_asks(width: int, days: int, second
     assert step == np.timedelta64(seconds, "s")
     assert (end - first) >= min(timedelta(days=days), timedelta(days=2)) - timedelta(minutes=20)
     assert (end - first).total_seconds() / seconds * width <= CELLS * 1.01
+
+
+def test_what_comes_in_late_is_judged_by_the_next_run_alone(ctx: Context) -> None:
+    fault = (services_world.NOW - timedelta(hours=30), services_world.NOW - timedelta(hours=29))
+
+    def late(entity: str, moment: datetime) -> bool:
+        return entity == "service:cart" and fault[0] - HOUR <= moment < fault[1] + HOUR
+
+    def found() -> tuple[int, set[str]]:
+        run = detect.detect(ctx, TENANT, actor="ana", domain="services", explain=False)
+        return run.created, {alert.entity for alert in run.alerts}
+
+    world: dict[str, Any] = {"hours": 48, "fault": fault}
+    services_world.load(ctx, TENANT, **world, kept=lambda *one: not late(*one))
+    assert found() == (1, {"pod:cart-1"})
+    assert found() == (0, set())
+    services_world.load(ctx, TENANT, **world, kept=late, file="late")
+    assert found() == (1, {"service:cart", "pod:cart-1"})
+    assert found() == (0, set())
+
+
+def test_a_run_says_which_days_it_had_no_room_for(
+    context: Context, report: DetectionReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_scene, "LEAST", timedelta(hours=12))
+    samples = context.metrics.samples
+    width = (
+        len(samples.metrics(TENANT, SERVICES))
+        * scenes.look(context, TENANT, domain="services").graph.net.number_of_nodes()
+    )
+    monkeypatch.setattr(service_scene, "CELLS", width * 24 * 60)
+    told = "2 Mar 2026, 00:00, to 2 Mar 2026, 23:59 (UTC) was not "
+    scene = scenes.look(context, TENANT, domain="services")
+    (said,) = scene.unseen(datetime(2026, 3, 3, 20, tzinfo=UTC))
+    assert said.startswith(f"{told}looked at: {width:,} series") and "room for no more" in said
+    _, late = scene.unseen(datetime(2026, 3, 2, tzinfo=UTC))
+    assert late.startswith("2 Mar 2026, 00:00, to 3 Mar 2026, ") and "was not judged" in late
+    run = detect.detect(context, TENANT, actor="ben", domain="services", level="node")
+    assert said in run.notes
+
+
+def test_a_whole_look_leaves_nothing_unsaid(seen: tuple[Scene, Judged]) -> None:
+    assert seen[0].unseen(datetime(2026, 3, 3, tzinfo=UTC)) == ()
