@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.keyboard import press
 from tests.server import Server, serving
 from workbench.api.webhooks import PAGERDUTY
 from workbench.services.pagerduty import sign
@@ -26,15 +27,6 @@ def deliver(server: Server, told: dict[str, Any]) -> Any:
     body = json.dumps(told).encode()
     signed = {"x-pagerduty-signature": f"v1={sign(SECRET, body)}"}
     return server.ask(PAGERDUTY, "POST", content=body, headers=signed)["outcome"]
-
-
-def press(page: Page, key: str) -> None:
-    """A key, once the page rests: a first visit runs the script twice before its keys are listened to."""
-    rests = "[data-testid=stApp][data-test-script-state=notRunning]"
-    page.wait_for_selector(rests)
-    page.wait_for_timeout(1_000)
-    page.wait_for_selector(rests)
-    page.keyboard.press(key)
 
 
 def test_a_page_at_night(tmp_path: Path, new_page: Callable[..., Page]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.contrast import faint
+from tests.e2e.keyboard import press
 from tests.server import Server, serving
 from workbench.context import open_context
 from workbench.services import tokens
@@ -101,14 +102,14 @@ def test_keys_choose_acknowledge_and_undo(running: Server, new_page: OpenPage) -
     page.goto(f"{running.address}/triage")
     first, second = running.ask("/api/anomaly/alerts/active?limit=2")["alerts"]
     assert shown(page, first)
-    page.keyboard.press("j")
+    press(page, "j")
     assert shown(page, second)
-    page.keyboard.press("k")
+    press(page, "k")
     assert shown(page, first)
-    page.keyboard.press("a")
+    press(page, "a")
     expect(page.get_by_text(f"Acknowledged alert {first['id']}.")).to_be_visible()
     assert status(running, "alert", first["id"]) == "acknowledged"
-    page.keyboard.press("u")
+    press(page, "u")
     expect(page.get_by_text("Undid your last action.")).to_be_visible()
     assert status(running, "alert", first["id"]) == "open"
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.keyboard import settled
 from tests.server import Server, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -70,11 +71,6 @@ def start(page: Page) -> str:
     page.get_by_role("button", name="Start training").click()
     expect(page).to_have_url(re.compile(r"[?&]job=[0-9a-f]{32}"))
     return page.url.rpartition("job=")[2]
-
-
-def settled(page: Page) -> None:
-    """Wait until the page's script has run to its end."""
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
 def epoch(page: Page) -> Locator:

@@ -54,10 +54,10 @@ def test_the_caption_counts_by_kind() -> None:
 
 
 def test_every_kind_of_change_has_a_mark() -> None:
-    from workbench.services.changes import KINDS
+    from core.domain import CHANGE_KINDS
 
-    assert set(change_marks.SYMBOLS) == set(KINDS)
-    assert len(set(change_marks.SYMBOLS.values())) == len(KINDS)
+    assert set(change_marks.SYMBOLS) == set(CHANGE_KINDS)
+    assert len(set(change_marks.SYMBOLS.values())) == len(CHANGE_KINDS)
 
 
 def test_the_lead_before_lanes_is_at_least_as_long_as_they_last(monkeypatch: Any) -> None:
