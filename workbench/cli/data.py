@@ -35,7 +35,16 @@ def import_(
     dry_run: Annotated[bool, typer.Option(help="Only say what would happen")] = False,
     as_json: Json = False,
 ) -> None:
-    """Import reports, or measurements of running systems; exit 1 if anything was refused in a dry run or nothing could be read."""
+    """Import reports, or measurements of running systems; exit 1 if anything was refused in a dry run or nothing could be read.
+
+    Of running systems a file is known by its columns, CSV or Parquet: time, node,
+    metric, value; or time, node and a column per metric; or time, caller, callee,
+    metric, value. nodes.csv has node, level, parent, name; metrics.csv has metric,
+    label, unit, bad (rise or fall), nature; edges.csv has source, target and, where
+    an edge held for a time, valid_from and valid_to. The next edges.csv replaces
+    the last from its download on; to correct one, undo its batch first. Texts of
+    Prometheus or OpenMetrics with timestamps are read too (*.prom, *.om).
+    """
     report = ask(
         ask_for.Import(
             paths=[path.resolve() for path in paths],
