@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.keyboard import press
+from tests.e2e.keyboard import press, press_to
 from tests.server import Server, serving
 from workbench.api.webhooks import PAGERDUTY
 from workbench.services.pagerduty import sign
@@ -56,8 +56,7 @@ def test_a_page_at_night(tmp_path: Path, new_page: Callable[..., Page]) -> None:
         page.goto(f"{server.address}/incidents")  # the page's own link, before any other
         expect(page.get_by_text("Checkout times out").first).to_be_visible()
         expect(page.get_by_text("▼ 1 deploy").first).to_be_visible()
-        press(page, "o")
-        expect(page).to_have_url(re.compile(r"\?id=1$"))
+        press_to(page, "o", re.compile(r"\?id=1$"))
         expect(page.get_by_text("PagerDuty PGR0VU2").first).to_be_visible()
         expect(page.get_by_text("5 min before").first).to_be_visible()
         expect(page.get_by_text("Nobody has said yet what it was.").first).to_be_visible()

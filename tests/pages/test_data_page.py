@@ -94,11 +94,19 @@ def test_the_other_domain_is_empty_and_says_what_to_do(systems: Context) -> None
     assert "What is measured" not in words(test)
 
 
-@pytest.mark.parametrize("page", ["drift", "models", "experiments", "train"])
+@pytest.mark.parametrize("page", ["drift", "models", "experiments"])
 def test_a_page_about_ads_says_so_where_only_services_came_in(systems: Context, page: str) -> None:
     test = visit(page)
     assert not test.exception
     assert "This page is about models of Amazon ads. What came in here: Services." in words(test)
+
+
+@pytest.mark.usefixtures("systems")
+def test_train_offers_the_systems_that_came_in() -> None:
+    test = visit("train")
+    assert not test.exception
+    assert "Nothing was trained here yet" in words(test)
+    assert "This page is about models of" not in words(test)
 
 
 @pytest.mark.usefixtures("empty")

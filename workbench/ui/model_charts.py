@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
+from core.domains import DOMAINS
 from workbench.services.comparison import AlertChange, ComparisonView, Dot, Figure, Slice
 from workbench.services.promotion import Requirement
 from workbench.ui import theme, words
@@ -345,10 +346,10 @@ CHANGED_COLUMNS = {
 }
 
 
-def slices(rows: Sequence[Slice], kind: str) -> pd.DataFrame:
+def slices(rows: Sequence[Slice], kind: str, domain: str) -> pd.DataFrame:
     """Where the models differ: alarms of each by level, or episodes found by type of cause."""
     some = [row for row in rows if row.kind == kind]
-    name = words.level if kind == "level" else words.cause
+    name = words.level if kind == "level" else DOMAINS[domain].word
     columns: dict[str, Any] = {
         "Level" if kind == "level" else "Cause": [name(row.name) for row in some],
         "Entity-days" if kind == "level" else "Alerts": [words.number(row.rows) for row in some],

@@ -218,7 +218,7 @@ def parts(view: ComparisonView) -> None:
     for column, kind, title in ((left, "level", "By level"), (right, "type", "By type of cause")):
         with column:
             st.markdown(f"**{title}**")
-            rows = model_charts.slices(view.slices, kind)
+            rows = model_charts.slices(view.slices, kind, view.domain)
             if rows.empty:
                 st.caption("No alert of these days has a cause.")
                 continue

@@ -154,7 +154,7 @@ def test_tables_speak_as_an_analyst_does() -> None:
         "At risk": "$1,235",
     }
     part = Slice("type", "budget_cut", 22, 22, 20, 20, 22, 22, 20)
-    row = model_charts.slices([part], "type").iloc[0].to_dict()
+    row = model_charts.slices([part], "type", "ads").iloc[0].to_dict()
     assert (row["Cause"], row["Real, found"]) == ("Budget cut", "22 → 20 of 22")
 
 
