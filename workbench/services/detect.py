@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,8 +37,7 @@ from workbench.services.findings import (
 from workbench.services.foretelling import foretell
 from workbench.services.scene import Scene
 from workbench.services.trial import Trial
-
-_turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
+from workbench.services.turns import turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +89,7 @@ def detect(
     ):
         judges = [known for known, kind in catalog.entries() if issubclass(kind, Detector)]
         raise UnknownNameError.of("detect", "the detector", f"one of {', '.join(judges)}", detector)
-    with _turns[tenant]:
+    with turn(tenant):
         run_id = _begin(context, tenant, domain, detector, at, actor)
         try:
             run = _Run(context, tenant, domain, actor, at, on_step)

@@ -23,6 +23,7 @@ from data.ingest.batch import Batch, Difference, Known, Refusal, Samples
 from data.metrics import MetricStore
 from workbench.context import Context
 from workbench.services import changes, incidents
+from workbench.services.turns import turn
 
 UNREAD = ("unknown", "empty")
 """Formats of files that nothing could be made of; they leave no batch, so a better-told import can load them."""
@@ -93,6 +94,8 @@ def import_paths(
         if dry_run:
             store = MetricStore(":memory:")
             opened.callback(store.close)
+        else:
+            opened.enter_context(turn(tenant))
         return _import(
             ctx,
             store,

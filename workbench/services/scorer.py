@@ -56,9 +56,16 @@ def serve(
     if "settings" in scene.domain.defaults and is_champions(scene, detector):
         params["settings"] = scene.domain.defaults["settings"]
     history = training_part(scene.lessons, scene.domain.window)
+    notice = ""
     if is_champions(scene, detector):
         try:
-            return context.serve.champion(tenant, domain)
+            served = context.serve.champion(tenant, domain)
+            if knows(served, scene):
+                return served
+            notice = (
+                f"Champion {served.version.id} learned other metrics than are measured now; a version "
+                f"of these scores until one is promoted: headwater train {ensemble} --domain {domain}"
+            )
         except PersistenceError as broken:
             raise type(broken)(broken.message, hint=CURE, **broken.context) from broken
         except NotFoundError:
@@ -74,11 +81,13 @@ def serve(
                 on_step=on_step,
             )
             return context.serve.champion(tenant, domain)
-    wanted, notice = dataclasses.asdict(catalog.get(ensemble).Params.of(params)), ""
+    wanted = dataclasses.asdict(catalog.get(ensemble).Params.of(params))
     for version in context.registry.store.versions(tenant, domain, ensemble):
         if version.params == wanted:
             try:
-                return Served(version, context.serve.load(version), notice)
+                served = Served(version, context.serve.load(version), notice)
+                if knows(served, scene):
+                    return served
             except PersistenceError as broken:
                 notice = f"Version {version.id} was refused: {broken.message}"
     odd = labelled.mask(context, tenant, domain, history)
@@ -87,6 +96,11 @@ def serve(
     )
     version = training.publish(context.registry, tenant, domain, trained, history, actor=actor)
     return Served(version, context.serve.load(version), notice)
+
+
+def knows(served: Served, scene: Scene) -> bool:
+    """Whether a version learned the very metrics that the scene holds."""
+    return str(served.algorithm.state["metrics"]).split("\n") == list(scene.residual.metrics)
 
 
 def is_champions(scene: Scene, detector: str) -> bool:
