@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from core.contracts import Panel, Periods
-from workbench.services.scorer import shortness, training_part
+from workbench.services.scorer import knows, shortness, training_part
 
 WINDOW = 14
 
@@ -35,3 +38,10 @@ def test_a_history_too_short_for_that_says_what_is_missing() -> None:
     assert shortness(residual(40, 14), WINDOW) == ""
     told = shortness(residual(39, 14), WINDOW)
     assert "Only 25 days" in told and "26 are needed" in told and "import more" in told
+
+
+@pytest.mark.parametrize(("learned", "fits"), [("x\ny", True), ("x", False), ("y\nx", False)])
+def test_a_version_scores_only_the_metrics_that_it_learned(learned: str, fits: bool) -> None:
+    served: Any = SimpleNamespace(algorithm=SimpleNamespace(state={"metrics": learned}))
+    scene: Any = SimpleNamespace(residual=residual(20, 10))
+    assert knows(served, scene) is fits
