@@ -45,6 +45,7 @@ def serve(
 ) -> Served:
     """The champion, or the newest sound version of the named detector; fitted now when there is none.
 
+    A champion that learned other metrics than the scene holds is stood in for by a version of these, and says so.
     A detector that is no ensemble votes alone, under the same calibration. Raises UnknownNameError for a
     name that the catalogue lacks, MissingExtraError, NotEnoughDataError, and the PersistenceError of a champion
     that nothing can stand in for.

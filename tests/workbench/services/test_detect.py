@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -343,3 +344,20 @@ def test_a_run_may_leave_out_explanation_and_cause(detected: Path, open_home: Op
     assert len(with_cause) == 3
     assert report.incidents == []
     assert not {"explain", "cause"} & set(report.seconds)
+
+
+def test_a_champion_that_learned_other_metrics_is_stood_in_for_and_says_so(
+    detected: Path, open_home: OpenHome
+) -> None:
+    context = open_home(detected)
+    champion = context.serve.champion(TENANT, "ads").version.id
+    scene = scenes.look(context, TENANT)
+    fewer = scene.residual.select(metrics=scene.residual.metrics[:2])
+    asked: dict[str, Any] = {"domain": "ads", "detector": "ensemble", "actor": "ana"}
+    narrow = dataclasses.replace(scene, residual=fewer)
+    served = scorer.serve(context, TENANT, narrow, **asked)
+    assert served.version.id != champion and scorer.knows(served, narrow)
+    assert champion in served.notice and "other metrics" in served.notice
+    again = scorer.serve(context, TENANT, narrow, **asked)
+    assert again.version.id == served.version.id
+    assert scorer.serve(context, TENANT, scene, **asked).version.id == champion
