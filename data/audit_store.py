@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from core.errors import ConflictError, NotFoundError
 from data.columns import UtcDateTime, canonical, plain
 from data.record_store import next_numbers
-from data.records import TABLES, AuditEvent
+from data.records import AuditEvent
+from data.tables import TABLES
 
 GENESIS = "0" * 64
 UNDO_DEPTH = 500  # how many events back the last undoable one is looked for

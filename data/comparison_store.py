@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from data.records import Comparison
+from data.model_records import Comparison
 
 
 def add(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
 from data.audit_store import tell
-from data.records import DriftCheck, RetrainProposal
+from data.model_records import DriftCheck, RetrainProposal
 
 OPEN, ACCEPTED, DISMISSED, EXPIRED = "open", "accepted", "dismissed", "expired"
 

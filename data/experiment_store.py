@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
 from data.audit_store import tell
-from data.records import Experiment
+from data.model_records import Experiment
 
 PLANNING, RUNNING, COMPLETED, FAILED = "planning", "running", "completed", "failed"
 STATES = (PLANNING, RUNNING, COMPLETED, FAILED)

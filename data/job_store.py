@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, InvalidInputError, NotFoundError
 from data.audit_store import tell
-from data.records import Job
+from data.model_records import Job
 
 LEASE = timedelta(seconds=30)
 """Without a sign of life for this long, a claimed job counts as abandoned."""

@@ -24,7 +24,8 @@ from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader
 
 from core.errors import HeadwaterError, InvalidInputError, MissingExtraError, StoreError
 from data.columns import NumberedRow
-from data.records import TABLES, Counter
+from data.records import Counter
+from data.tables import TABLES
 
 T = TypeVar("T")
 

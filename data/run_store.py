@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
-from data.records import DetectionRun, SchedulerBeat, StreamState, Visit
+from data.model_records import StreamState
+from data.records import DetectionRun, SchedulerBeat, Visit
 
 
 def start(

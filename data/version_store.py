@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
 from data.audit_store import record
+from data.model_records import Alias, ModelVersion
 from data.record_store import Records
-from data.records import Alias, AuditEvent, ModelVersion
+from data.records import AuditEvent
 
 SERVING, RETIRED = "champion", "retired"
 PROMOTE, ROLLBACK = "promote", "rollback"

@@ -26,7 +26,7 @@ from core import devices
 from core.contracts import OnStep
 from core.errors import ConflictError, HeadwaterError
 from data import job_store
-from data.records import Job
+from data.model_records import Job
 from models.executors import Executor, Order, Run, executor
 from models.jobs import (
     CHECKPOINTS,

@@ -8,7 +8,7 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 
 from data import columns
-from data.records import TenantRow
+from data.tables import METADATA
 
 PORTABLE = {
     columns.UtcDateTime: "sa.DateTime(timezone=True)",
@@ -27,7 +27,7 @@ def portable(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=TenantRow.metadata,
+    target_metadata=METADATA,
     render_as_batch=True,
     render_item=portable,
     compare_type=True,

@@ -12,8 +12,9 @@ from sqlalchemy import select
 
 from core.errors import ConflictError, NotFoundError
 from data import drift_store
+from data.model_records import RetrainProposal
 from data.record_store import Records
-from data.records import AuditEvent, RetrainProposal
+from data.records import AuditEvent
 
 NOW = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 DAYS = {"start": date(2026, 9, 21), "end": date(2026, 11, 15)}

@@ -10,8 +10,9 @@ from sqlalchemy import select
 
 from core.errors import ConflictError, NotFoundError
 from data import experiment_store as store
+from data.model_records import Experiment
 from data.record_store import Records
-from data.records import AuditEvent, Experiment
+from data.records import AuditEvent
 
 NOW = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from core.errors import ConflictError, NotFoundError
 from data import audit_store, job_store
+from data.model_records import Job
 from data.record_store import Records
-from data.records import Job
 
 
 def do(records: Records, verb: Any, **arguments: Any) -> Any:

@@ -20,7 +20,8 @@ from core.errors import InvalidInputError, MissingExtraError, StoreError
 from data import audit_store
 from data.columns import plain
 from data.record_store import Records
-from data.records import TABLES, Alert, AuditEvent, Comment, Counter
+from data.records import Alert, AuditEvent, Comment, Counter
+from data.tables import TABLES
 from tests.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]

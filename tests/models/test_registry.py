@@ -215,7 +215,7 @@ def resigned(registry: Registry, version: str, change: Callable[[dict[str, objec
 
 
 def _row(session, version: str):  # type: ignore[no-untyped-def]
-    from data.records import ModelVersion
+    from data.model_records import ModelVersion
 
     return session.get(ModelVersion, ("acme", version))
 

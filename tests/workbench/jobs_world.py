@@ -9,7 +9,7 @@ import numpy as np
 
 from core.contracts import Panel, Periods
 from data import snapshots
-from data.records import Job
+from data.model_records import Job
 from workbench.context import Context
 from workbench.services import job_kinds, jobs, training_jobs
 from workbench.services.job_kinds import Kind

@@ -19,7 +19,7 @@ import pytest
 
 from core.errors import ConflictError, NotFoundError, UnknownNameError
 from data import audit_store, job_store, snapshots
-from data.records import Job
+from data.model_records import Job
 from models import jobs as folders
 from models.executors import Order
 from models.processes import started

@@ -12,7 +12,8 @@ from core.contracts import DAY
 from core.domain import Domain
 from core.domains import DOMAINS
 from data import alert_tally, run_store
-from data.records import SEVERITIES, Alias
+from data.model_records import Alias
+from data.records import SEVERITIES
 from models.ports import CHAMPION
 from workbench.context import Context
 from workbench.services import alerts

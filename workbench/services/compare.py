@@ -29,7 +29,8 @@ from core.severity import SEVERITIES
 from data import alert_feed, comparison_store, label_store, proposal_store, run_store
 from data.finding_store import SAME_EPISODE
 from data.label_store import Episode
-from data.records import ACTIVE, Comparison
+from data.model_records import Comparison
+from data.records import ACTIVE
 from models.footprint import footprint
 from models.ports import CHALLENGER, CHAMPION, VersionRow
 from models.serve import Served

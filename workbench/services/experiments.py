@@ -16,7 +16,7 @@ from core.errors import ConflictError, InvalidInputError
 from data import experiment_store
 from data.experiment_store import COMPLETED, FAILED, PLANNING, RUNNING
 from data.label_store import Episode
-from data.records import Experiment
+from data.model_records import Experiment
 from models.serve import Served
 from workbench.context import Context
 from workbench.services import labelled, scorer, targets, trial

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.errors import UnknownNameError
-from data.records import Job
+from data.model_records import Job
 from models.jobs import Outcome
 from workbench.context import Context
 from workbench.services import training_jobs

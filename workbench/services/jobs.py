@@ -14,7 +14,7 @@ from typing import Any
 from core.contracts import OnStep
 from core.errors import UnknownNameError
 from data import job_store
-from data.records import Job
+from data.model_records import Job
 from data.snapshots import Snapshot
 from models import progress
 from models.executors import LOG

@@ -25,7 +25,7 @@ from core.evaluate.leakage import Finding
 from core.evaluate.splits import Split
 from core.parts import settings
 from data import job_store
-from data.records import Job
+from data.model_records import Job
 from models.ports import VersionRow
 from models.train import CONTEXT, HELD_OUT, split_of
 from workbench.context import Context

@@ -11,7 +11,7 @@ from core.domains import DOMAINS
 from core.errors import ConflictError, HeadwaterError, InvalidInputError, NotFoundError
 from data import drift_store, preference_store
 from data.drift_store import ACCEPTED, DISMISSED, EXPIRED, OPEN
-from data.records import Job, RetrainProposal
+from data.model_records import Job, RetrainProposal
 from models import train as models
 from models.ports import CHAMPION
 from workbench.context import Context

@@ -18,7 +18,7 @@ from core.domains import DOMAINS
 from core.ensembles.calibrated import CalibratedEnsemble
 from core.errors import DeviceError, InvalidInputError, UnknownNameError
 from core.parts import settings
-from data.records import Job
+from data.model_records import Job
 from models.ports import CHAMPION, VersionRow
 from models.train import publish, train
 from workbench.context import Context

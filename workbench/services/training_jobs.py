@@ -22,7 +22,7 @@ from core.errors import InvalidInputError, NotFoundError, PersistenceError
 from core.evaluate import held_out
 from core.evaluate.held_out import Predictions
 from data import job_store, predictions, snapshots, version_store
-from data.records import Job, ModelVersion
+from data.model_records import Job, ModelVersion
 from models.jobs import Outcome, Task
 from models.manifest import Training
 from models.ports import CHALLENGER, CHAMPION

@@ -21,7 +21,7 @@ from core.errors import HeadwaterError
 from core.evaluate import experiment
 from data import experiment_store
 from data.experiment_store import COMPLETED, FAILED
-from data.records import Experiment
+from data.model_records import Experiment
 from data.routing import Rung
 from models import rollout
 from models.serve import Served

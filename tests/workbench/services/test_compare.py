@@ -16,7 +16,8 @@ from core.errors import InvalidInputError, NotFoundError
 from core.evaluate.compare import labels_to_tell
 from data import alert_feed, alert_store, label_store
 from data.alert_feed import Filters
-from data.records import Alert, Comparison, NewLabel, StreamState
+from data.model_records import Comparison, StreamState
+from data.records import Alert, NewLabel
 from models import train
 from tests.workbench.two_models import TENANT, challenge
 from workbench.context import Context

@@ -18,7 +18,8 @@ from core.errors import (
     UnknownNameError,
 )
 from data import experiment_store, label_store
-from data.records import Alert, AuditEvent, Experiment, NewLabel
+from data.model_records import Experiment
+from data.records import Alert, AuditEvent, NewLabel
 from models import rollout
 from tests.conftest import TENANT
 from tests.workbench.conftest import Tried

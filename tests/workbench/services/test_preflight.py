@@ -15,7 +15,7 @@ from core import catalog
 from core.contracts import Periods
 from core.errors import InvalidInputError, UnknownNameError
 from core.samples import sample
-from data.records import Job
+from data.model_records import Job
 from tests.conftest import TENANT
 from workbench.context import Context
 from workbench.services import jobs, preflight, training
