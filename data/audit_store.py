@@ -124,15 +124,24 @@ def tell(
 
 
 def undo(
-    session: Session, *, tenant: str, actor: str, now: datetime, audit_id: int | None = None
+    session: Session,
+    *,
+    tenant: str,
+    actor: str,
+    now: datetime,
+    audit_id: int | None = None,
+    following: Collection[str] = (),
 ) -> AuditEvent:
     """Revert an event, or the actor's last one still in effect; the undo is an event that can be undone (redo).
+
+    following : tables whose rows follow from the others that an event wrote; the caller lets them
 
     Raises `NotFoundError` when there is nothing to undo and `ConflictError`, naming both values, when somebody
     changed one of the fields since.
     """
     target = _undoable(session, tenant, actor, audit_id)
-    for key, written in (target.after or {}).items():
+    after, before = (_leading(rows or {}, following) for rows in (target.after, target.before))
+    for key, written in after.items():
         table, number = key.split("/", 1)
         row = session.get(TABLES[table], (tenant, int(number)), with_for_update=True)
         if row is None:
@@ -148,7 +157,7 @@ def undo(
                 current,
                 f"{getattr(row, 'updated_by', 'Somebody')} changed it since: undo that first.",
             )
-        values = {field: _typed(row, field, old) for field, old in target.before[key].items()}
+        values = {field: _typed(row, field, old) for field, old in before[key].items()}
         _assign(row, values, actor=actor, now=now)
     return record(
         session,
@@ -158,8 +167,8 @@ def undo(
         verb="undo",
         object_kind=target.object_kind,
         object_id=target.object_id,
-        before=target.after,
-        after=target.before,
+        before=after,
+        after=before,
         undo_of=target.id,
     )
 
@@ -221,6 +230,12 @@ def standing(
         asked = not verbs or event.verb in verbs
         if asked and in_effect and event.actor == actor and event.undo_of is None:
             yield event
+
+
+def _leading(rows: Mapping[str, Any], following: Collection[str]) -> dict[str, Any]:
+    """The rows of an event without those that follow from the others; all of them where there are no others."""
+    leading = {key: row for key, row in rows.items() if key.split("/", 1)[0] not in following}
+    return leading or dict(rows)
 
 
 def _undoable(session: Session, tenant: str, actor: str, audit_id: int | None) -> AuditEvent:

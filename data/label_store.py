@@ -31,6 +31,8 @@ from data.records import (
 Row = TypeVar("Row", bound=TenantRow)
 UNDECIDED = "unsure"
 """The disposition that says nothing of its subject."""
+FOLLOWING = ("node_proposal",)
+"""What follows from a label, though labels given before it was left to that wrote it into their events."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def undo(
     session: Session, *, tenant: str, actor: str, now: datetime, audit_id: int | None = None
 ) -> AuditEvent:
     """Take back the actor's last action, or a named one; what was labelled stands again as it stood before."""
-    event = audit_store.undo(session, tenant=tenant, actor=actor, now=now, audit_id=audit_id)
+    event = audit_store.undo(
+        session, tenant=tenant, actor=actor, now=now, audit_id=audit_id, following=FOLLOWING
+    )
     _follow(session, tenant, touched(session, event, Label))
     return event
 

@@ -296,6 +296,55 @@ def test_a_label_is_taken_back_though_its_component_was_decided_on(
     assert undone.verb == "undo" and row(ctx, NodeProposal, 1).state == "open"
 
 
+@pytest.mark.parametrize(
+    ("decision", "brought_back"),
+    [("", "open"), ("accepted", "accepted"), ("dismissed", "dismissed")],
+)
+def test_a_label_whose_event_holds_what_it_proposed_is_taken_back_and_brought_back(
+    ctx: Context, decision: str, brought_back: str
+) -> None:
+    first, *_ = queue(ctx)
+    who: dict[str, Any] = {"tenant": TENANT, "now": NOW, "actor": "ana"}
+
+    def as_it_was_written(session: Any) -> None:
+        """A label as its event was kept before proposals followed from labels."""
+        edit = audit_store.Edit(session, actor="ana", now=NOW)
+        said = Label(
+            tenant=TENANT,
+            alert_id=1,
+            entity="campaign:1",
+            disposition="real",
+            cause="bid_up",
+            component="Hats 2",
+            item_id=first,
+            labelled_by="ana",
+            labelled_at=NOW,
+        )
+        edit.add(said)
+        about: dict[str, Any] = {"tenant": TENANT, "domain": "ads", "name": "Hats 2"}
+        edit.create(
+            [NodeProposal(**about, label_id=said.id, proposed_by="ana", at=NOW)], state="withdrawn"
+        )
+        edit.record(tenant=TENANT, verb="label", object_kind="alert", object_id=1)
+
+    ctx.records.write(TENANT, as_it_was_written)
+    if decision:
+        proposals.decide(ctx, TENANT, 1, state=decision, actor="ben")
+    assert undo(ctx).id == first
+    assert row(ctx, Label, 1).withdrawn
+    assert row(ctx, NodeProposal, 1).state == (decision or "withdrawn")
+    ctx.records.write(
+        TENANT, lambda session: label_store.undo(session, **who, audit_id=_newest(session))
+    )
+    assert not row(ctx, Label, 1).withdrawn
+    assert row(ctx, NodeProposal, 1).state == brought_back
+
+
+def _newest(session: Any) -> int:
+    """The number of the newest event."""
+    return int(audit_store.history(session, tenant=TENANT, limit=1)[0].id)
+
+
 def test_a_label_that_is_brought_back_proposes_again(ctx: Context) -> None:
     first, *_ = queue(ctx)
     say(ctx, first, Verdict("real", ("bid_up",), missing="Hats 2"))
