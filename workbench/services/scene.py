@@ -22,7 +22,7 @@ from core.contracts import DAY, Floats, Panel, Times
 from core.domain import Domain
 from core.errors import UnknownNameError
 from workbench.context import Context
-from workbench.services import taxonomy
+from workbench.services import proposals, taxonomy
 from workbench.services.labelled import naive
 
 DAYS = 120
@@ -73,6 +73,7 @@ class Scene(ABC):
     """Everything read and derived before any model has its say; arrays are (n_entity, n_time, …).
 
     domain    : the domain, with its periods and metrics as they were read, and the tenant's words for causes
+    graph     : what reaches what, with the components that people added
     panel     : raw metrics of every level
     settings  : what was set, by entity and day; NaN = not reported
     residual  : standardised deviations by channel
@@ -201,20 +202,26 @@ class Scene(ABC):
         """What to say of an entity beside one whose `focus` is of interest."""
         return focus
 
+    def whole(self, entity: str) -> str:
+        """What an entity is part of, "" for nothing: the first parent that an import told of."""
+        parents = self.graph.parents(entity) if entity in self.graph.net else ()
+        kinds = self.graph.net.nodes
+        return next((one for one in parents if kinds[one].get("kind") != proposals.KIND), "")
+
     def above(self, entity: str) -> tuple[str, ...]:
-        """What an entity is part of, top first: its line of first parents."""
+        """What an entity is part of and what that is part of, top first."""
         line: list[str] = []
-        while entity in self.graph.net and (parents := self.graph.parents(entity)):
-            entity = parents[0]
+        while (entity := self.whole(entity)) and entity not in line:
             line.insert(0, entity)
         return tuple(line)
 
     def siblings(self, entity: str) -> list[str]:
-        """Those of its level under the same first parent."""
-        if entity not in self.graph.net or not (parents := self.graph.parents(entity)):
+        """Those of its level that are part of the same."""
+        whole = self.whole(entity)
+        if not whole:
             return []
         level = self.graph.level(entity)
-        children = self.graph.children(parents[0])
+        children = self.graph.children(whole)
         return [child for child in children if child != entity and self.graph.level(child) == level]
 
     # ── What is at stake ──
@@ -242,7 +249,11 @@ def look(
 ) -> Scene:
     """Read a domain as known at `as_of` (now when absent); NotEnoughDataError when nothing was imported."""
     built: Scene = _builder(domain).build(context, tenant, as_of=as_of, days=days)
-    return replace(built, domain=taxonomy.worded(context, tenant, built.domain))
+    return replace(
+        built,
+        domain=taxonomy.worded(context, tenant, built.domain),
+        graph=proposals.laid_over(context, tenant, domain, built.graph),
+    )
 
 
 def newest(context: Context, tenant: str, *, domain: str) -> datetime | None:

@@ -19,7 +19,7 @@ from core.domains.services import SERVICES
 from core.errors import NotEnoughDataError
 from core.features.course import course
 from workbench.context import Context
-from workbench.services import labelled, snapshots
+from workbench.services import labelled
 from workbench.services.scene import Episode, Judged, Outbreak, Question, Rows, Scene
 
 STEPS = (60, 120, 300, 600, 900, 1800)
@@ -171,7 +171,7 @@ class ServiceScene(Scene):
         own: dict[str, list[Episode]] = {}
         for episode in found:
             own.setdefault(episode.entity, []).append(episode)
-            whole = self._parent(episode.entity)
+            whole = self.whole(episode.entity)
             if whole in self.graph.children(episode.entity):
                 parts.setdefault(whole, []).append(episode)
         for whole, episodes in parts.items():
@@ -264,30 +264,21 @@ class ServiceScene(Scene):
         """What is furthest off, for two entities seldom have the same metrics."""
         return next(iter(self._furthest(row, span)), focus)
 
-    def above(self, entity: str) -> tuple[str, ...]:
-        """What an entity is part of, top first."""
-        line: list[str] = []
-        while (entity := self._parent(entity)) and entity not in line:
-            line.insert(0, entity)
-        return tuple(line)
+    def whole(self, entity: str) -> str:
+        """What an entity is part of, "" for nothing, as it was told."""
+        nodes = self.graph.net.nodes
+        return str(nodes[entity].get("parent") or "") if entity in nodes else ""
 
     def siblings(self, entity: str) -> list[str]:
         """What is part of the same, at the same level."""
-        parent, level = self._parent(entity), self._level(entity)
+        parent, level = self.whole(entity), self._level(entity)
         return [
             other
             for other in self.graph.net
             if parent
             and other != entity
-            and (self._parent(other), self._level(other)) == (parent, level)
+            and (self.whole(other), self._level(other)) == (parent, level)
         ]
-
-    def _parent(self, entity: str) -> str:
-        return (
-            str(self.graph.net.nodes[entity].get("parent") or "")
-            if entity in self.graph.net
-            else ""
-        )
 
     def _level(self, entity: str) -> str:
         return self.graph.level(entity) if entity in self.graph.net else ""
@@ -369,7 +360,7 @@ def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -
             "Run: headwater import PATH --domain services",
         )
     measured = samples.metrics(tenant, SERVICES)
-    graph = snapshots.graph(context, tenant, SERVICES.name, at=as_of)
+    graph = samples.graph(tenant, SERVICES, at=as_of)
     width = max(1, len(measured) * graph.net.number_of_nodes())
     wanted = max(span[0], end - min(HISTORY, timedelta(days=days)))
     step, first = _fitting(wanted, end, width)

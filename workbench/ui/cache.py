@@ -11,7 +11,6 @@ import streamlit as st
 
 from core.cases import Graph
 from core.devices import Device
-from core.domains import DOMAINS
 from core.errors import NotEnoughDataError, NotFoundError, PersistenceError
 from data.records import AlertRow
 from models.serve import Served
@@ -218,13 +217,13 @@ def baseline(domain: str, treatment: str, metric: str, unit: str) -> Tally:
 
 def names(domain: str) -> Mapping[str, str]:
     """The display name of every entity of a domain."""
-    context, tenant, _ = state.who()
+    _, tenant, _ = state.who()
 
     def read() -> Mapping[str, str]:
-        graph = context.metrics.graph(tenant, DOMAINS[domain])
-        return {entity: graph.name(entity) for entity in graph.net}
+        known = graph(domain)
+        return {entity: known.name(entity) for entity in known.net}
 
-    return _large(("names", tenant, domain, context.metrics.version(tenant)), read)
+    return _large(("names", tenant, domain, *_structure()), read)
 
 
 def devices() -> tuple[Device, ...]:

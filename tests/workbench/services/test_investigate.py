@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from core.errors import NotEnoughDataError, NotFoundError, UnknownNameError
-from data.records import Alert
+from data.records import Alert, NodeProposal
+from tests.findings import NOW
 from tests.workbench import small_account
 from tests.workbench.small_account import BROKEN, TENANT, Tail
 from workbench.context import Context
-from workbench.services import alerts, investigate
+from workbench.services import alerts, investigate, proposals
 from workbench.services import scene as scenes
 from workbench.services.scene import Judged, Scene
 
@@ -160,6 +162,43 @@ def test_the_drawn_hierarchy_leads_from_the_cause_to_the_alert(
     assert nodes[BROKEN].severity == "critical" and nodes[BROKEN].number == "−65 %"
     assert nodes[BROKEN].onset == ONSET and nodes[BROKEN].order == 1
     assert all(source in nodes and target in nodes for source, target in view.edges)
+
+
+@pytest.mark.parametrize("method", [None, "tree-scan", "bfs-temporal"])
+def test_a_component_that_people_added_is_drawn_as_a_cause_and_changes_nothing_else(
+    context: Context, scene: Scene, judged: Judged, method: str | None
+) -> None:
+    top = scene.above(BROKEN)[0]
+
+    def missed(session: Any) -> list[int]:
+        about: dict[str, Any] = {"tenant": TENANT, "domain": "ads", "at": NOW}
+        rows = [
+            NodeProposal(name="Feed", parent=BROKEN, **about),
+            NodeProposal(name="Billing", parent=top, **about),
+        ]
+        session.add_all(rows)
+        session.flush()
+        return [row.id for row in rows]
+
+    for number in (added := context.records.write(TENANT, missed)):
+        proposals.decide(context, TENANT, number, state="accepted", actor="ben")
+    wider = scenes.look(context, TENANT)
+    alert = alert_on(context, BROKEN)
+    before, view = (
+        investigate.cause_view(context, TENANT, one, judged, alert, method=method)
+        for one in (scene, wider)
+    )
+    assert {node.id for node in view.nodes} - {node.id for node in before.nodes} == {
+        "Feed",
+        "Billing",
+    }
+    assert {("Feed", BROKEN), ("Billing", top)} <= set(view.edges)
+    assert [one.node for one in view.candidates] == [one.node for one in before.candidates]
+    assert (wider.above(BROKEN), wider.above(top)) == (scene.above(BROKEN), ())
+    assert wider.siblings(BROKEN) == scene.siblings(BROKEN)
+    assert wider.conditions(BROKEN) == scene.conditions(BROKEN)
+    for number in added:
+        proposals.decide(context, TENANT, number, state="dismissed", actor="ben")
 
 
 def test_calm_neighbours_stand_in_one_node_with_their_count(
