@@ -45,7 +45,8 @@ class AlertFacts(SQLModel):
 
     `onset` and `last_seen` bound the episode in UTC, `day` is the latest day in the entity's zone.
     `spend_at_risk` and `revenue_impact` are amounts of `currency` over the episode. `predicted_for` is when a
-    failure that has not happened yet is expected, `lead_minutes` how long before that the alert was raised.
+    failure that has not happened yet is expected, `lead_minutes` how long before that the alert was raised. `services`
+    names those that the entity is, or is part of.
     """
 
     domain: str = Field(max_length=32)
@@ -72,6 +73,7 @@ class AlertFacts(SQLModel):
     model_version: str = ""
     predicted_for: datetime | None = moment(nullable=True)
     lead_minutes: float | None = None
+    services: list[Any] = json_of(list)
 
 
 class NewAlert(AlertFacts):

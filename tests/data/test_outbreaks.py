@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from core.errors import ConflictError, NotFoundError
 from data import (
+    alert_feed,
     alert_store,
     audit_store,
     incident_reports,
@@ -21,6 +22,7 @@ from data import (
     label_store,
     outbreaks,
 )
+from data.alert_feed import Filters
 from data.finding_store import Upserted
 from data.incident_reports import Report
 from data.ingest.incident_files import reported, standing
@@ -47,14 +49,27 @@ class Desk:
         self, root: str = "service:cart", *, at: datetime = BEGAN, anew: bool = True, **facts: Any
     ) -> Upserted:
         """A run that finds one outbreak, with the alerts of a service and of its pod."""
-        alerts = [
-            new_alert(entity, domain="services", onset=at, last_seen=at + 20 * MINUTE)
-            for entity in ("service:cart", "pod:cart-1")
-        ]
         known = {"services": ["cart"], "cause_type": "cpu_saturation", "onset": at}
         found: list[NewIncident] = [new_incident(root, domain="services", **(known | facts))]
-        ids = self.do(alert_store.upsert, "detection", found=alerts).ids
-        return self.do(outbreaks.gather, "detection", found=found, holding=[ids], anew=anew)
+        ids = self.raised(at)
+        return self.do(
+            outbreaks.gather, "detection", found=found, holding=[ids], anew=anew, noticed=ids
+        )
+
+    def notice(self, *, at: datetime = BEGAN, **facts: Any) -> tuple[int, ...]:
+        """A run that raises the same alerts and finds no cause of them; their numbers."""
+        ids = self.raised(at, **facts)
+        self.do(outbreaks.gather, "detection", found=[], holding=[], noticed=ids)
+        return ids
+
+    def raised(self, at: datetime = BEGAN, **facts: Any) -> tuple[int, ...]:
+        seen = {"domain": "services", "onset": at, "last_seen": at + 20 * MINUTE}
+        alerts = [
+            new_alert(entity, **(seen | {"services": ["cart"]} | facts))
+            for entity in ("service:cart", "pod:cart-1")
+        ]
+        ids: tuple[int, ...] = self.do(alert_store.upsert, "detection", found=alerts).ids
+        return ids
 
     def tell(
         self, key: str = "INC-1", *, at: datetime = BEGAN + 5 * MINUTE, **facts: Any
@@ -83,6 +98,11 @@ class Desk:
 
     def alerts(self, number: int) -> list[Any]:
         return list(self.read(incident_store.alerts, incident_id=number))
+
+    def alone(self) -> list[str]:
+        """The entities of the alerts that are in no incident."""
+        page = self.read(alert_feed.page, filters=Filters(status=EVERY, muted=None))
+        return sorted(alert.entity for alert in page.rows if alert.incident_id is None)
 
     def labels(self, number: int) -> list[str]:
         return [label.cause for label in self.read(label_store.current, incident_id=number)]
@@ -313,6 +333,125 @@ def test_an_incident_raised_from_an_alert_is_the_one_that_is_found_around_it(des
     assert (found.alerts, found.cause_type) == (2, "cpu_saturation")
 
 
+# ── alerts for which no cause stands out ─────────────────────────────────────────────────────────
+
+BOTH = ["pod:cart-1", "service:cart"]
+
+
+def told_then_noticed(desk: Desk, **facts: Any) -> None:
+    desk.tell(**facts)
+    desk.notice()
+
+
+def noticed_then_told(desk: Desk, **facts: Any) -> None:
+    desk.notice()
+    desk.tell(**facts)
+
+
+@pytest.mark.parametrize("arrive", [told_then_noticed, noticed_then_told])
+def test_alerts_without_a_cause_are_evidence_of_what_was_told_and_invent_no_root(
+    both: Desk, arrive: Callable[[Desk], None]
+) -> None:
+    arrive(both)
+    (row,) = both.shown()
+    assert (row.source, row.root_entity, row.cause_type, row.alerts) == ("file", "", "", 2)
+    assert {alert.muted_by for alert in both.alerts(row.id)} == {row.id}
+    assert both.alone() == []
+    told = both.read(audit_store.history)
+    (taken,) = [event for event in told if event.verb == "take"]
+    assert taken.after["why"] == "no cause stands out; at cart then"
+    # told and noticed again, nothing changes
+    both.notice()
+    assert both.tell().unchanged == 1
+    assert both.read(audit_store.history) == told
+    # a cause that is found later is the same outbreak's
+    both.detect()
+    (row,) = both.shown()
+    assert (row.source, row.root_entity, row.alerts) == ("file", "service:cart", 2)
+
+
+@pytest.mark.parametrize(
+    ("told", "taken"),
+    [
+        ({"services": ["CART"]}, True),
+        ({"services": ["pod:cart-1"]}, True),
+        ({"services": ["payment"]}, False),
+        ({"services": []}, False),
+        ({"at": BEGAN + 49 * MINUTE}, True),
+        ({"at": BEGAN + 51 * MINUTE}, False),
+        ({"at": BEGAN - 90 * MINUTE, "ended_at": BEGAN - 31 * MINUTE}, False),
+    ],
+)
+@pytest.mark.parametrize("arrive", [told_then_noticed, noticed_then_told])
+def test_only_alerts_of_its_place_and_time_are_evidence(
+    desk: Desk, arrive: Callable[..., None], told: dict[str, Any], taken: bool
+) -> None:
+    arrive(desk, **told)
+    (row,) = desk.shown()
+    assert (row.alerts > 0) == taken
+    assert sorted([*desk.alone(), *(alert.entity for alert in desk.alerts(row.id))]) == BOTH
+
+
+def test_what_is_foretold_is_no_evidence(desk: Desk) -> None:
+    desk.tell()
+    desk.notice(predicted_for=BEGAN + 30 * MINUTE, lead_minutes=30.0)
+    assert desk.alone() == BOTH
+
+
+@pytest.mark.parametrize("arrive", [told_then_noticed, noticed_then_told])
+def test_evidence_stands_alone_again_once_what_was_told_is_undone(
+    both: Desk, arrive: Callable[..., None]
+) -> None:
+    arrive(both, ended_at=BEGAN + 25 * MINUTE)
+    (row,) = both.shown()
+    assert {alert.status for alert in both.alerts(row.id)} == {"resolved"}
+    undone = both.undo()
+    assert both.shown() == [] and both.alone() == BOTH
+    page = both.read(alert_feed.page)
+    assert {(alert.status, alert.muted_by) for alert in page.rows} == {("open", None)}
+    both.undo(undone)
+    (row,) = both.shown()
+    assert (row.alerts, both.alone()) == (2, [])
+
+
+def test_evidence_that_is_parted_stands_alone_for_good_and_the_finding_keeps_its_own(
+    desk: Desk,
+) -> None:
+    desk.notice()
+    desk.tell()
+    (told,) = desk.shown()
+    desk.do(outbreaks.part, incident_id=told.id)
+    assert desk.alone() == BOTH
+    desk.notice()
+    desk.tell(title="Checkout slower")
+    assert desk.alone() == BOTH
+    desk.undo()  # of the news
+    desk.undo()
+    assert desk.alone() == []
+    # one of them found its cause since; the other one is evidence still
+    service, pod = (alert.id for alert in desk.alerts(told.id))
+    about = [new_incident("service:cart", domain="services", services=["cart"], onset=BEGAN)]
+    desk.do(outbreaks.gather, "detection", found=about, holding=[[service]], noticed=[service, pod])
+    (row,) = desk.shown()
+    assert (row.id, row.alerts) == (told.id, 2)
+    desk.do(outbreaks.part, incident_id=told.id)
+    found = desk.shown()[0 if desk.shown()[0].source == "headwater" else 1]
+    assert [alert.id for alert in desk.alerts(found.id)] == [service]
+    assert desk.alone() == ["pod:cart-1"]
+
+
+def test_of_two_that_were_told_the_other_one_takes_what_the_first_lets_go(desk: Desk) -> None:
+    desk.tell("far", at=BEGAN - 20 * MINUTE)
+    desk.notice()
+    desk.tell("near", at=BEGAN - 2 * MINUTE)
+    far, near = desk.shown()
+    # what is evidence already stays where it is
+    assert (far.alerts, near.alerts) == (2, 0)
+    desk.do(outbreaks.part, incident_id=far.id)
+    assert [row.alerts for row in desk.shown()] == [0, 2]
+    assert desk.alone() == []
+
+
 # ── in any order ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -322,8 +461,14 @@ def _resolve(desk: Desk) -> None:
 
 
 def _label(desk: Desk) -> None:
-    if desk.shown():
+    if len(desk.shown()) == 1:
         desk.label()
+
+
+def _part(desk: Desk) -> None:
+    for row in desk.shown():
+        if row.source != "headwater":
+            desk.do(outbreaks.part, incident_id=row.id)
 
 
 STEPS: dict[str, Callable[[Desk], Any]] = {
@@ -332,6 +477,8 @@ STEPS: dict[str, Callable[[Desk], Any]] = {
     "tell of news": lambda desk: desk.tell(title="Checkout down"),
     "detect": Desk.detect,
     "detect another root": lambda desk: desk.detect("service:db", cause_type="disk_full"),
+    "detect no cause": Desk.notice,
+    "part": _part,
     "label": _label,
     "resolve": _resolve,
     "undo": Desk.undo,
@@ -349,12 +496,17 @@ def test_in_any_order_it_ends_as_one_incident_and_nothing_is_lost(
         try:
             STEPS[name](desk)
         except (ConflictError, NotFoundError):
-            assert name == "undo"
-        assert len(desk.shown()) <= 1
-        labels += name == "label" and bool(desk.shown())
+            assert name in ("undo", "part")
+        shown = desk.shown()
+        assert len(shown) <= 1 + any(row.apart for row in shown)
+        labels += name == "label" and len(shown) == 1
+        under = [alert.entity for row in shown for alert in desk.alerts(row.id)]
+        assert sorted([*under, *desk.alone()]) in ([], BOTH)
+        assert [row.alerts for row in shown] == [len(desk.alerts(row.id)) for row in shown]
     desk.detect()
     desk.tell()
-    (row,) = desk.shown()
-    assert {alert.entity for alert in desk.alerts(row.id)} == {"service:cart", "pod:cart-1"}
-    assert len(desk.labels(row.id)) == labels
+    shown = desk.shown()
+    assert len(shown) == 1 + any(row.apart for row in shown)
+    assert desk.alone() == []
+    assert sum(len(desk.labels(row.id)) for row in shown) == labels
     assert desk.read(audit_store.verify) is None

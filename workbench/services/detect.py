@@ -300,6 +300,7 @@ class _Run:
                 session,
                 found=new_incidents,
                 holding=[[stored.ids[place] for place in item.places] for item in groups],
+                noticed=stored.ids,
                 anew=not self._in_the_past,
                 **who,
             )

@@ -225,6 +225,7 @@ def new_alerts(
             market_conditions=dict(scene.conditions(seen.entity)),
             settings=_settings(scene, seen),
             model_version=model_version,
+            services=affected(scene.graph, (seen.entity,), "service"),
         )
         for index, seen in enumerate(sightings)
     ]

@@ -35,7 +35,7 @@ from data.foretold import HORIZON
 from data.records import Incident, NewAlert
 from workbench.context import Context
 from workbench.services import snapshots
-from workbench.services.findings import Sighting
+from workbench.services.findings import Sighting, affected
 from workbench.services.labelled import naive
 from workbench.services.scene import Scene
 
@@ -308,6 +308,7 @@ def _alert(
         model_version=model_version,
         predicted_for=onset + lead,
         lead_minutes=lead / timedelta(minutes=1),
+        services=affected(scene.graph, (entity,), "service"),
     )
 
 

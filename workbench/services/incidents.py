@@ -357,7 +357,7 @@ def raise_from(ctx: Context, tenant: str, alert_id: int, *, actor: str) -> Incid
             money_impact=alert.revenue_impact or 0.0,
             currency=alert.currency,
             external_key=f"alert/{alert_id}",
-            services=[service] if alert.level == "service" else [],
+            services=alert.services or ([service] if alert.level == "service" else []),
         )
         who: dict[str, Any] = {"tenant": tenant, "actor": actor, "now": now}
         kept = incident_reports.report(session, found=[Report(facts)], verb="raise", **who)

@@ -221,9 +221,12 @@ def meaning(detail: IncidentDetail, seen: Surroundings) -> None:
         if incident.description:
             st.text(incident.description)
         st.markdown(incidents_view.label_in_words(incident, detail.judged_as))
-        joined = incidents_view.found_too(incident)
-        if joined:
+        if incidents_view.found_too(incident):
             st.markdown(_found(incident, detail.looks_like))
+        elif evidence_alone(detail):
+            st.markdown(
+                f"Headwater raised {words.count(len(detail.alerts), 'alert')} there then; no cause stands out."
+            )
         if incident.was_predicted is not None:
             accuracy = (
                 f", {words.percent(incident.prediction_accuracy, 0)} accurate"
@@ -240,7 +243,7 @@ def meaning(detail: IncidentDetail, seen: Surroundings) -> None:
             st.caption(said)
         with st.container(horizontal=True):
             verbs.verbs(incident)
-            if joined:
+            if incidents_view.found_too(incident) or evidence_alone(detail):
                 _part(incident)
             verbs.undo_button()
     before(incident, seen)
@@ -248,6 +251,11 @@ def meaning(detail: IncidentDetail, seen: Surroundings) -> None:
     history(detail)
     with st.expander("Correct it", icon=":material/edit:"):
         correct(incident)
+
+
+def evidence_alone(detail: IncidentDetail) -> bool:
+    """Whether alerts without a cause are all that Headwater knows of it."""
+    return not detail.found and bool(detail.alerts)
 
 
 def _found(incident: Any, looks_like: str) -> str:
@@ -263,7 +271,7 @@ def _part(incident: Any) -> None:
         "Part",
         key=f"part:{incident.id}",
         icon=":material/call_split:",
-        help="They are two incidents: what Headwater found stands alone, with its alerts",
+        help="They are two things: what Headwater found stands alone, with its alerts",
         on_click=verbs.attempt,
         args=("Parted. Undo (U) takes it back.", incidents.part, incident.id),
     )
