@@ -34,6 +34,8 @@ Bools = NDArray[np.bool_]
 Times = NDArray[np.datetime64]
 Labels = NDArray[Any]
 """(n_entity, n_time): bool = known anomaly, or the class as text, "" where nobody said."""
+Words = Mapping[str, NDArray[np.str_]]
+"""Text by column: (n_entity,) for what an entity is, (n_entity, n_time) for what changes; "" = not known."""
 
 
 # ── Panel ────────────────────────────────────────────────────────────────────────────────────────
@@ -64,6 +66,7 @@ class Panel:
     values  : (n_entity, n_time, n_metric) float64, NaN = missing
     padded  : (n_entity, n_time) bool, True where a short history was filled, not observed
     zones   : IANA zone per entity, or one for all
+    words   : what is known in words, in columns of other names than the metrics; classifiers read them
     """
 
     values: Floats
@@ -72,11 +75,19 @@ class Panel:
     periods: Periods
     padded: Bools | None = None
     zones: tuple[str, ...] = ("UTC",)
+    words: Words = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         expected = (len(self.entities), len(self.periods), len(self.metrics))
         if self.values.shape != expected:
             raise InvalidInputError.of("Panel", "values", f"of shape {expected}", self.values.shape)
+        for name, column in self.words.items():
+            found = np.asarray(column)
+            shaped = found.shape in (expected[:1], expected[:2])
+            if not shaped or found.dtype.kind != "U" or name in self.metrics:
+                rule = f"text of shape {expected[:1]} or {expected[:2]}, and no metric's name"
+                got = f"{found.dtype} {found.shape}"
+                raise InvalidInputError.of("Panel", f"the column {name}", rule, got)
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -100,8 +111,13 @@ class Panel:
         values = self.values[:, times]
         padded = None if self.padded is None else self.padded[:, times]
         zones = self.zones
+        words = {
+            name: column[:, times] if column.ndim == 2 else column
+            for name, column in self.words.items()
+        }
         if rows is not None:
             values = values[rows]
+            words = {name: column[rows] for name, column in words.items()}
             padded = None if padded is None else padded[rows]
             zones = zones if len(zones) == 1 else tuple(zones[row] for row in rows)
         if columns is not None:
@@ -113,6 +129,7 @@ class Panel:
             self.periods[times],
             padded,
             zones,
+            words,
         )
 
     def rows(self, entities: Iterable[str]) -> NDArray[np.intp]:

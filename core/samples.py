@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import networkx as nx
 import numpy as np
 from scipy.stats import norm
@@ -76,6 +78,23 @@ def planted_case(effect: float = 0.3, alarm: str = "keyword:1.0.0") -> Case:
     return Case(
         Graph(net), Alarm(alarm, labels[-1]), panel, panel.with_values(reference), spread, p_values
     )
+
+
+MATCHES = {"exact": "up", "broad": "down", "phrase": "usual", "": ""}
+"""The class that each word of the column `match` stands for."""
+
+
+def worded(seed: int = 0) -> Panel:
+    """The sample with words: `match` changes from day to day, `country` never does and means nothing."""
+    panel, rng = sample(seed=seed), np.random.default_rng(seed)
+    match = rng.choice(list(MATCHES), panel.values.shape[:2])
+    country = rng.choice(["de", "fr", ""], len(panel.entities))
+    return dataclasses.replace(panel, words={"match": match, "country": country})
+
+
+def spoken_classes(panel: Panel) -> Labels:
+    """The class of every cell of a worded panel by its word alone; blank where there is none."""
+    return np.array([[MATCHES[word] for word in row] for row in panel.words["match"]])
 
 
 CALLS = {

@@ -43,6 +43,8 @@ def write(folder: Path, panel: Panel, labels: Bools | None = None) -> Snapshot:
         PERIOD: np.tile(panel.periods.labels.astype("datetime64[s]"), n_entity),
     }
     columns |= {name: panel.metric(name).ravel() for name in panel.metrics}
+    for name, words in panel.words.items():
+        columns[name] = (words if words.ndim == 2 else np.repeat(words[:, None], n_time, 1)).ravel()
     for name, cells in ((PADDED, panel.padded), (LABEL, labels)):
         if cells is not None:
             columns[name] = cells.ravel()
@@ -53,6 +55,8 @@ def write(folder: Path, panel: Panel, labels: Bools | None = None) -> Snapshot:
         "step_seconds": int(panel.periods.step / np.timedelta64(1, "s")),
         "periods": n_time,
     }
+    if panel.words:
+        head["words"] = {name: words.ndim for name, words in panel.words.items()}
     table = pa.table(columns).replace_schema_metadata({HEAD: json.dumps(head).encode()})
     sink = pa.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")
@@ -92,6 +96,7 @@ def read(path: Path, digest: str) -> tuple[Panel, Bools | None]:
         found: NDArray[np.generic] = table.column(name).to_numpy()
         return found.reshape(shape)
 
+    words = {name: cells(name).astype(str) for name in head.get("words", ())}
     metrics = tuple(head["metrics"])
     panel = Panel(
         np.stack([cells(name) for name in metrics], axis=2).astype(np.float64, copy=False),
@@ -103,6 +108,10 @@ def read(path: Path, digest: str) -> tuple[Panel, Bools | None]:
         ),
         cells(PADDED).astype(bool) if PADDED in table.column_names else None,
         tuple(head["zones"]),
+        {
+            name: column if head["words"][name] == 2 else column[:, 0]
+            for name, column in words.items()
+        },
     )
     labels = cells(LABEL).astype(bool) if LABEL in table.column_names else None
     return panel, labels

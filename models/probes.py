@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,9 @@ def pack(probe: Panel, expected: Floats) -> bytes:
         "step": np.array([probe.periods.step / np.timedelta64(1, "s")]),
         "expected": expected,
     }
+    if probe.words:
+        words = {name: column.tolist() for name, column in probe.words.items()}
+        state = {**state, "words": np.frombuffer(json.dumps(words).encode(), np.uint8)}
     (data,) = artifact.pack(state).values()
     return data
 
@@ -88,11 +92,13 @@ def unpack(data: bytes, manifest: Manifest) -> tuple[Panel, Floats]:
     """What `pack` wrote, with the names that the manifest keeps."""
     state: Any = artifact.unpack({"arrays.safetensors": data})
     step = np.timedelta64(int(state["step"][0]), "s")
+    words = json.loads(state["words"].tobytes()) if "words" in state else {}
     panel = Panel(
         state["values"],
         manifest.probes,
         manifest.features,
         Periods(state["labels"].astype("datetime64[s]"), step),
         state["padded"].astype(bool),
+        words={name: np.array(column) for name, column in words.items()},
     )
     return panel, state["expected"]

@@ -17,6 +17,7 @@ from core import catalog, checks
 from core.cases import Cause, Localizer
 from core.contracts import Blob, Classifier, Forecaster, Params, StreamingDetector, Tags, param
 from core.errors import CancelledError, HeadwaterError, NotEnoughDataError, UnknownNameError
+from core.features.table import FeatureParams, FeatureTable
 from core.samples import SPIKE, planted_classes, sample, spiked
 
 # ── Sound algorithms: nothing to object to ───────────────────────────────────────────────────────
@@ -95,6 +96,11 @@ class SoundForecaster(Forecaster):
         return self._interval(scorer, len(panel.entities), len(panel.periods))
 
 
+PLAIN = FeatureParams(
+    lags="", spans="", shapes="", changes="", calendar=False, categories="one-hot", scaling="none"
+)
+
+
 class SoundClassifier(Classifier):
     """The class whose mean is nearest, in standard deviations.
 
@@ -105,18 +111,19 @@ class SoundClassifier(Classifier):
     source = "Made for this test, section 4"
 
     def _learn(self, panel, codes, on_step):
-        rows = self._rows(panel)
-        return {
-            "means": np.array([rows[codes == code].mean(axis=0) for code in range(codes.max() + 1)])
-        }
+        table = FeatureTable.fit(panel, PLAIN, rows=codes >= 0)
+        rows = self._rows(table, panel)
+        means = [rows[codes == code].mean(axis=0) for code in range(codes.max() + 1)]
+        return {**table.state, "means": np.array(means)}
 
     def _predict_proba(self, scorer, panel):
-        far = ((self._rows(panel)[:, :, None] - scorer["means"]) ** 2).sum(axis=3)
+        rows = self._rows(FeatureTable.of(scorer), panel)
+        far = ((rows[:, :, None] - scorer["means"]) ** 2).sum(axis=3)
         near = np.exp(far.min(axis=2, keepdims=True) - far)
         return near / near.sum(axis=2, keepdims=True)
 
-    def _rows(self, panel):
-        return np.nan_to_num(panel.values).clip(-3, 3)
+    def _rows(self, table, panel):
+        return table.transform(panel).values.clip(-3, 3)
 
 
 class SoundLocalizer(Localizer):
@@ -466,8 +473,8 @@ class ByAppearance(SoundClassifier):
 
 @breaks("rule_learned")
 class HardlyKnows(SoundClassifier):
-    def _rows(self, panel):
-        return super()._rows(panel)[:, :, 1:]
+    def _rows(self, table, panel):
+        return super()._rows(table, panel)[:, :, 1:]
 
 
 @breaks("labels_needed")
@@ -489,6 +496,12 @@ class NeverInDoubt(SoundClassifier):
 class FillsBlanks(SoundClassifier):
     def _learn(self, panel, codes, on_step):
         return super()._learn(panel, np.where(codes < 0, 0, codes), on_step)
+
+
+@breaks("words_coded")
+class CountsOnly(SoundClassifier):
+    def _rows(self, table, panel):
+        return super()._rows(table, panel)[:, :, : len(panel.metrics)]
 
 
 @breaks("root_first")

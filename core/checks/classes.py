@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
 
+from core.checks.saving import require_kept
 from core.checks.subject import Check, Subject, answer, fitted, learn, make, refusal, require, same
 from core.errors import InvalidInputError, NotEnoughDataError
-from core.samples import planted_classes, sample, spiked
+from core.samples import planted_classes, sample, spiked, spoken_classes, worded
 
 
 def check_probabilities_shaped(subject: Subject) -> None:
@@ -71,6 +73,26 @@ def check_unlabelled_ignored(subject: Subject) -> None:
     require(same(subject, alone, beside), subject, "unlabelled cells must not be learned from")
 
 
+def check_words_coded(subject: Subject) -> None:
+    """Words mean what they meant in training, saved too; a new one is unknown, another column is named."""
+    panel, fresh = worded(), worded(seed=2)
+    algorithm = learn(make(subject), panel, spoken_classes(panel))
+    truth, match = spoken_classes(fresh), fresh.words["match"]
+    chosen = np.array(algorithm.classes)[answer(algorithm, fresh).argmax(axis=2)]
+    right = np.mean((chosen == truth)[truth != ""])
+    require(right > 0.8, subject, f"a word must be learned, {right:.0%} of the cells are right")
+    require_kept(algorithm, fresh)
+    country = {"country": fresh.words["country"]}
+    asked = functools.partial(dataclasses.replace, fresh)
+    new, blank = (np.full(match.shape, word) for word in ("never seen", ""))
+    new, blank = (answer(algorithm, asked(words={"match": m, **country})) for m in (new, blank))
+    require(np.array_equal(new, blank), subject, "a new word must be an unknown one")
+    others = {"missing": {}, "renamed": {"type": match}, "extra": {"match": match, "size": match}}
+    for word, columns in others.items():
+        teach = functools.partial(answer, algorithm, asked(words={**columns, **country}))
+        require(word in refusal(subject, InvalidInputError, teach), subject, f"say what is {word}")
+
+
 CLASSES: tuple[Check, ...] = (
     check_probabilities_shaped,
     check_classes_sorted,
@@ -78,4 +100,5 @@ CLASSES: tuple[Check, ...] = (
     check_labels_needed,
     check_one_class_refused,
     check_unlabelled_ignored,
+    check_words_coded,
 )

@@ -56,12 +56,17 @@ def check_damage_refused(subject: Subject) -> None:
 
 def check_fresh_process(subject: Subject) -> None:
     """Opened in another process, it answers the same with 1, 2 and 8 threads: bit for bit, or as its tags say."""
-    algorithm = fitted(subject)
+    require_kept(fitted(subject), question(subject))
+
+
+def require_kept(algorithm: Any, asked: Any) -> None:
+    """Its answer is the same once it was saved and opened in another process."""
+    subject: Subject = type(algorithm)
     target = f"{subject.__module__}:{subject.__qualname__}"
     params, files = dataclasses.asdict(algorithm.params), pack(algorithm.state)
-    fresh = _other_process().submit(_answers_fresh, target, params, files).result(timeout=240)
-    here = answer(algorithm, question(subject))
-    for threads, there in zip(THREADS, fresh, strict=True):
+    other = _other_process().submit(_answers_fresh, target, params, files, asked)
+    here = answer(algorithm, asked)
+    for threads, there in zip(THREADS, other.result(timeout=240), strict=True):
         held = identical(here, there, subject.tags.tolerance)
         require(held, subject, f"saving must change nothing, with {threads} threads it does")
 
@@ -80,12 +85,14 @@ def _prepare() -> None:
     os.environ |= {"CUDA_VISIBLE_DEVICES": "", "NUMBA_NUM_THREADS": str(max(THREADS))}
 
 
-def _answers_fresh(target: str, params: dict[str, Any], files: dict[str, bytes]) -> list[Any]:
+def _answers_fresh(
+    target: str, params: dict[str, Any], files: dict[str, bytes], asked: Any
+) -> list[Any]:
     module, _, name = target.partition(":")
     subject = getattr(importlib.import_module(module), name)
 
     def answered() -> Any:
-        return answer(subject(subject.Params(**params), state=unpack(files)), question(subject))
+        return answer(subject(subject.Params(**params), state=unpack(files)), asked)
 
     # the first answer loads the libraries whose threads are set then
     answered()

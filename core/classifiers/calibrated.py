@@ -69,25 +69,27 @@ class CalibratedTrees(Classifier):
     def reasons(self, panel: Panel) -> Floats:
         """(n_entity, n_class, n_metric) how much each metric adds to each probability, at the last period.
 
-        The probability minus its mean when the metric is what it was in the rows that were learned from, one by one.
+        The probability minus its mean when the metric is what it was in the rows that were learned from, one by one;
+        words stay as they are.
         """
-        rows = panel.values[:, -1]
+        rows = np.arange(len(panel.entities))
         kept = np.asarray(self.state["background"])
-        now = self.predict_proba(_alone(rows, panel))[:, 0]
-        found = np.empty((*now.shape, rows.shape[1]))
-        for column in range(rows.shape[1]):
-            changed = np.repeat(rows, len(kept), axis=0)
-            changed[:, column] = np.tile(kept[:, column], len(rows))
-            then = self.predict_proba(_alone(changed, panel))[:, 0]
+        now = self.predict_proba(_rows(panel, rows))[:, 0]
+        found = np.empty((*now.shape, len(panel.metrics)))
+        asked = _rows(panel, np.repeat(rows, len(kept)))
+        for column in range(len(panel.metrics)):
+            changed = asked.values.copy()
+            changed[:, 0, column] = np.tile(kept[:, column], len(rows))
+            then = self.predict_proba(asked.with_values(changed))[:, 0]
             found[:, :, column] = now - then.reshape(len(rows), len(kept), -1).mean(axis=1)
         return found
 
     def _learn(self, panel: Panel, codes: NDArray[np.intp], on_step: OnStep | None) -> State:
-        cells = np.argwhere(codes >= 0)
-        rows, answers = panel.values[tuple(cells.T)], codes[tuple(cells.T)]
+        cells = np.nonzero(codes >= 0)
+        rows, answers = _rows(panel, *cells), codes[cells]
         parts = self.params.folds if self.params.folds > 1 else 0
         said = progress(self.name, on_step, "trees", 0, parts + 1)
-        trees = self._grown(rows, answers, panel, said)
+        trees = self._grown(rows, answers, said)
         rng = np.random.default_rng(self.params.seed)
         fold = _spread(answers, max(parts, 1), rng)
         judged = []
@@ -97,27 +99,26 @@ class CalibratedTrees(Classifier):
             asked &= np.isin(answers, known)
             said = progress(self.name, on_step, f"part {part + 1}", part + 1, parts + 1)
             if len(known) > 1 and asked.any():
-                other = self._grown(rows[taught], answers[taught], panel, said)
+                other = self._grown(_rows(rows, np.flatnonzero(taught)), answers[taught], said)
                 logs = np.full((int(asked.sum()), answers.max() + 1), -np.inf)
-                logs[:, known] = self._logs(other.predict_proba(_alone(rows[asked], panel))[:, 0])
+                told = other.predict_proba(_rows(rows, np.flatnonzero(asked)))
+                logs[:, known] = self._logs(told[:, 0])
                 judged.append((logs, answers[asked]))
-        kept = rng.permutation(len(rows))[: self.params.background]
+        kept = rng.permutation(len(answers))[: self.params.background]
         return {
             **above(trees.state, "trees"),
             "temperature": np.array(_temperature(judged)),
-            "background": rows[kept],
+            "background": rows.values[kept, 0],
         }
 
-    def _grown(
-        self, rows: Floats, answers: NDArray[np.intp], like: Panel, on_step: OnStep | None
-    ) -> Classifier:
+    def _grown(self, rows: Panel, answers: NDArray[np.intp], on_step: OnStep | None) -> Classifier:
         """Trees on rows of which those of rare classes are repeated, so that every class weighs about the same."""
         counts = np.bincount(answers)
         times = np.clip(np.rint(counts.max() / np.maximum(counts, 1)), 1, REPEATS).astype(np.intp)
-        drawn = np.repeat(np.arange(len(rows)), times[answers])
+        drawn = np.repeat(np.arange(len(answers)), times[answers])
         # text that sorts like the codes
         words = np.char.zfill(answers[drawn].astype(np.str_), 6)
-        return self._made().fit(_alone(rows[drawn], like), words[:, None], on_step)
+        return self._made().fit(_rows(rows, drawn), words[:, None], on_step)
 
     def _open(self, state: State) -> Any:
         return self._made(under(state, "trees")), float(np.asarray(state["temperature"]))
@@ -139,10 +140,15 @@ class CalibratedTrees(Classifier):
         return np.asarray(np.log((shares * votes + 1.0 / shares.shape[-1]) / (votes + 1.0)))
 
 
-def _alone(rows: Floats, like: Panel) -> Panel:
-    """Rows (n_row, n_metric) as entities of one period."""
+def _rows(panel: Panel, rows: NDArray[np.intp], times: NDArray[np.intp] | int = -1) -> Panel:
+    """Cells of a panel, at their last period by default, as entities of one period."""
+    words = {
+        name: column[rows] if column.ndim == 1 else column[rows, times]
+        for name, column in panel.words.items()
+    }
     entities = tuple(f"row {number}" for number in range(len(rows)))
-    return Panel(rows[:, None], entities, like.metrics, like.periods[-1:])
+    values = panel.values[rows, times][:, None]
+    return Panel(values, entities, panel.metrics, panel.periods[-1:], words=words)
 
 
 def _spread(answers: NDArray[np.intp], parts: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -18,6 +18,11 @@ class LogisticParams(TabularParams):
         1.0, help="Inverse of the penalty on large coefficients", low=1e-6, high=1e6
     )
     steps: int = param(500, help="Most steps of the solver", low=1, high=100_000)
+    categories: str = param(
+        "one-hot",
+        help="Words as one column of 0 and 1 each, or one of codes, whose order then counts",
+        choices=("one-hot", "code"),
+    )
 
 
 class Logistic(TabularClassifier):

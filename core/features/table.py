@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.contracts import Bools, Floats, Panel, Params, State, param
+from core.contracts import Bools, Floats, Panel, Params, State, Words, param
 from core.errors import InvalidInputError, differences
 from core.features.encoding import Categories, calendar
 from core.features.rolling import filled, lagged, rolling, shape
@@ -18,9 +17,6 @@ from core.features.scaling import Scale
 
 REACH = 12.0
 """Robust standard deviations beyond which a feature is cut: further out, one value is as odd as another."""
-
-Columns = Mapping[str, NDArray[Any]]
-"""Words by column name: (n_entity,) for what an entity is, (n_entity, n_time) for what changes."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +84,8 @@ class Schema:
     features: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, panel: Panel, columns: Columns, units: Mapping[str, str]) -> Schema:
-        words = tuple((name, "words") for name in columns)
+    def of(cls, panel: Panel, units: Mapping[str, str]) -> Schema:
+        words = tuple((name, "words") for name in panel.words)
         step = int(panel.periods.step / np.timedelta64(1, "s"))
         return cls((*((name, units.get(name, "")) for name in panel.metrics), *words), step)
 
@@ -143,18 +139,16 @@ class FeatureTable:
         panel: Panel,
         params: FeatureParams,
         *,
-        columns: Columns | None = None,
         units: Mapping[str, str] | None = None,
         rows: Bools | None = None,
     ) -> FeatureTable:
         """Learn from the training rows of a panel.
 
-        columns : words by name
-        units   : of the metrics, "" where not given
-        rows    : (n_entity, n_time) True for a training row; all of them by default
+        units : of the metrics, "" where not given
+        rows  : (n_entity, n_time) True for a training row; all of them by default
         """
         rows = np.ones(panel.values.shape[:2], dtype=bool) if rows is None else rows
-        texts = _texts(panel, columns or {})
+        texts = _texts(panel)
         words = {name: Categories.learn(text, rows) for name, text in texts.items()}
         closed, gaps = filled(panel.values, params.missing)
         used = rows & _kept(gaps, params)
@@ -162,25 +156,19 @@ class FeatureTable:
         for feature in _features(panel, closed, texts, words, params, units or {}):
             learned.append(_scale(feature, used))
             outputs.append((feature.name, feature.unit))
-        inputs = Schema.of(panel, texts, units or {})
+        inputs = Schema.of(panel, units or {})
         schema = Schema(inputs.inputs, inputs.step, tuple(outputs))
         return cls(params, schema, Scale(*np.array(learned).T), words)
 
-    def transform(
-        self,
-        panel: Panel,
-        *,
-        columns: Columns | None = None,
-        units: Mapping[str, str] | None = None,
-    ) -> Features:
+    def transform(self, panel: Panel, *, units: Mapping[str, str] | None = None) -> Features:
         """The features of every entity and period.
 
         Raises InvalidInputError where a metric, a column, a unit or the length of a period is not that of
         training; the message names what is missing, extra, renamed or out of order.
         """
-        texts = _texts(panel, columns or {})
         units = dict(self.schema.inputs) if units is None else units
-        self.schema.check(Schema.of(panel, texts, units))
+        self.schema.check(Schema.of(panel, units))
+        texts = _texts(panel)
         closed, gaps = filled(panel.values, self.params.missing)
         robust = self.params.scaling == "robust"
         values = np.empty((*closed.shape[:2], len(self.names)))
@@ -228,7 +216,7 @@ class Feature:
 def _features(
     panel: Panel,
     closed: Floats,
-    texts: Columns,
+    texts: Words,
     words: Mapping[str, Categories],
     params: FeatureParams,
     units: Mapping[str, str],
@@ -279,24 +267,13 @@ def _scale(feature: Feature, rows: Bools) -> tuple[float, float]:
     return float(scale.centre[0]), float(scale.spread[0])
 
 
-def _texts(panel: Panel, columns: Columns) -> dict[str, NDArray[np.str_]]:
-    """Every column as text of shape (n_entity, n_time)."""
-    shaped = {}
-    for name, column in columns.items():
-        text = _text(np.asarray(column))
-        text = text[:, None] if text.ndim == 1 else text
-        n_entity, n_time = panel.values.shape[:2]
-        if text.shape not in ((n_entity, 1), (n_entity, n_time)) or name in panel.metrics:
-            rule = f"({n_entity},) or ({n_entity}, {n_time}) words and no metric's name"
-            raise InvalidInputError.of("features", f"the column {name}", rule, np.shape(column))
-        shaped[name] = np.broadcast_to(text, (n_entity, n_time))
-    return shaped
-
-
-def _text(column: NDArray[Any]) -> NDArray[np.str_]:
-    """Words as text; None and NaN are blank."""
-    missing = np.frompyfunc(lambda word: word is None or word != word, 1, 1)(column)
-    return np.where(missing.astype(bool), "", column.astype(str))
+def _texts(panel: Panel) -> Words:
+    """Every column of words as (n_entity, n_time)."""
+    shape = panel.values.shape[:2]
+    return {
+        name: np.broadcast_to(column if column.ndim == 2 else column[:, None], shape)
+        for name, column in panel.words.items()
+    }
 
 
 def _pairs(listed: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:

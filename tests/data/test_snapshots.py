@@ -22,7 +22,11 @@ def panel() -> Panel:
     padded = np.zeros(values.shape[:2], bool)
     padded[1, :4] = True
     zones = tuple(f"Etc/GMT+{number}" for number in range(5))
-    return dataclasses.replace(whole, values=values, padded=padded, zones=zones)
+    words = {
+        "country": np.array(["de", "", "fr", "de", "漢"]),
+        "match": np.tile(np.array(["exact", "broad", ""]), 20).reshape(5, 12),
+    }
+    return dataclasses.replace(whole, values=values, padded=padded, zones=zones, words=words)
 
 
 def test_a_panel_and_its_labels_come_back_bit_for_bit(tmp_path: Path) -> None:
@@ -39,6 +43,9 @@ def test_a_panel_and_its_labels_come_back_bit_for_bit(tmp_path: Path) -> None:
     assert read.padded is not None and known is not None
     np.testing.assert_array_equal(read.padded, whole.padded)
     np.testing.assert_array_equal(known, labels)
+    assert [*read.words] == ["country", "match"]
+    for name, words in whole.words.items():
+        np.testing.assert_array_equal(read.words[name], words)
 
 
 def test_what_nobody_knows_stays_unknown(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.contracts import Detector, Panel
+from core import catalog
+from core.contracts import Classifier, Detector, Panel
 from core.detectors.robust_z import RobustZ
 from core.errors import (
     ChecksumMismatchError,
@@ -26,7 +27,8 @@ from core.errors import (
     SelfTestError,
     SignatureError,
 )
-from models.manifest import Manifest
+from core.samples import spoken_classes, worded
+from models.manifest import Manifest, Training
 from models.registry import PROBES, Registry, version_id
 from models.train import train
 from tests.models.conftest import NOW, Clock, Publish, folder_of
@@ -310,6 +312,29 @@ def test_scores_are_equal_in_a_fresh_process(
     here = registry.load("acme", version)
     assert isinstance(here, Detector)
     np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), here.score(panel))
+
+
+def test_a_classifier_that_reads_words_keeps_them_among_its_probe_rows(registry: Registry) -> None:
+    panel = worded()
+    forest = catalog.make("random-forest", trees=5, lags="", spans="", shapes="")
+    version = registry.publish(
+        "acme",
+        domain="ads",
+        algorithm=forest.fit(panel, spoken_classes(panel)),
+        probes=panel,
+        training=Training(),
+        metrics={},
+        actor="ana",
+    )
+    loaded = registry.load("acme", version.id)
+    assert isinstance(loaded, Classifier)
+    np.testing.assert_array_equal(loaded.predict_proba(panel), forest.predict_proba(panel))
+    kept = registry.probes("acme", version.id)
+    chosen = panel.rows(kept.entities)
+    for name, words in panel.words.items():
+        np.testing.assert_array_equal(
+            kept.words[name], words[chosen, -30:] if words.ndim == 2 else words[chosen]
+        )
 
 
 def test_a_model_whose_bytes_do_not_score_alike_is_never_published(

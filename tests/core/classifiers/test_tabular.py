@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import string
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core import catalog
+from core.artifact import pack, unpack
 from core.classifiers.trees import RandomForest
 from core.errors import NotEnoughDataError
 from core.features.table import FeatureTable
@@ -100,6 +106,36 @@ def test_what_is_learned_is_arrays_and_json_alone(name):
     panel = sample()
     state = make(name).fit(panel, planted_classes(panel)).state
     assert all(isinstance(value, str | np.ndarray) for value in state.values())
+
+
+EVERY = [name for name, kind in catalog.entries() if kind.kind == "classifier"]
+TINY = {"trees": 5, "rounds": 5, "folds": 1, "background": 5, **FEW}
+word = st.text(string.ascii_letters + "äß漢 \n\x1f,|\"'", max_size=6)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=8)
+@given(st.data())
+def test_a_word_means_for_ever_what_it_meant_in_training(name, data):
+    """Whatever the words: saved, in another order, beside others, cut in time, and among words never seen."""
+    fields = catalog.get(name).Params.__dataclass_fields__
+    panel = sample(n_entity=12, n_time=6)
+    known = data.draw(st.lists(word, min_size=12, max_size=12))
+    daily = data.draw(st.lists(word, min_size=72, max_size=72))
+    words = {"brand": np.array(known), "match": np.array(daily).reshape(12, 6)}
+    taught = dataclasses.replace(panel, words=words)
+    model = catalog.make(name, **{key: value for key, value in TINY.items() if key in fields})
+    shares = model.fit(taught, planted_classes(panel)).predict_proba(taught)
+    again = type(model)(model.params, state=unpack(pack(model.state)))
+    np.testing.assert_array_equal(again.predict_proba(taught), shares)
+    turned = taught.select(entities=taught.entities[::-1], times=slice(0, 4))
+    np.testing.assert_array_equal(again.predict_proba(turned)[::-1], shares[:, :4])
+    strange = data.draw(word.filter(lambda one: one not in {*known, *daily}))
+    told = [
+        again.predict_proba(dataclasses.replace(panel, words={**words, "brand": np.full(12, one)}))
+        for one in (strange, "")
+    ]
+    np.testing.assert_array_equal(*told)
 
 
 def test_a_row_dropped_for_its_gap_gets_the_shares_of_the_classes():

@@ -18,8 +18,12 @@ WORDS = {"match": np.array(["exact", "broad", ""] * 8)}
 RICH = FeatureParams(ratios="cpc / ctr", products="ctr * cvr")
 
 
+def worded(panel, words=WORDS):
+    return dataclasses.replace(panel, words=words)
+
+
 def fitted(params: FeatureParams = RICH, rows=None) -> FeatureTable:
-    return FeatureTable.fit(sample(), params, columns=WORDS, units=UNITS, rows=rows)
+    return FeatureTable.fit(worded(sample()), params, units=UNITS, rows=rows)
 
 
 def column(features, name: str):
@@ -48,7 +52,7 @@ def test_every_kind_of_feature_of_the_specification_is_there_by_name_and_unit():
 
 def test_features_stand_in_robust_standard_deviations_of_training():
     panel = sample()
-    features = fitted().transform(panel, columns=WORDS)
+    features = fitted().transform(worded(panel))
     values = panel.metric("cpc")
     middle = np.median(values)
     spread = 1.4826 * np.median(np.abs(values - middle))
@@ -61,7 +65,7 @@ def test_features_stand_in_robust_standard_deviations_of_training():
 def test_without_scaling_the_units_stay():
     params = dataclasses.replace(RICH, scaling="none")
     panel = sample()
-    features = fitted(params).transform(panel, columns=WORDS)
+    features = fitted(params).transform(worded(panel))
     np.testing.assert_array_equal(column(features, "cpc"), panel.metric("cpc"))
     ratio = panel.metric("cpc") / panel.metric("ctr")
     np.testing.assert_allclose(column(features, "cpc / ctr"), ratio)
@@ -74,7 +78,7 @@ def test_a_division_by_nothing_stands_at_the_centre():
     panel = sample()
     values = panel.values.copy()
     values[0, :, 1] = 0.0
-    features = fitted().transform(panel.with_values(values), columns=WORDS)
+    features = fitted().transform(worded(panel.with_values(values)))
     assert (column(features, "cpc / ctr")[0] == 0.0).all()
 
 
@@ -89,29 +93,26 @@ def test_rows_that_do_not_train_leave_no_trace():
     values[:, 30:] = 1e6
     changed = {"match": np.where(rows, np.array(["exact", "broad", ""] * 8)[:, None], "new")}
     wild = FeatureTable.fit(
-        panel.with_values(values), RICH, columns=changed, units=UNITS, rows=rows
+        worded(panel.with_values(values), changed), RICH, units=UNITS, rows=rows
     )
     assert pack(wild.state) == pack(fitted(rows=rows).state)
     assert pack(wild.state) != pack(fitted().state)
 
 
 def test_saved_and_opened_it_makes_the_same_features_bit_for_bit():
-    table, fresh = fitted(), sample(seed=9)
+    table, fresh = fitted(), worded(sample(seed=9))
     again = FeatureTable.of(unpack(pack(table.state)))
     assert (again.schema, again.params) == (table.schema, table.params)
     for one in (fresh, fresh.select(entities=fresh.entities[:2], times=slice(0, 3))):
-        words = {"match": WORDS["match"][: len(one.entities)]}
-        np.testing.assert_array_equal(
-            again.transform(one, columns=words).values, table.transform(one, columns=words).values
-        )
+        np.testing.assert_array_equal(again.transform(one).values, table.transform(one).values)
 
 
 def test_no_feature_looks_ahead():
-    table, panel = fitted(), sample()
+    table, panel = fitted(), worded(sample())
     values = panel.values.copy()
     values[:, 30:] *= 7.0
-    whole = table.transform(panel.with_values(values), columns=WORDS).values[:, :30]
-    cut = table.transform(panel.select(times=slice(0, 30)), columns=WORDS).values
+    whole = table.transform(panel.with_values(values)).values[:, :30]
+    cut = table.transform(panel.select(times=slice(0, 30))).values
     np.testing.assert_array_equal(whole, cut)
 
 
@@ -129,7 +130,7 @@ def gappy():
 def test_filled_cells_stay_marked(missing):
     params = dataclasses.replace(RICH, missing=missing, scaling="none")
     panel = gappy()
-    features = fitted(params).transform(panel, columns=WORDS)
+    features = fitted(params).transform(worded(panel))
     np.testing.assert_array_equal(features.filled, np.isnan(panel.values))
     assert features.kept.all() == (missing != "drop")
     assert (~features.kept).sum() == (3 if missing == "drop" else 0)
@@ -145,7 +146,7 @@ def test_a_metric_that_nobody_delivers_stands_at_the_centre_of_training():
     panel = sample()
     values = panel.values.copy()
     values[:, :, 3] = np.nan
-    features = fitted().transform(panel.with_values(values), columns=WORDS)
+    features = fitted().transform(worded(panel.with_values(values)))
     assert (column(features, "cvr mean 5") == 0.0).all()
 
 
@@ -153,7 +154,7 @@ def test_a_metric_that_nobody_delivers_stands_at_the_centre_of_training():
 
 
 def test_a_missing_extra_renamed_or_reordered_input_is_named():
-    table, panel = fitted(), sample()
+    table, panel = fitted(), worded(sample())
     renamed = panel.with_values(panel.values, ("impressions", "ctr", "price", "cvr", "aov"))
     turned = panel.select(metrics=("ctr", "impressions", "cpc", "cvr", "aov"))
     hourly = dataclasses.replace(
@@ -161,31 +162,40 @@ def test_a_missing_extra_renamed_or_reordered_input_is_named():
     )
     more = {**WORDS, "colour": WORDS["match"]}
     refused = {
-        "aov missing": (panel.select(metrics=panel.metrics[:4]), WORDS, None),
-        "colour extra": (panel, more, None),
-        "match missing": (panel, {}, None),
-        "cpc renamed to price": (renamed, WORDS, None),
-        "impressions, ctr reordered": (turned, WORDS, None),
-        "cpc in 'USD' instead of 'EUR'": (panel, WORDS, {**UNITS, "cpc": "USD"}),
-        "periods of 3,600 s instead of 86,400 s": (hourly, WORDS, None),
+        "aov missing": (panel.select(metrics=panel.metrics[:4]), None),
+        "colour extra": (worded(panel, more), None),
+        "match missing": (worded(panel, {}), None),
+        "cpc renamed to price": (renamed, None),
+        "impressions, ctr reordered": (turned, None),
+        "cpc in 'USD' instead of 'EUR'": (panel, {**UNITS, "cpc": "USD"}),
+        "periods of 3,600 s instead of 86,400 s": (hourly, None),
     }
-    for said, (asked, columns, units) in refused.items():
+    for said, (asked, units) in refused.items():
         with pytest.raises(InvalidInputError) as raised:
-            table.transform(asked, columns=columns, units=units)
+            table.transform(asked, units=units)
         assert raised.value.context["got"] == said
 
 
 def test_a_word_that_is_missing_is_unknown_and_teaches_nothing():
-    gaps = np.array(["exact", None, np.nan] * 8, dtype=object)
-    table = FeatureTable.fit(sample(), RICH, columns={"match": gaps}, units=UNITS)
+    gaps = worded(sample(), {"match": np.array(["exact", "", ""] * 8)})
+    table = FeatureTable.fit(gaps, RICH, units=UNITS)
     assert table.words["match"].words == ("exact",)
-    codes = column(table.transform(sample(), columns={"match": gaps}), "match")
+    codes = column(table.transform(gaps), "match")
     assert codes[:3, 0].tolist() == [1, 0, 0]
 
 
-def test_words_of_another_shape_are_refused_by_name():
-    with pytest.raises(InvalidInputError, match="column match must be"):
-        fitted().transform(sample(), columns={"match": WORDS["match"][:5]})
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("match", WORDS["match"][:5]),
+        ("match", np.array(["exact", None, ""] * 8, dtype=object)),
+        ("match", np.arange(24)),
+        ("cpc", WORDS["match"]),
+    ],
+)
+def test_words_that_are_no_text_of_a_column_of_their_own_are_refused_by_name(name, words):
+    with pytest.raises(InvalidInputError, match=f"column {name} must be"):
+        worded(sample(), {name: words})
 
 
 @pytest.mark.parametrize(
