@@ -280,7 +280,10 @@ def _measured(
             entity: (scene.graph.name(entity), scene.graph.level(entity))
             for entity in scene.panel.entities
         },
-        notices=notices,
+        notices=(
+            *notices,
+            *(f"The {who}: {one.deaf}" for who, one in judged.items() if one.deaf),
+        ),
     )
 
 
@@ -468,7 +471,7 @@ def _causes(scene: Scene, episodes: Sequence[Episode], judged: Judged, days: int
 
 def _running(scene: Scene, model: Any) -> Running:
     """Measured here and now: the newest window of up to `TIMED` entities scored again and again."""
-    residual = scene.residual.select(entities=scene.panel.entities[:TIMED])
+    residual = scenes.heard(scene.residual.select(entities=scene.panel.entities[:TIMED]), model)
     thousand_days = len(residual.entities) * scene.domain.window / 1000
     taken: list[float] = []
     while len(taken) < 5 or (len(taken) < REPEATS and sum(taken) < PATIENCE):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,14 +19,14 @@ from core.errors import CancelledError, UnknownNameError
 from core.rootcause.grouping import Found
 from core.severity import SEVERITIES
 from data import alert_store, outbreaks, run_store
-from data.records import Alert, Incident, NewAlert
+from data.records import Alert, Incident, NewAlert, NewIncident
+from models.serve import Served
 from workbench.context import Context
 from workbench.services import scene as scenes
 from workbench.services import scorer
 from workbench.services import trial as trials
 from workbench.services.causes import wording
 from workbench.services.findings import (
-    Sighting,
     chosen_entities,
     explained,
     located,
@@ -34,7 +34,7 @@ from workbench.services.findings import (
     new_incident,
     stakes_of,
 )
-from workbench.services.foretelling import foretell
+from workbench.services.foretelling import Foretold, foretell
 from workbench.services.scene import Scene
 from workbench.services.trial import Trial
 from workbench.services.turns import turn
@@ -92,11 +92,30 @@ def detect(
     with turn(tenant):
         run_id = _begin(context, tenant, domain, detector, at, actor)
         try:
-            run = _Run(context, tenant, domain, actor, at, on_step)
-            return run.go(run_id, level, profile, detector, explain, cause)
+            about = (level, profile, detector, explain, cause)
+            return _Run(context, tenant, domain, actor, at, on_step, *about).go(run_id)
         except BaseException as error:
             _fail(context, tenant, run_id, error)
             raise
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What one look has to tell, without the figures that it was told from.
+
+    chosen, entities : how many could raise an alert, and how many there are
+    incidents        : what was found, each with the places of its alerts
+    streams          : what streaming parts learned, to be saved
+    save             : writes down what an experiment saw
+    """
+
+    chosen: int
+    entities: int
+    alerts: Sequence[NewAlert]
+    incidents: Sequence[tuple[NewIncident, Sequence[int]]]
+    notes: list[str]
+    streams: Sequence[Any]
+    save: Callable[[Any], None]
 
 
 @dataclass
@@ -107,30 +126,58 @@ class _Run:
     actor: str
     at: datetime | None
     on_step: OnStep | None
+    level: str | None
+    profile: str | None
+    detector: str
+    explain: bool
+    cause: bool
     seconds: dict[str, float] = field(default_factory=dict)
+    served: Served | None = None
+    """Who judges: chosen, or fitted, by the newest look."""
 
-    def go(
-        self,
-        run_id: int,
-        level: str | None,
-        profile: str | None,
-        detector: str,
-        explain: bool,
-        cause: bool,
-    ) -> DetectionReport:
-        started = time.perf_counter()
-        with self._stage("detect", 0.0):
-            # asked before anything is read: what comes in meanwhile is left to the next run
-            seen, batch = self._seen(detector)
-            scene = scenes.look(self.context, self.tenant, domain=self.domain, as_of=self.at)
-            chosen = chosen_entities(scene, level, profile)
+    def go(self, run_id: int) -> DetectionReport:
+        started = self._mark = time.perf_counter()
+        self._tell("detect", 0.0)
+        # asked before anything is read: what comes in meanwhile is left to the next run
+        seen, batch = self._seen(self.detector)
+        looks = scenes.each(
+            self.context,
+            self.tenant,
+            lambda scene: self._look(run_id, scene, seen),
+            domain=self.domain,
+            as_of=self.at,
+            seen=seen,
+        )
+        with self._stage("save", 0.9):
+            rows, incidents, created = self._save(run_id, looks, batch)
+        counts = Counter(alert.severity for alert in rows)
+        newest = looks[0]
+        return DetectionReport(
+            run_id=run_id,
+            model_version=self._version,
+            total_entities_checked=newest.chosen,
+            anomalies_detected=len(rows),
+            severity_counts={name: counts.get(name, 0) for name in SEVERITIES},
+            alerts=rows,
+            incidents=incidents,
+            created=created,
+            seconds=self.seconds,
+            execution_time_ms=1000 * (time.perf_counter() - started),
+            notes=newest.notes,
+        )
+
+    def _look(self, run_id: int, scene: Scene, seen: datetime | None) -> _Told:
+        """What one look has to tell; the newest comes first, and alone takes part in what goes on now."""
+        self._spent("detect", self._mark)
+        newest = self.served is None
+        chosen = chosen_entities(scene, self.level, self.profile)
         with self._stage("train", 0.1):
-            served = scorer.serve(
+            served = self.served = self.served or scorer.serve(
                 self.context,
                 self.tenant,
                 scene,
                 domain=self.domain,
-                detector=detector,
+                detector=self.detector,
                 actor=self.actor,
                 on_step=self.on_step,
             )
@@ -138,6 +185,7 @@ class _Run:
             ensemble = scorer.resumed(self.context, self.tenant, served)
             began = time.perf_counter()
             judged = scenes.judge(scene, ensemble)
+            live = newest and not self._in_the_past and scorer.is_champions(scene, self.detector)
             trial = trials.route(
                 self.context,
                 self.tenant,
@@ -147,20 +195,23 @@ class _Run:
                 judged,
                 seconds=time.perf_counter() - began,
                 run_id=run_id,
-                live=not self._in_the_past and scorer.is_champions(scene, detector),
+                live=live,
             )
             sightings = trial.sightings(scene, chosen, scene.told_from(seen))
             stakes = stakes_of(scene, trial.judged, sightings)
-            ahead = foretell(self.context, self.tenant, scene, chosen, sightings, served.version.id)
+            ahead = Foretold()
+            if newest:
+                about = (scene, chosen, sightings, served.version.id)
+                ahead = foretell(self.context, self.tenant, *about)
         groups: list[Found] = []
         causes: Sequence[Sequence[Cause]] = []
         told: Sequence[Attribution] = []
         refused = ""
-        if cause:
+        if self.cause:
             with self._stage("cause", 0.7):
                 words, refused = wording(self.context, self.tenant, scene, until=self.at)
                 groups, causes = located(scene, trial.judged, sightings, stakes, wording=words)
-        if explain:
+        if self.explain:
             with self._stage("explain", 0.8):
                 told = trial.each(
                     sightings,
@@ -169,18 +220,6 @@ class _Run:
                     ),
                 )
         with self._stage("save", 0.9):
-            notes = [f"{name} was left out: {why}" for name, why in ensemble.left_out.items()]
-            notes += filter(
-                None,
-                (
-                    served.notice,
-                    scorer.shortness(scene.lessons, scene.domain.window),
-                    judged.silence,
-                    refused,
-                ),
-            )
-            notes += scene.unseen(seen)
-            notes += (*trial.notes, *ahead.notes)
             found = trial.each(
                 sightings,
                 lambda arm, mine: new_alerts(
@@ -194,40 +233,58 @@ class _Run:
                     arm.served.version.id,
                 ),
             )
-            rows, incidents, created = self._save(
-                run_id,
-                scene,
-                sightings,
-                [*found, *ahead.alerts],
-                groups,
-                trial,
-                notes,
-                self._kept(explain, cause),
-                batch=batch,
-                whole=level is None and profile is None,
+            notes = [f"{name} was left out: {why}" for name, why in ensemble.left_out.items()]
+            notes += filter(
+                None,
+                (
+                    served.notice,
+                    scorer.shortness(scene.lessons, scene.domain.window),
+                    judged.deaf,
+                    judged.silence,
+                    refused,
+                ),
             )
-        counts = Counter(alert.severity for alert in rows)
-        return DetectionReport(
-            run_id=run_id,
-            model_version=served.version.id,
-            total_entities_checked=int(chosen.sum()),
-            anomalies_detected=len(rows),
-            severity_counts={name: counts.get(name, 0) for name in SEVERITIES},
-            alerts=rows,
-            incidents=incidents,
-            created=created,
-            seconds=self.seconds,
-            execution_time_ms=1000 * (time.perf_counter() - started),
-            notes=notes,
-        )
+            notes += (*scene.unseen(seen), *trial.notes, *ahead.notes)
+            self._mark = time.perf_counter()
+            return _Told(
+                chosen=int(chosen.sum()),
+                entities=len(scene.panel.entities),
+                alerts=[*found, *ahead.alerts],
+                incidents=[
+                    (new_incident(scene, item, sightings, found), item.places) for item in groups
+                ],
+                notes=notes,
+                streams=self._learned(trial, scene) if newest else (),
+                save=trial.save,
+            )
+
+    def _learned(self, trial: Trial, scene: Scene) -> list[Any]:
+        """What the streaming parts learned; as known in the past, they would learn days they must not know yet."""
+        return [
+            stream
+            for arm in (() if self._in_the_past else trial.arms)
+            for stream in scorer.advance(
+                self.context, self.tenant, arm.served, scene.residual, scene.domain.window
+            )
+        ]
 
     @contextmanager
     def _stage(self, name: str, share: float) -> Iterator[None]:
-        if self.on_step is not None and self.on_step(name, share, {}) is False:
-            raise CancelledError.of("detect", "the run", "allowed to go on", f"a stop at {name}")
+        self._tell(name, share)
         began = time.perf_counter()
         yield
+        self._spent(name, began)
+
+    def _tell(self, name: str, share: float) -> None:
+        if self.on_step is not None and self.on_step(name, share, {}) is False:
+            raise CancelledError.of("detect", "the run", "allowed to go on", f"a stop at {name}")
+
+    def _spent(self, name: str, began: float) -> None:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    @property
+    def _version(self) -> str:
+        return "" if self.served is None else self.served.version.id
 
     @cached_property
     def _newest(self) -> datetime | None:
@@ -243,6 +300,7 @@ class _Run:
         """Until when this detector saw everything that is here by now, and the newest import that this includes.
 
         What came in since for times seen already is to be seen again; a look into the past has nothing to catch up on.
+                noticed=stored.ids,
         """
         if self._in_the_past:
             return self.at, 0
@@ -256,74 +314,59 @@ class _Run:
         newest, late = samples.arrived(self.tenant, DOMAINS[self.domain], after=known)
         return until and min(until, late or until), newest
 
-    def _kept(self, explain: bool, cause: bool) -> Collection[str]:
+    def _kept(self) -> Collection[str]:
         """What a live alert keeps: what the run was not asked for, and everything when it looks at the past."""
         if self._in_the_past:
             return alert_store.EVERYTHING
-        told = () if explain else ("explanation", "sentence")
-        return told if cause else (*told, "root_causes")
+        told = () if self.explain else ("explanation", "sentence")
+        return told if self.cause else (*told, "root_causes")
 
     def _save(
-        self,
-        run_id: int,
-        scene: Scene,
-        sightings: Sequence[Sighting],
-        found: Sequence[NewAlert],
-        groups: Sequence[Found],
-        trial: Trial,
-        notes: Sequence[str],
-        keep: Collection[str],
-        *,
-        batch: int,
-        whole: bool,
+        self, run_id: int, looks: Sequence[_Told], batch: int
     ) -> tuple[list[Alert], list[Incident], int]:
+        """Everything in one transaction, oldest look first, so that the newest has the last word."""
         now = self.context.clock()
         who = {"tenant": self.tenant, "now": now, "actor": self.actor}
-        # as known in the past, the streaming parts would learn days they must not know yet
-        streams = (
-            []
-            if self._in_the_past
-            else [
-                stream
-                for arm in trial.arms
-                for stream in scorer.advance(
-                    self.context, self.tenant, arm.served, scene.residual, scene.domain.window
-                )
-            ]
-        )
-        seen = self._newest if whole and not self._in_the_past else None
-        new_incidents = [new_incident(scene, item, sightings, found) for item in groups]
+        newest, keep = looks[0], self._kept()
+        whole = self.level is None and self.profile is None and not self._in_the_past
+        seen = self._newest if whole else None
 
         def write(session: Any) -> tuple[list[Alert], list[Incident], int]:
-            stored = alert_store.upsert(session, found=found, keep=keep, **who)
-            kept = outbreaks.gather(
-                session,
-                found=new_incidents,
-                holding=[[stored.ids[place] for place in item.places] for item in groups],
-                noticed=stored.ids,
-                anew=not self._in_the_past,
-                **who,
-            )
-            for stream in streams:
+            alerts: dict[int, Alert] = {}
+            incidents: dict[int, Incident] = {}
+            created = 0
+            for look in reversed(looks):
+                stored = alert_store.upsert(session, found=look.alerts, keep=keep, **who)
+                kept = outbreaks.gather(
+                    session,
+                    found=[incident for incident, _ in look.incidents],
+                    holding=[
+                        [stored.ids[place] for place in places] for _, places in look.incidents
+                    ],
+                    anew=not self._in_the_past,
+                    **who,
+                )
+                # a row found twice is one row
+                alerts |= {int(row.id): row for row in stored.rows}
+                incidents |= {int(row.id): row for row in kept.rows}
+                created += stored.created
+            for stream in newest.streams:
                 run_store.save_stream(session, tenant=self.tenant, now=now, **stream)
             run_store.finish(
                 session,
                 tenant=self.tenant,
                 run_id=run_id,
                 now=now,
-                entities_checked=len(scene.panel.entities),
-                anomalies=len(found),
+                entities_checked=newest.entities,
+                anomalies=sum(len(look.alerts) for look in looks),
                 seconds=self.seconds,
-                model_version=trial.arms[0].served.version.id,
-                notes=notes,
+                model_version=self._version,
+                notes=newest.notes,
                 seen_until=seen,
                 seen_batch=0 if seen is None else batch,
             )
-            trial.save(session)
-            # a row found twice is one row
-            alerts = list({row.id: row for row in stored.rows}.values())
-            incidents = list({row.id: row for row in kept.rows}.values())
-            return alerts, incidents, stored.created
+            newest.save(session)
+            return list(alerts.values()), list(incidents.values()), created
 
         return self.context.records.write(self.tenant, write)
 

@@ -92,15 +92,42 @@ def baseline(
 ) -> Tally:
     """What the newest window, or the newest labels, say of a target metric by unit: what a plan is made from.
 
-    Raises NotFoundError without a champion or for a version that does not exist, and the PersistenceError of one
-    that cannot be trusted.
+    Raises NotFoundError without a champion or for a version that does not exist, the PersistenceError of one
+    that cannot be trusted, and InvalidInputError where nothing that learned today's metrics scores yet.
     """
-    chosen = targets.metric(metric)
+    targets.metric(metric)
     scene = scenes.look(context, tenant, domain=domain)
+    control = _control(context, tenant, scene)
+    return _baseline(context, tenant, scene, control, treatment, metric, unit)
+
+
+def _control(context: Context, tenant: str, scene: Scene) -> Served:
+    """What scores now, and will in the runs of an experiment."""
+    served = scorer.standing(context, tenant, scene)
+    if not scorer.knows(served, scene):
+        raise InvalidInputError.of(
+            "experiments",
+            f"the control, {served.version.id},",
+            "a version that learned what is measured now",
+            scenes.deaf(scene.residual, served.algorithm),
+            f"The next run fits one: headwater detect --domain {scene.domain.name}",
+        )
+    return served
+
+
+def _baseline(
+    context: Context,
+    tenant: str,
+    scene: Scene,
+    champion: Served,
+    treatment: str,
+    metric: str,
+    unit: str,
+) -> Tally:
+    chosen, domain = targets.metric(metric), scene.domain.name
     unit = unit or scene.domain.defaults["unit"]
     units = targets.units_of(scene.graph, scene.panel.entities, unit, scene.domain.levels)
     said = labelled.episodes(context, tenant, domain)
-    champion = context.serve.champion(tenant, domain)
     version = context.registry.store.get(tenant, treatment)
     _check_pair(champion, treatment, version.domain, domain)
     if chosen.name == "precision":
@@ -189,13 +216,15 @@ def plan(
         rule = f"one of {', '.join(DOMAINS)}"
         raise InvalidInputError.of("experiments", "the domain", rule, domain)
     unit = unit or DOMAINS[domain].defaults["unit"]
-    seen = baseline(context, tenant, domain=domain, treatment=treatment, metric=metric, unit=unit)
+    scene = scenes.look(context, tenant, domain=domain)
+    control = _control(context, tenant, scene)
+    seen = _baseline(context, tenant, scene, control, treatment, metric, unit)
     effect = chosen.better * mde / chosen.scale
     found = outlook(seen, metric, effect=effect, days=days, alpha=alpha, power=power)
     fields = {
         "domain": domain,
         "name": name or f"{treatment[-8:]} for {chosen.label.lower()}",
-        "control": context.serve.champion(tenant, domain).version.id,
+        "control": control.version.id,
         "treatment": treatment,
         "metric": metric,
         "alpha": alpha,
@@ -240,6 +269,10 @@ def start(
     if row.state == RUNNING:
         raise ConflictError.of("experiments", f"experiment {number}", "not running yet", RUNNING)
     champion = context.serve.champion(tenant, row.domain).version.id
+    if row.state == PLANNING and champion != row.control:
+        # one that stands in for the champion may have been planned with
+        scene = scenes.look(context, tenant, domain=row.domain)
+        champion = scorer.standing(context, tenant, scene).version.id
     if row.state == PLANNING and champion != row.control:
         rule = f"the champion that it was planned with, {row.control}"
         raise ConflictError.of(

@@ -22,7 +22,7 @@ from core.explainers.sentence import sentence
 from core.rootcause.grouping import Found, Noticed, group
 from core.severity import SEVERITIES, severity
 from data.records import NewAlert, NewIncident
-from workbench.services.scene import Judged, Question, Scene
+from workbench.services.scene import Judged, Question, Scene, heard
 
 Wording = Callable[[Sequence[Cause], Sequence[str]], Sequence[Cause]]
 """Causes of one outbreak and the entities in trouble → the same, the first under another word."""
@@ -182,7 +182,7 @@ def explained(
 ) -> list[Attribution]:
     at = [(seen.entity, seen.worst) for seen in sightings]
     said = (judged.p_values, judged.parts)
-    return EnsembleAttribution().explain(ensemble, scene.residual, at, said)
+    return EnsembleAttribution().explain(ensemble, heard(scene.residual, ensemble), at, said)
 
 
 # ── What is saved ────────────────────────────────────────────────────────────────────────────────

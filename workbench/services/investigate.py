@@ -61,6 +61,8 @@ def alert_view(scene: Scene, judged: Judged | None, alert: AlertRow) -> AlertVie
     notices = []
     if judged is None:
         notices.append("No model can score now, so what each detector said is left out.")
+    elif judged.deaf:
+        notices.append(judged.deaf)
     if row is None:
         notices.append("This entity has no data in the period shown; its record stands.")
         curves: tuple[Curve, ...] = ()
@@ -402,7 +404,7 @@ def causes(
     if method in (None, usual) and alert.root_causes:
         found: Sequence[Candidate] = [_kept(scene, cause) for cause in alert.root_causes]
     else:
-        served = context.serve.champion(tenant, alert.domain)
+        served = scorer.standing(context, tenant, scene)
         judged = scenes.judge(scene, scorer.resumed(context, tenant, served))
         found = _found(scene, judged, alert, method or usual)
     return {"id": alert.id, "method": method or usual, "candidates": found}

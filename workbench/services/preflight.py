@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -19,7 +19,7 @@ from core.ensembles.calibrated import (
     CalibratedEnsemble,
     CalibratedEnsembleParams,
 )
-from core.errors import HeadwaterError, NotEnoughDataError, install
+from core.errors import HeadwaterError, InvalidInputError, NotEnoughDataError, install
 from core.evaluate import leakage
 from core.evaluate.leakage import Finding
 from core.evaluate.splits import Split
@@ -29,10 +29,11 @@ from data.model_records import Job
 from models.ports import VersionRow
 from models.train import CONTEXT, HELD_OUT, split_of
 from workbench.context import Context
+from workbench.services.scene import deaf, heard
 from workbench.services.training_jobs import (
     Learnable,
     as_ensemble,
-    champion_parts,
+    champion_of,
     everything,
     material,
 )
@@ -156,7 +157,7 @@ def preflight(
     checks += _balance(odd, _period(panel))
     checks += [*_leaks(panel, odd, domain), *_room(ctx)]
     if part:
-        checks.append(_part(algorithm, champion_parts(ctx, tenant, domain)))
+        checks += _part(algorithm, champion_of(ctx, tenant, domain), panel)
     order = (REFUSED, WARNING, OK)
     return sorted(checks, key=lambda check: order.index(check.status))
 
@@ -218,11 +219,22 @@ def _parts(ensemble: CalibratedEnsemble, periods: int, word: str) -> Iterator[Ch
             yield Check("parts", WARNING, f"{said} It would be left out.", cure)
 
 
-def _part(algorithm: str, parts: Sequence[str]) -> Check:
-    if algorithm in parts:
-        return Check("part", OK, f"{algorithm} votes in the champion and is learned anew there.")
-    said = f"{algorithm} does not vote in the champion; its parts are {', '.join(parts) or 'none'}."
-    return Check("part", REFUSED, said, "Train it as a model of its own.")
+def _part(algorithm: str, champion: CalibratedEnsemble | None, panel: Panel) -> Iterator[Check]:
+    """Whether the champion has such a part, and whether it can be learned on what is measured now."""
+    parts = () if champion is None else tuple(champion.scorer.members)
+    if champion is None or algorithm not in parts:
+        said = f"{algorithm} does not vote in the champion; its parts are {', '.join(parts) or 'none'}."
+        yield Check("part", REFUSED, said, "Train it as a model of its own.")
+        return
+    yield Check("part", OK, f"{algorithm} votes in the champion and is learned anew there.")
+    cure = "Train a whole model to judge by all that is measured now."
+    try:
+        heard(panel, champion)
+    except InvalidInputError as error:
+        yield Check("metrics", REFUSED, error.message, cure)
+        return
+    if said := deaf(panel, champion):
+        yield Check("metrics", WARNING, f"A part learns what the champion learned. {said}", cure)
 
 
 def _balance(odd: Bools, word: str) -> Iterator[Check]:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.cases import Alarm, Case, Cause, Graph
-from core.contracts import DAY, Floats, Panel, Times
+from core.contracts import DAY, Algorithm, Floats, Panel, Times
 from core.domain import Domain
-from core.errors import UnknownNameError
+from core.errors import InvalidInputError, NotEnoughDataError, UnknownNameError
 from workbench.context import Context
 from workbench.services import proposals, taxonomy
 from workbench.services.labelled import naive
@@ -33,7 +33,10 @@ BUILDERS = {
     "services": "workbench.services.service_scene",
 }
 """Domain → module with `build(context, tenant, as_of=, days=)`, `newest(context, tenant)` and `SCENE`, its class."""
+NAMED = 3
+"""Metrics that a sentence names before it only counts the rest."""
 Rows = NDArray[np.intp]
+T = TypeVar("T")
 
 
 class Episode(Protocol):
@@ -123,6 +126,16 @@ class Scene(ABC):
         labels = self.panel.periods.labels
         new = 0 if seen is None else int(np.searchsorted(labels, np.datetime64(naive(seen))))
         return max(len(labels) - self.reach, min(new, window), 0)
+
+    def back_to(self, seen: datetime | None) -> datetime | None:
+        """From when on there is something to judge that nobody saw; None where this scene holds all of it."""
+        return None
+
+    @property
+    def begin(self) -> datetime:
+        """The first moment that is judged, in UTC."""
+        label: datetime = self.times[len(self.times) - self.reach].astype("datetime64[us]").item()
+        return label.replace(tzinfo=UTC)
 
     def unseen(self, seen: datetime | None) -> Sequence[str]:
         """What a run does not look at and why, in words, where an earlier one saw everything until `seen`."""
@@ -256,6 +269,38 @@ def look(
     )
 
 
+def each(
+    context: Context,
+    tenant: str,
+    work: Callable[[Scene], T],
+    *,
+    domain: str,
+    as_of: datetime | None = None,
+    days: int = DAYS,
+    seen: datetime | None = None,
+) -> list[T]:
+    """What `work` makes of a domain, the newest first: of one look at it, or of several, each from where the one
+    before began to judge, where one has no room for all that nobody saw since `seen`.
+
+    Only one look is held at a time, so `work` keeps none.
+    """
+    found: list[T] = []
+    back, until = None, as_of
+    while True:
+        try:
+            scene = look(context, tenant, domain=domain, as_of=until, days=days)
+        except NotEnoughDataError:
+            if not found:
+                raise
+            return found  # whatever came before was not measured for long
+        back = back if found else scene.back_to(seen)
+        found.append(work(scene))
+        until = scene.begin
+        del scene
+        if back is None or until <= back:
+            return found
+
+
 def newest(context: Context, tenant: str, *, domain: str) -> datetime | None:
     """How far the data of a domain is known; None where there is none."""
     found: datetime | None = _builder(domain).newest(context, tenant)
@@ -303,6 +348,7 @@ class Judged:
     alpha : the p-value up to which a day is anomalous, at most `ALPHA`; 0 = no day is
     lowest, days : the lowest p-value, and how many entity-days were judged
     unit         : what a period is called
+    deaf         : which metrics had no say because the model never learned them, in words; "" where all had
     """
 
     p_values: Floats
@@ -311,6 +357,7 @@ class Judged:
     lowest: float = 1.0
     days: int = 0
     unit: str = "day"
+    deaf: str = ""
 
     @property
     def silence(self) -> str:
@@ -327,16 +374,56 @@ class Judged:
 def judge(scene: Scene, ensemble: Any, *, rate: float = FALSE_RATE, last: int = 0) -> Judged:
     """Score every entity and period in a scene's reach with an ensemble, or of the `last` where those are more.
 
-    Thousands of entity-days are judged at once, so the cut is set such that at most `rate` of those below
+    A model of other metrics judges by those that it learned, and what it judges says so. Thousands of entity-days are judged at once, so the cut is set such that at most `rate` of those below
     it are expected to be normal: Benjamini and Hochberg (JRSS B 1995), theorem 1.
     """
-    p_values, parts = ensemble.judge(scene.residual, last=max(scene.reach, last))
+    p_values, parts = ensemble.judge(heard(scene.residual, ensemble), last=max(scene.reach, last))
     seen = np.isfinite(scene.residual.values[:, -scene.reach :]).any(axis=2)
     judged = p_values[:, -scene.reach :][seen]
     lowest = float(judged.min(initial=1.0))
     alpha = min(_cut(judged, rate), ALPHA)
     unit = "day" if scene.unit == "D" else "period"
-    return Judged(p_values, parts, alpha, lowest, len(judged), unit)
+    return Judged(p_values, parts, alpha, lowest, len(judged), unit, deaf(scene.residual, ensemble))
+
+
+def learned(model: Algorithm) -> tuple[str, ...]:
+    """The metrics that a model learned, in its order."""
+    return tuple(str(model.state["metrics"]).split("\n"))
+
+
+def heard(panel: Panel, model: Algorithm) -> Panel:
+    """A panel in the metrics that a model learned; one that is not measured any more is missing throughout.
+
+    Raises InvalidInputError where the model learned none of the panel's metrics.
+    """
+    known = learned(model)
+    if known == panel.metrics:
+        return panel
+    both = [name for name in known if name in panel.metrics]
+    if not both:
+        rule = f"at least one of those that the model learned, {_named(known)}"
+        hint = "Train a version on what is measured now: headwater train."
+        raise InvalidInputError.of("scoring", "the metrics", rule, _named(panel.metrics), hint)
+    values = np.full((*panel.values.shape[:2], len(known)), np.nan)
+    values[:, :, [known.index(name) for name in both]] = panel.select(metrics=both).values
+    return panel.with_values(values, known)
+
+
+def deaf(panel: Panel, model: Algorithm) -> str:
+    """What a model cannot hear of a panel, and what it misses there, in words; "" where it learned just its metrics."""
+    known = learned(model)
+    new = [name for name in panel.metrics if name not in known]
+    gone = [name for name in known if name not in panel.metrics]
+    told = (
+        new and f"Not judged, for the model never learned it: {_named(new)}.",
+        gone and f"Not measured any more, so judged without: {_named(gone)}.",
+    )
+    return " ".join(filter(None, told))
+
+
+def _named(metrics: Sequence[str]) -> str:
+    more = len(metrics) - NAMED
+    return ", ".join(metrics[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _cut(p_values: Floats, rate: float) -> float:

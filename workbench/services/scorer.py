@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -19,7 +21,7 @@ from models.ports import VersionRow
 from models.serve import Served
 from workbench.context import Context
 from workbench.services import labelled
-from workbench.services.scene import Scene
+from workbench.services.scene import Scene, heard, learned
 from workbench.services.training import fit_champion
 
 SPOKEN = {
@@ -50,23 +52,15 @@ def serve(
     name that the catalogue lacks, MissingExtraError, NotEnoughDataError, and the PersistenceError of a champion
     that nothing can stand in for.
     """
-    name = SPOKEN.get(detector, detector)
-    kind = catalog.get(name)
-    ensemble = name if issubclass(kind, CalibratedEnsemble) else CalibratedEnsemble.name
-    params = {} if name == ensemble else {"parts": f"{name}=1"}
-    if "settings" in scene.domain.defaults and is_champions(scene, detector):
-        params["settings"] = scene.domain.defaults["settings"]
+    wanted = _wanted(scene, detector)
     history = training_part(scene.lessons, scene.domain.window)
-    notice = ""
+    first = None
     if is_champions(scene, detector):
         try:
-            served = context.serve.champion(tenant, domain)
+            served = standing(context, tenant, scene)
             if knows(served, scene):
                 return served
-            notice = (
-                f"Champion {served.version.id} learned other metrics than are measured now; a version "
-                f"of these scores until one is promoted: headwater train {ensemble} --domain {domain}"
-            )
+            first, notice = served.version, ""
         except PersistenceError as broken:
             raise type(broken)(broken.message, hint=CURE, **broken.context) from broken
         except NotFoundError:
@@ -76,32 +70,92 @@ def serve(
                 history,
                 labels=labelled.mask(context, tenant, domain, history),
                 domain=domain,
-                detector=ensemble,
-                params=params,
+                detector=wanted.ensemble,
+                params=wanted.params,
                 actor=actor,
                 on_step=on_step,
             )
             return context.serve.champion(tenant, domain)
-    wanted = dataclasses.asdict(catalog.get(ensemble).Params.of(params))
-    for version in context.registry.store.versions(tenant, domain, ensemble):
-        if version.params == wanted:
-            try:
-                served = Served(version, context.serve.load(version), notice)
-                if knows(served, scene):
-                    return served
-            except PersistenceError as broken:
-                notice = f"Version {version.id} was refused: {broken.message}"
+    else:
+        found, notice = _sound(context, tenant, scene, wanted)
+        if found is not None:
+            return found
     odd = labelled.mask(context, tenant, domain, history)
     trained = training.train(
-        history, name=ensemble, params=params, labels=odd, on_step=on_step, held_out=0.0
+        history,
+        name=wanted.ensemble,
+        params=wanted.params,
+        labels=odd,
+        on_step=on_step,
+        held_out=0.0,
     )
     version = training.publish(context.registry, tenant, domain, trained, history, actor=actor)
+    notice = notice if first is None else _instead(first, version)
     return Served(version, context.serve.load(version), notice)
+
+
+def standing(context: Context, tenant: str, scene: Scene) -> Served:
+    """The version that scores a scene as things stand; nothing is fitted.
+
+    The champion; where it learned other metrics than the scene holds, the version of these that runs have fitted to
+    stand in for it; before the first such run the champion, to be heard by the metrics that it learned.
+    Raises NotFoundError without a champion, PersistenceError where none can be trusted.
+    """
+    domain = scene.domain.name
+    champion = context.serve.champion(tenant, domain)
+    if knows(champion, scene):
+        return champion
+    wanted = _wanted(scene, scene.domain.defaults["detector"])
+    found, _ = _sound(context, tenant, scene, wanted)
+    if found is None:
+        return champion
+    return dataclasses.replace(found, notice=_instead(champion.version, found.version))
 
 
 def knows(served: Served, scene: Scene) -> bool:
     """Whether a version learned the very metrics that the scene holds."""
-    return str(served.algorithm.state["metrics"]).split("\n") == list(scene.residual.metrics)
+    return learned(served.algorithm) == scene.residual.metrics
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """An ensemble of the catalogue, and its parameters that are not the defaults."""
+
+    ensemble: str
+    params: Mapping[str, str]
+
+
+def _wanted(scene: Scene, detector: str) -> _Wanted:
+    name = SPOKEN.get(detector, detector)
+    ensemble = name if issubclass(catalog.get(name), CalibratedEnsemble) else ""
+    params = {} if ensemble else {"parts": f"{name}=1"}
+    if "settings" in scene.domain.defaults and is_champions(scene, detector):
+        params["settings"] = scene.domain.defaults["settings"]
+    return _Wanted(ensemble or CalibratedEnsemble.name, params)
+
+
+def _sound(
+    context: Context, tenant: str, scene: Scene, wanted: _Wanted
+) -> tuple[Served | None, str]:
+    """The newest version of what is wanted that loads and knows the scene, and a word on the last that was refused."""
+    params = dataclasses.asdict(catalog.get(wanted.ensemble).Params.of(wanted.params))
+    notice = ""
+    for version in context.registry.store.versions(tenant, scene.domain.name, wanted.ensemble):
+        if version.params == params:
+            try:
+                served = Served(version, context.serve.load(version), notice)
+                if knows(served, scene):
+                    return served, notice
+            except PersistenceError as broken:
+                notice = f"Version {version.id} was refused: {broken.message}"
+    return None, notice
+
+
+def _instead(champion: VersionRow, version: VersionRow) -> str:
+    return (
+        f"Champion {champion.id} learned other metrics than are measured now; {version.id}, which learned these, "
+        f"scores in its place until one is promoted: headwater models promote {version.id} --reason TEXT"
+    )
 
 
 def is_champions(scene: Scene, detector: str) -> bool:
@@ -160,6 +214,7 @@ def advance(
     Every day is learned once: a run learns the days after those that the kept state ends with.
     """
     ensemble: CalibratedEnsemble = served.algorithm  # type: ignore[assignment]
+    residual = heard(residual, ensemble)
     days = residual.periods.labels.astype("datetime64[D]")
     last = max(len(days) - window, 0)
     kept_rows = []
@@ -193,9 +248,9 @@ def _with_parts(ensemble: CalibratedEnsemble, running: dict[str, State]) -> Cali
         return ensemble
     votes = ensemble.scorer
     members: dict[str, Detector] = dict(votes.members)
-    for name, learned in running.items():
+    for name, kept in running.items():
         part = members[name]
-        known = {role: value for role, value in learned.items() if role in part.state}
+        known = {role: value for role, value in kept.items() if role in part.state}
         members[name] = type(part)(part.params, state={**part.state, **known})
     again = type(ensemble)(ensemble.params, state=ensemble.state)
     again.__dict__["scorer"] = dataclasses.replace(votes, members=members)

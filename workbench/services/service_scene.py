@@ -61,11 +61,11 @@ class Spell:
 class ServiceScene(Scene):
     """A scene without money: what is bad is what hurts those who call.
 
-    unread : what of the history was not read and why, in words; "" where all of it was
+    measured : from when on something was measured
     """
 
     calls: Panel | None
-    unread: str = ""
+    measured: datetime
 
     @cached_property
     def lessons(self) -> Panel:
@@ -85,15 +85,24 @@ class ServiceScene(Scene):
         """All but the length of a window at the beginning, of which nobody knows yet what is usual."""
         return max(len(self.times) - self.domain.window, self.domain.window)
 
+    def back_to(self, seen: datetime | None) -> datetime:
+        """What nobody saw, as far as a run looks back, but for the beginning, of which nobody knows what is usual."""
+        first = max(self.measured, self._end - HISTORY) + WINDOW.astype(timedelta)
+        return first if seen is None else max(first, seen)
+
+    @property
+    def _end(self) -> datetime:
+        last: datetime = (self.times[-1] + self.domain.step).astype("datetime64[us]").item()
+        return last.replace(tzinfo=UTC)
+
     def unseen(self, seen: datetime | None) -> Sequence[str]:
-        """What was not read, and what nobody ever judged and lies too far back by now."""
-        begin = self.times[len(self.times) - self.reach].item().replace(tzinfo=UTC)
-        late = (
-            f"{_told(seen, begin)} was not judged: it came in later than a run looks back."
-            if seen is not None and seen < begin
-            else ""
+        """What nobody ever judged and lies too far back by now."""
+        since, back = seen or self.measured, self._end - HISTORY
+        if since >= back:
+            return ()
+        return (
+            f"{_told(since, back)} was not judged: a run looks back {HISTORY.days} days at most.",
         )
-        return tuple(filter(None, (self.unread, late)))
 
     def alarm(self, entity: str, first: np.datetime64, last: np.datetime64) -> Alarm:
         """The moment at which it began, and the metric that was furthest off until soon after."""
@@ -257,8 +266,8 @@ class ServiceScene(Scene):
         return self._furthest(row, span)[:MOST_METRICS]
 
     def word(self, metric: str) -> str:
-        """The metric's declared label."""
-        return self.domain.metric(metric).label
+        """The metric's declared label, "" of one that was forgotten since."""
+        return next((one.label for one in self.domain.metrics if one.name == metric), "")
 
     def telling(self, row: int, focus: str, span: slice) -> str:
         """What is furthest off, for two entities seldom have the same metrics."""
@@ -363,14 +372,21 @@ def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -
     graph = samples.graph(tenant, SERVICES, at=as_of)
     width = max(1, len(measured) * graph.net.number_of_nodes())
     wanted = max(span[0], end - min(HISTORY, timedelta(days=days)))
-    step, first = _fitting(wanted, end, width)
+    while True:
+        step, first = _fitting(wanted, end, width)
+        panel = samples.panel(tenant, SERVICES, start=first, end=end, step=step)
+        if panel.entities:
+            break
+        if first <= wanted:
+            rule = f"made between {_told(wanted, end)}"
+            raise NotEnoughDataError.of("detection", "measurements", rule, 0)
+        end = first  # the monitoring itself was out for that long
     domain = dataclasses.replace(
         SERVICES,
         metrics=tuple(Metric(info.name, info.label, info.unit, bad=info.bad) for info in measured),
         step=step,
         window=max(1, int(WINDOW / step)),
     )
-    panel = samples.panel(tenant, SERVICES, start=first, end=end, step=step)
     calls = samples.calls(tenant, SERVICES, start=first, end=end, step=step)
     excluded = labelled.known_odd(context, tenant, SERVICES.name, panel, until=as_of)
     found = course(panel, {metric.name: metric.bad for metric in domain.metrics}, excluded)
@@ -383,10 +399,7 @@ def build(context: Context, tenant: str, *, as_of: datetime | None, days: int) -
         reference=found.expected,
         spread=found.spread,
         calls=calls if len(calls.entities) else None,
-        unread=""
-        if first <= wanted
-        else f"{_told(wanted, first)} was not looked at: {width:,} series (metrics by components) at periods of "
-        f"{step} leave room for no more, at most {CELLS:,} numbers are held at once.",
+        measured=span[0],
     )
 
 

@@ -58,13 +58,19 @@ def material(learnable: Learnable, start: date | None, end: date | None) -> Lear
     return panel.select(times=slice(first, last)), odd[:, first:last]
 
 
-def champion_parts(ctx: Context, tenant: str, domain: str) -> Sequence[str]:
-    """Detectors that vote in the champion; none where there is no champion that can be loaded."""
+def champion_of(ctx: Context, tenant: str, domain: str) -> CalibratedEnsemble | None:
+    """The champion as an ensemble; None where there is none that can be loaded, or it is no ensemble."""
     try:
         champion = ctx.serve.champion(tenant, domain).algorithm
     except (NotFoundError, PersistenceError):
-        return ()
-    return tuple(champion.scorer.members) if isinstance(champion, CalibratedEnsemble) else ()
+        return None
+    return champion if isinstance(champion, CalibratedEnsemble) else None
+
+
+def champion_parts(ctx: Context, tenant: str, domain: str) -> Sequence[str]:
+    """Detectors that vote in the champion."""
+    champion = champion_of(ctx, tenant, domain)
+    return () if champion is None else tuple(champion.scorer.members)
 
 
 def prepare(ctx: Context, tenant: str, job: Job) -> Prepared:
@@ -75,12 +81,15 @@ def prepare(ctx: Context, tenant: str, job: Job) -> Prepared:
         None if asked["from"] is None else date.fromisoformat(asked["from"]),
         None if asked["to"] is None else date.fromisoformat(asked["to"]),
     )
-    kept = snapshots.write(ctx.settings.home / "snapshots", panel, odd)
+    where = ctx.settings.home / "snapshots"
     if not asked["part"]:
         name, params = as_ensemble(asked["algorithm"], asked["params"])
+        kept = snapshots.write(where, panel, odd)
         return Prepared(kept, {"name": name, "params": params, "part": ""})
     served = ctx.serve.champion(tenant, job.domain)
     champion = served.algorithm
+    # the other parts stay, so the new one learns what they learned
+    kept = snapshots.write(where, scenes.heard(panel, champion), odd)
     told = {
         "name": champion.name,
         "params": dataclasses.asdict(champion.params),

@@ -130,9 +130,7 @@ def route(
         return Trial((champion,))
     part = _Part(context, tenant, scene, row, champion, seconds, run_id)
     if row.control != served.version.id:
-        why = (
-            f"the champion is {served.version.id} now, not {row.control} with which it was planned"
-        )
+        why = f"{served.version.id} scores now, not {row.control} with which it was planned"
         return part.ended(f"Rolled back: {why}.", {})
     return part.taken()
 

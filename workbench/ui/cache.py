@@ -141,17 +141,17 @@ def _structure() -> Key:
 def _still_view(alert: AlertRow) -> AlertView | None:
     """The Alert page's view from a scene that stays as it is while labels come in; None without data."""
     context, tenant, _ = state.who()
-    served = _served(alert.domain)
     version = context.metrics.version(tenant)
-    key = ("still", tenant, alert.domain, version, *_judge(alert.domain, served))
-
-    def look() -> tuple[Scene, Judged | None]:
-        scene = scenes.look(context, tenant, domain=alert.domain)
-        if served is None:
-            return scene, None
-        return scene, scenes.judge(scene, scorer.resumed(context, tenant, served))
-
     try:
+        served = _served(alert.domain)
+        key = ("still", tenant, alert.domain, version, *_judge(alert.domain, served))
+
+        def look() -> tuple[Scene, Judged | None]:
+            scene = scenes.look(context, tenant, domain=alert.domain)
+            if served is None:
+                return scene, None
+            return scene, scenes.judge(scene, scorer.resumed(context, tenant, served))
+
         return investigate.alert_view(*_large(key, look), alert)
     except NotEnoughDataError as error:
         log.info("Nothing to see of alert %d: %s", alert.id, error)
@@ -340,7 +340,18 @@ def _served(domain: str) -> Served | None:
     """The model in use now, asked at every rerun, so that a promotion reaches pages that are open."""
     context, tenant, _ = state.who()
     try:
-        return context.serve.champion(tenant, domain)
+        champion = context.serve.champion(tenant, domain)
+        key = ("standing", tenant, domain, compare.data_version(context, tenant))
+        # a cache of models would hold on to those that were released
+        stands = _small(
+            (*key, *_judge(domain, champion)),
+            lambda: scorer.standing(context, tenant, _scene(domain)).version,
+        )
+        return (
+            Served(stands, context.serve.load(stands))
+            if stands.id != champion.version.id
+            else champion
+        )
     except (NotFoundError, PersistenceError) as error:
         log.warning("No champion of %s scores for tenant %s: %s", domain, tenant, error)
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,12 +38,16 @@ def load(
     fault: Span = FAULT,
     file: str = "day",
     kept: Callable[[str, datetime], bool] = lambda entity, moment: True,
+    series: Mapping[tuple[str, str], float] = SERIES,
 ) -> None:
-    """Put it into the tenant's store: every minute of the last hours; `kept` tells which of them are in this file."""
+    """Put it into the tenant's store: every minute of the last hours; `kept` tells which of them are in this file.
+
+    series : (entity, metric) → usual level
+    """
     start = NOW - timedelta(hours=hours)
     random = np.random.default_rng(1)
     rows = []
-    for (entity, metric), level in SERIES.items():
+    for (entity, metric), level in series.items():
         for minute in range(hours * 60):
             moment = start + timedelta(minutes=minute)
             factor = FAULTY.get((entity, metric), 1.0) if fault[0] <= moment < fault[1] else 1.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,12 +22,14 @@ from core.errors import (
 from data import experiment_store, label_store
 from data.model_records import Experiment
 from data.records import Alert, AuditEvent, NewLabel
+from data.routing import Rung
 from models import rollout
 from tests.conftest import TENANT
 from tests.workbench.conftest import Tried
 from workbench.context import Context
 from workbench.services import detect, experiments, targets, trial
 from workbench.services.experiments import ExperimentView
+from workbench.services.scene import Judged
 
 OpenHome = Callable[..., Context]
 
@@ -266,6 +270,43 @@ def test_a_rare_failure_is_forgiven_and_the_champion_steps_in(
     assert {row["version"] for row in routed} == {view.control}
 
 
+def test_days_that_a_run_judges_no_more_stay_as_they_were_last_seen(
+    tried: Tried, open_home: OpenHome
+) -> None:
+    """A rung may last for months; a run looks at the newest two weeks."""
+    context = open_home(tried.home)
+    view = started(context, tried.versions["twin"])
+    early = {"stage": "shadow", "share": 0.0, "since": "2026-02-01", "day": "2026-02-01", "run": 1}
+    change(
+        context, view.id, looks=[{**early, "seconds": [1.0, 1.0], "alerts": [1, 1], "missing": 0.0}]
+    )
+    log, at = context.metrics.routing, rollout_rung(view)
+    seen = {
+        "unit": np.array(["keyword:before"], dtype=object),
+        "day": np.array(["2026-02-01"], dtype="datetime64[D]"),
+        "treated": np.array([False]),
+        **{name: np.array([7]) for name in ("rows", "control_alerts", "treatment_alerts")},
+    }
+    none = {name: values[:0] for name, values in seen.items() if name in ("unit", "day", "treated")}
+    none |= {"entity": none["unit"]} | {
+        f"{side}_{what}": np.empty(0, dtype=float if what == "p" else bool)
+        for side in ("control", "treatment")
+        for what in ("p", "alarm")
+    }
+    log.observe(TENANT, at, since=date(2026, 2, 1), exposures=seen, alarms=none)
+    for _ in range(2):
+        run(context)
+        units = log.units(TENANT, at)
+        rows = dict(zip(units["unit"], units["rows"], strict=True))
+        # ten days of the window are judged with all that came before them
+        assert rows.pop("keyword:before") == 7
+        assert set(rows.values()) == {10.0}
+
+
+def rollout_rung(view: ExperimentView) -> Rung:
+    return Rung(view.id, view.stage, view.share)
+
+
 def damage(context: Context, version: str) -> None:
     """Make a version unreadable."""
     manifests = context.settings.home.rglob("manifest.json")
@@ -284,7 +325,7 @@ def test_another_champion_ends_the_experiment(tried: Tried, open_home: OpenHome)
     run(context)
     seen = experiments.get(context, TENANT, number)
     assert seen.state == "failed"
-    assert f"the champion is {tried.versions['quiet']} now" in seen.reason
+    assert f"{tried.versions['quiet']} scores now" in seen.reason
 
 
 def test_the_better_treatment_is_found_in_shadow_and_climbs_the_ladder(
@@ -458,4 +499,41 @@ def test_an_alert_starts_once_an_episode() -> None:
     alarm[0, [0, 1, 5, 10]] = True
     alarm[1, [3]] = True
     # three calm days within one episode, four between two
-    assert np.argwhere(targets.starts(alarm)).tolist() == [[0, 0], [0, 10], [1, 3]]
+    assert np.argwhere(targets.starts(alarm, 3)).tolist() == [[0, 0], [0, 10], [1, 3]]
+
+
+def test_minutes_are_folded_to_days() -> None:
+    """Two days of one minute in ten; what goes on at the beginning may have begun before."""
+    labels = np.arange("2026-03-01T12:00", "2026-03-03", 10, dtype="datetime64[m]")
+    p_values = np.full((2, len(labels)), 0.5)
+    nights = labels >= np.datetime64("2026-03-02")
+    p_values[0, :3] = 1e-6
+    begin = int(np.argmax(nights))
+    for place in (
+        begin + 1,
+        begin + 40,
+    ):  # two episodes of the second day, further apart than a pause
+        p_values[0, place : place + 2] = 1e-6
+    p_values[1, begin + 9] = np.nan
+    domain = SimpleNamespace(
+        pause=np.timedelta64(30, "m"), step=np.timedelta64(10, "m"), lasting=np.timedelta64(0, "m")
+    )
+    scene = SimpleNamespace(
+        reach=len(labels),
+        domain=domain,
+        panel=SimpleNamespace(entities=("a", "b"), periods=SimpleNamespace(labels=labels)),
+        residual=SimpleNamespace(values=np.zeros((2, len(labels), 1))),
+    )
+    judged = Judged(p_values, {}, 0.01)
+    nobody = np.zeros(2, dtype=bool)
+    seen = targets.Observed.of(scene, judged, judged, ["a", ""], nobody)  # type: ignore[arg-type]
+    assert seen.days.astype(str).tolist() == ["2026-03-01", "2026-03-02"]
+    assert seen.whole == date(2026, 3, 2)
+    exposures = seen.exposures(seen.whole)
+    assert [exposures[name].tolist() for name in ("unit", "rows", "control_alerts")] == [
+        ["a"],
+        [1],
+        [2],
+    ]
+    assert seen.control_p[0].tolist() == [1e-6, 1e-6] and seen.seen.all()
+    assert seen.alarms(seen.whole)["entity"].tolist() == ["a"]

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from core.domains.services import SERVICES
 from core.errors import NotEnoughDataError
 from data import run_store
 from data.records import DetectionRun
@@ -338,24 +337,49 @@ def test_what_comes_in_late_is_judged_by_the_next_run_alone(ctx: Context) -> Non
     assert found() == (0, set())
 
 
-def test_a_run_says_which_days_it_had_no_room_for(
+@pytest.mark.parametrize("outage", [timedelta(0), timedelta(hours=39)])
+def test_a_first_run_judges_all_it_looks_back_on_in_looks_that_memory_has_room_for(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch, outage: timedelta
+) -> None:
+    now, room = services_world.NOW, 30 * 60
+    fault = (now - timedelta(hours=80), now - timedelta(hours=79))
+    silent = now - timedelta(hours=70)
+    services_world.load(
+        ctx,
+        TENANT,
+        hours=96,
+        fault=fault,
+        kept=lambda _, moment: not silent <= moment < silent + outage,
+    )
+    monkeypatch.setattr(service_scene, "LEAST", HOURS)
+    # two metrics of two services, a pod and a region
+    monkeypatch.setattr(service_scene, "CELLS", 2 * 4 * room)
+    held: list[int] = []
+    course = service_scene.course
+    monkeypatch.setattr(
+        service_scene,
+        "course",
+        lambda panel, *rest: held.append(len(panel.periods)) or course(panel, *rest),
+    )
+    run = detect.detect(ctx, TENANT, actor="ana", domain="services", explain=False)
+    assert {alert.entity for alert in run.alerts} == {"service:cart", "pod:cart-1"}
+    assert all(fault[0] <= alert.onset < fault[1] for alert in run.alerts)
+    assert max(held) <= room + 1 and len(held) >= 3
+    looked = len(held)
+    again = detect.detect(ctx, TENANT, actor="ana", domain="services", explain=False)
+    assert (again.created, len(held)) == (0, looked + 1)
+
+
+def test_a_run_says_what_lies_too_far_back_to_be_judged(
     context: Context, report: DetectionReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_scene, "LEAST", timedelta(hours=12))
-    samples = context.metrics.samples
-    width = (
-        len(samples.metrics(TENANT, SERVICES))
-        * scenes.look(context, TENANT, domain="services").graph.net.number_of_nodes()
-    )
-    monkeypatch.setattr(service_scene, "CELLS", width * 24 * 60)
-    told = "2 Mar 2026, 00:00, to 2 Mar 2026, 23:59 (UTC) was not "
     scene = scenes.look(context, TENANT, domain="services")
-    (said,) = scene.unseen(datetime(2026, 3, 3, 20, tzinfo=UTC))
-    assert said.startswith(f"{told}looked at: {width:,} series") and "room for no more" in said
-    _, late = scene.unseen(datetime(2026, 3, 2, tzinfo=UTC))
-    assert late.startswith("2 Mar 2026, 00:00, to 3 Mar 2026, ") and "was not judged" in late
-    run = detect.detect(context, TENANT, actor="ben", domain="services", level="node")
-    assert said in run.notes
+    monkeypatch.setattr(service_scene, "HISTORY", timedelta(days=1))
+    (said,) = scene.unseen(None)
+    assert said.startswith("2 Mar 2026, 00:00, to 3 Mar 2026, 00:00 (UTC) was not judged")
+    (late,) = scene.unseen(datetime(2026, 3, 2, 20, tzinfo=UTC))
+    assert late.startswith("2 Mar 2026, 20:00, to 3 Mar 2026, ")
+    assert scene.unseen(datetime(2026, 3, 3, 20, tzinfo=UTC)) == ()
 
 
 def test_a_whole_look_leaves_nothing_unsaid(seen: tuple[Scene, Judged]) -> None:
