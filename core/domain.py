@@ -51,6 +51,7 @@ class Ratio:
 class CauseType:
     """A word of the cause vocabulary with the shift it leaves.
 
+    counts_as : the cause that people merged it into, "" where it stands for itself
     signature : channel → expected log change (sign and rough size); channels not named stay put
     levels    : levels at which it can be the root
     settings  : settings that give it away, name → sign of the change
@@ -61,6 +62,7 @@ class CauseType:
     levels: tuple[str, ...]
     signature: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, int] = field(default_factory=dict)
+    counts_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ class Domain:
     def cause(self, name: str) -> CauseType:
         """The declared cause type, or a refusal that lists them."""
         return _named(self.name, "cause type", self.causes, name)
+
+    def now(self, cause: str) -> str:
+        """What a cause counts as; the name itself where it is none of the domain's."""
+        merged = (known.counts_as for known in self.causes if known.name == cause)
+        return next(merged, "") or cause
 
     def word(self, cause: str) -> str:
         """A cause's display word; the name itself where it is none of the domain's."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, Text, cast, func, or_, select
+from sqlalchemy import Select, Text, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
@@ -195,6 +195,7 @@ def page(
     source: str = "",
     label: str = "",
     service: str = "",
+    causes: Mapping[str, Collection[str]] | None = None,
     span: tuple[datetime, datetime] | None = None,
     text: str = "",
     after: Cursor | None = None,
@@ -204,6 +205,7 @@ def page(
 
     label   : the label status, e.g. "unlabeled"
     service : among those affected, as told
+    causes  : domain → the names, one of which people gave its cause, or the run did where nobody judged it
     span    : bounds of the onset, half open
     """
     query = _chosen(tenant, domain, status)
@@ -217,6 +219,16 @@ def page(
     if service:
         told = cast(Incident.services, Text)
         query = query.where(told.contains(json.dumps(service), autoescape=True))
+    if causes is not None:
+        called = case((Incident.root_cause != "", Incident.root_cause), else_=Incident.cause_type)
+        query = query.where(
+            or_(
+                *(
+                    and_(Incident.domain == name, called.in_(names))
+                    for name, names in causes.items()
+                )
+            )
+        )
     if span is not None:
         query = query.where(Incident.onset >= span[0], Incident.onset < span[1])
     if words := text.strip():

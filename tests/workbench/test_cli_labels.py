@@ -58,7 +58,7 @@ def test_draw_submit_undo_and_progress(headwater: Headwater, tmp_path: Path) -> 
     said = headwater("labels", "submit", 1, "real", "--cause", "bid_up", "--json", home=place).json
     assert (said["label"]["cause"], said["next"]["id"]) == ("bid_up", 2)
     listed = headwater("labels", "list", home=place).out
-    assert "bid up" in listed and "campaign:1" in listed and "alert/1" in listed
+    assert "Bid raised" in listed and "campaign:1" in listed and "alert/1" in listed
     assert headwater("labels", "progress", "--json", home=place).json["done"] == 1
     assert headwater("labels", "undo", "--json", home=place).json["item"]["id"] == 1
     refused = headwater("labels", "submit", 1, "real", "--cause", "gremlins", home=place)

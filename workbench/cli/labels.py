@@ -43,7 +43,17 @@ def labels_list(
     found = ask(labels.Labels(domain=domain, by=by, limit=limit), tenant)
 
     def draw(value: Mapping[str, Any]) -> None:
-        rows = [row | {"subject": _subject(row)} for row in value["labels"]]
+        told = value["words"]
+        rows = [
+            row
+            | {
+                "subject": _subject(row),
+                "cause": " + ".join(
+                    told[cause] for cause in row["causes"] or [row["cause"]] if cause
+                ),
+            }
+            for row in value["labels"]
+        ]
         table(rows, columns, f"No labels of {domain} yet.")
 
     answer(found, as_json, draw)

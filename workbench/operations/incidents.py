@@ -30,6 +30,9 @@ class Incidents(Operation):
     source: Source | None = None
     label: LabelStatus | None = None
     service: str | None = Field(None, description="Among those affected, as it was told")
+    cause: str | None = Field(
+        None, description="Called so by people, else by Headwater, or what was merged into it"
+    )
     start: datetime | None = Field(None, description="Began at or after")
     end: datetime | None = Field(None, description="Began before")
     text: str = Field("", description="Part of title, description, root or key")

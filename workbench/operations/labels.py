@@ -88,7 +88,9 @@ class Labels(Operation):
         found = services.labelling.listing(
             context, caller.tenant, domain=self.domain, by=self.by, limit=self.limit
         )
-        return {"labels": found}
+        known = services.taxonomy.of(context, caller.tenant, self.domain)
+        said = {cause for label in found for cause in services.subjects.causes(label)}
+        return {"labels": found, "words": {cause: known.said(cause) for cause in sorted(said)}}
 
 
 class NextItem(Operation):

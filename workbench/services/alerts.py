@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from data import alert_feed, alert_store, alert_tally, audit_store, outbreaks, r
 from data.alert_feed import Cursor, Filters
 from data.records import ACTIVE, STATUSES, Alert, AlertHistory, AuditEvent, Comment
 from workbench.context import Context
+from workbench.services import taxonomy
 
 ANY = "any"
 
@@ -97,7 +98,9 @@ def page(
             limit=limit,
         ),
     )
-    return AlertPage(found.rows, write_cursor(found.after))
+    words = taxonomy.vocabulary(ctx, tenant)
+    rows = [taxonomy.retold(words, alert) for alert in found.rows]
+    return AlertPage(rows, write_cursor(found.after))
 
 
 def facets(
@@ -127,7 +130,8 @@ def timeline(
 def get(ctx: Context, tenant: str, alert_id: int) -> AlertDetail:
     """One alert, from history when it was archived; NotFoundError when the tenant has none."""
     about: dict[str, Any] = {"tenant": tenant}
-    return ctx.records.read(
+    words = taxonomy.vocabulary(ctx, tenant)
+    found = ctx.records.read(
         tenant,
         lambda session: AlertDetail(
             alert_store.get(session, **about, alert_id=alert_id),
@@ -135,6 +139,7 @@ def get(ctx: Context, tenant: str, alert_id: int) -> AlertDetail:
             audit_store.history(session, **about, objects=[("alert", alert_id)]),
         ),
     )
+    return replace(found, alert=taxonomy.retold(words, found.alert))
 
 
 def move(

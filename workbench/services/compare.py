@@ -390,7 +390,8 @@ def _by_type(
         if cells.any() and labelled.judged(episode) not in (labelled.NORMAL, labelled.FAULTY):
             found = [bool((cells & judges[who].alarms).any()) for who in (CHAMPION, CHALLENGER)]
             real = labelled.judged(episode) == labelled.REAL
-            kinds.setdefault(episode.cause or "unknown", []).append((found[0], found[1], real))
+            kind = scene.domain.now(episode.cause or "unknown")
+            kinds.setdefault(kind, []).append((found[0], found[1], real))
     sliced = []
     for name, rows in sorted(kinds.items(), key=lambda item: -len(item[1])):
         first, second, real = np.array(rows).T
@@ -465,7 +466,8 @@ def _causes(scene: Scene, episodes: Sequence[Episode], judged: Judged, days: int
         last = int(np.flatnonzero(labelled.cells(panel, [episode])[row])[-1])
         alarm = Alarm(episode.entity, panel.periods.labels[last])
         causes = localizer.find(scene.case(judged, Question((alarm,))))
-        hits += bool(causes) and causes[0].type == episode.cause
+        told = {scene.domain.now(one) for one in (episode.cause, *(c.type for c in causes[:1]))}
+        hits += bool(causes) and len(told) == 1
     return Counted(hits, len(some))
 
 

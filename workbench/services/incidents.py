@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from core.cases import Graph
 from core.contracts import OnStep
+from core.domains import DOMAINS
 from core.errors import CancelledError, ConflictError, InvalidInputError, UnknownNameError
 from data import (
     alert_store,
@@ -42,6 +43,7 @@ from workbench.services import snapshots, taxonomy
 from workbench.services.alerts import read_cursor, statuses, write_cursor
 from workbench.services.changes import BY_HAND, Imported, content_of, known_domain
 from workbench.services.snapshots import Look, Measured
+from workbench.services.taxonomy import Taxonomy
 
 LABELS = ("unlabeled", "labeled", "validated")
 SOURCES = ("headwater", "pagerduty", "file", "hand")
@@ -132,6 +134,7 @@ def page(
     source: str | None = None,
     label: str | None = None,
     service: str | None = None,
+    cause: str | None = None,
     span: tuple[datetime, datetime] | None = None,
     text: str = "",
     after: str | None = None,
@@ -140,7 +143,9 @@ def page(
     """Incidents after the cursor `after`; without a status, the active ones ("any" for all).
 
     label : unlabeled, labeled or validated        span : bounds of the onset, half open
+    cause : what people call it, else what Headwater does; with all that counts as that today
     """
+    words = taxonomy.vocabulary(ctx, tenant)
 
     def read(session: Any) -> tuple[Any, dict[int, int]]:
         found = incident_store.page(
@@ -152,6 +157,7 @@ def page(
             source=source or "",
             label="".join(_one_of("the label status", label, LABELS)),
             service=service or "",
+            causes=_counted(words, domain, cause),
             span=span,
             text=text,
             after=read_cursor(after),
@@ -161,17 +167,16 @@ def page(
         return found, alert_tally.leading_alerts(session, tenant=tenant, incidents=ids)
 
     found, leading = ctx.records.read(tenant, read)
-    said = taxonomy.speaker(ctx, tenant)
     lines = [
         IncidentLine(
             **incident.model_dump(),
             duration_minutes=duration(incident),
             found=found_too(incident),
-            looks_like=said(incident.domain, incident.cause_type),
-            judged_as=said(incident.domain, incident.root_cause),
+            looks_like=words(incident.domain).said(incident.cause_type),
+            judged_as=words(incident.domain).said(incident.root_cause),
             alert_id=leading.get(incident.id),
         )
-        for incident in found.rows
+        for incident in (taxonomy.retold(words, row) for row in found.rows)
     ]
     return IncidentPage(lines, write_cursor(found.after))
 
@@ -212,7 +217,7 @@ def found_too(incident: Incident) -> bool:
 def get(ctx: Context, tenant: str, incident_id: int) -> IncidentDetail:
     """One incident, by the number of what was told of it or found; NotFoundError when the tenant has none such."""
     about: dict[str, Any] = {"tenant": tenant}
-    now, word = ctx.clock(), taxonomy.speaker(ctx, tenant)
+    now, words = ctx.clock(), taxonomy.vocabulary(ctx, tenant)
 
     def read(session: Any) -> IncidentDetail:
         incident = incident_store.get(session, **about, incident_id=incident_id)
@@ -238,14 +243,37 @@ def get(ctx: Context, tenant: str, incident_id: int) -> IncidentDetail:
             around,
             duration(incident),
             found_too(incident),
-            word(incident.domain, incident.cause_type),
-            word(incident.domain, incident.root_cause),
+            "",
+            "",
             foretold.warning(session, **about, incident=incident)
             if incident.was_predicted
             else None,
         )
 
-    return ctx.records.read(tenant, read)
+    found = ctx.records.read(tenant, read)
+    known = words(found.incident.domain)
+    return replace(
+        found,
+        incident=taxonomy.retold(words, found.incident),
+        alerts=[taxonomy.retold(words, alert) for alert in found.alerts],
+        looks_like=known.said(found.incident.cause_type),
+        judged_as=known.said(found.incident.root_cause),
+        foretold=found.foretold and taxonomy.retold(words, found.foretold),
+    )
+
+
+def _counted(
+    words: Callable[[str], Taxonomy], domain: str, cause: str | None
+) -> dict[str, tuple[str, ...]] | None:
+    """Domain → the names that count today as a cause; None where none is asked for. Refused where no domain knows it."""
+    if not cause:
+        return None
+    names = {one: words(one).counted(cause) for one in ([domain] if domain else DOMAINS)}
+    if not any(names.values()):
+        known = [word.name for one in names for word in words(one).active]
+        rule = f"one of {', '.join(dict.fromkeys(known))}"
+        raise UnknownNameError.of("incidents", "the cause", rule, cause)
+    return names
 
 
 # ── told by somebody ─────────────────────────────────────────────────────────────────────────────

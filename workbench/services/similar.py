@@ -40,15 +40,15 @@ def similar(ctx: Context, tenant: str, incident_id: int, limit: int = 5) -> list
         about = {"tenant": tenant, "domain": own.domain, "onset": own.onset}
         return own, incident_store.before(session, **about, limit=LOOKED_AT)
 
-    said = taxonomy.speaker(ctx, tenant)
+    words = taxonomy.vocabulary(ctx, tenant)
     own, past = ctx.records.read(tenant, read)
     found = [
         Similar(
-            incident,
+            taxonomy.retold(words, incident),
             alike.score,
             dict(alike.terms),
             _why(own, incident, alike),
-            said(incident.domain, incident.root_cause),
+            words(incident.domain).said(incident.root_cause),
         )
         for incident, alike in zip(
             past, likeness(_story(own), [_story(one) for one in past]), strict=True

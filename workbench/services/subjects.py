@@ -160,7 +160,7 @@ def _alert(row: Alert, said: list[Label], words: Taxonomy) -> Subject:
     guess: dict[str, Any] = {"disposition": "real"}
     if best:
         guess |= {
-            "cause": best.get("type", ""),
+            "cause": words.now(best.get("type", "")),
             "component": best.get("node", ""),
             "confidence": best.get("confidence", 0.0),
         }
@@ -185,7 +185,7 @@ def _incident(row: Incident, lead: Alert | None, said: list[Label], words: Taxon
     guess: dict[str, Any] = {"disposition": "real"}
     if row.root_entity:
         guess |= {
-            "cause": row.cause_type,
+            "cause": words.now(row.cause_type),
             "component": row.root_entity,
             "confidence": row.confidence,
         }

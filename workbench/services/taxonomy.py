@@ -11,16 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from core.domain import CauseType, Domain
 from core.domains import DOMAINS
 from core.errors import InvalidInputError, UnknownNameError
 from data import taxonomy_store
+from data.records import Alert, AlertHistory, Incident
 from data.records import Taxonomy as Version
 from workbench.context import Context
 from workbench.requests import Change
 
+Told = TypeVar("Told", Alert, AlertHistory, Incident)
 REAL = "real"
 MOST = 10
 """Causes in use at a time: as many as there are number keys."""
@@ -69,6 +71,11 @@ class Taxonomy:
         while known.get(cause):
             cause = known[cause]
         return cause
+
+    def counted(self, cause: str) -> tuple[str, ...]:
+        """Every name that counts today as what this one counts as; none where no version knows it."""
+        today = self.now(cause)
+        return tuple(word.name for word in self.causes if self.now(word.name) == today)
 
     def label(self, cause: str) -> str:
         """A cause's display word, the name itself where no version knows it."""
@@ -140,14 +147,42 @@ def history(ctx: Context, tenant: str, domain: str) -> list[Taxonomy]:
     return [*(_read(row) for row in stored), SHIPPED[domain]]
 
 
-def speaker(ctx: Context, tenant: str) -> Callable[[str, str], str]:
-    """(domain, cause) → the display word of what the cause counts as today, "" for none; a domain is read once."""
+def vocabulary(ctx: Context, tenant: str) -> Callable[[str], Taxonomy]:
+    """Domain → its version in force, each read once."""
 
     @cache
     def words(domain: str) -> Taxonomy:
         return of(ctx, tenant, domain)
 
-    return lambda domain, cause: words(domain).said(cause) if cause else ""
+    return words
+
+
+def retold(words: Callable[[str], Taxonomy], row: Told) -> Told:
+    """An alert or incident by the names that its causes count as and the words that they have today.
+
+    What is stored stays as it was said. A title that was made of a cause's word is made of today's.
+    """
+    known = words(row.domain)
+    told: dict[str, Any] = {
+        field: known.now(getattr(row, field))
+        for field in ("cause_type", "root_cause")
+        if getattr(row, field, "")
+    }
+    for field in ("root_causes", "candidates"):
+        if causes := getattr(row, field, ()):
+            told[field] = [_today(known, cause) for cause in causes]
+    if isinstance(row, Incident) and row.candidates:
+        made_of = f"{row.candidates[0].get('type_label')} on "
+        if row.title.startswith(made_of):
+            told["title"] = f"{known.said(row.cause_type)} on {row.title.removeprefix(made_of)}"
+    if all(getattr(row, field) == value for field, value in told.items()):
+        return row
+    return type(row)(**(row.model_dump() | told))
+
+
+def _today(known: Taxonomy, cause: Mapping[str, Any]) -> dict[str, Any]:
+    kind = str(cause.get("type", ""))
+    return {**cause, "type": known.now(kind), "type_label": known.said(kind)}
 
 
 def worded(ctx: Context, tenant: str, domain: Domain) -> Domain:
@@ -161,7 +196,11 @@ def worded(ctx: Context, tenant: str, domain: Domain) -> Domain:
     }
     causes = (*own.values(), *added.values())
     return replace(
-        domain, causes=tuple(replace(cause, label=words.said(cause.name)) for cause in causes)
+        domain,
+        causes=tuple(
+            replace(cause, label=words.said(cause.name), counts_as=words.now(cause.name))
+            for cause in causes
+        ),
     )
 
 

@@ -80,7 +80,7 @@ def keep(
         features=_given_on(subject),
         predicted_score=guess.get("confidence"),
         predicted_label=guess.get("cause"),
-        was_right=guess["cause"] in verdict.causes
+        was_right=words.now(guess["cause"]) in verdict.causes
         if guess.get("cause") and verdict.causes
         else None,
         model_version=getattr(subject, "model_version", ""),

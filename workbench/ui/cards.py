@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.services import brief, taxonomy
+from workbench.services import brief
 from workbench.services.views import Brief
 from workbench.ui import cache, charts, frame, incidents_view, state, theme, verbs, words
 from workbench.ui.state import Key
@@ -95,10 +95,9 @@ def preview(alert: Any) -> None:
         st.markdown(alert.sentence)
         if alert.root_causes:
             cause = alert.root_causes[0]
-            what = taxonomy.speaker(*state.who()[:2])(alert.domain, cause["type"])
             st.markdown(
                 f"Likely started at {words.inline(words.level(cause['level']))} **{cause['name']}**: "
-                f"{words.literal(words.inline(what))} "
+                f"{words.literal(words.inline(cause['type_label']))} "
                 f"({words.confidence(cause['confidence'])} confidence)."
             )
         with st.container(horizontal=True):

@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.domains import DOMAINS
 from core.errors import HeadwaterError
-from workbench.services import changes, incidents
+from workbench.services import changes, incidents, taxonomy
 from workbench.services.changes import Imported
 from workbench.services.incidents import LABELS, SOURCES, IncidentPage
 from workbench.ui import change_marks, frame, incident_charts, state, tables, theme, verbs, words
@@ -48,6 +48,8 @@ def filters() -> dict[str, Any]:
     state.adopt(Key.STATUS, STATUSES)
     state.adopt(Key.LABELLED, LABELS)
     state.adopt(Key.SOURCE, SOURCES)
+    causes = _causes()
+    state.adopt(Key.INCIDENT_CAUSE, tuple(causes))
     state.adopt_text(Key.TEXT, 100)
     shared: dict[str, Any] = {
         "on_change": state.publish_incidents,
@@ -59,6 +61,7 @@ def filters() -> dict[str, Any]:
         ("Severity", Key.SEVERITY, theme.SEVERITIES, theme.severity_words, "Any severity"),
         ("Status", Key.STATUS, STATUSES, str.capitalize, "Any status"),
         ("Label", Key.LABELLED, LABELS, LABEL_WORDS.__getitem__, "Any label"),
+        ("Cause", Key.INCIDENT_CAUSE, tuple(causes), causes.__getitem__, "Any cause"),
         ("Source", Key.SOURCE, SOURCES, SOURCE_WORDS.__getitem__, "Any source"),
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -84,10 +87,20 @@ def filters() -> dict[str, Any]:
         "severity": chosen["severity"],
         "status": chosen["status"] or "any",
         "label": chosen["label"],
+        "cause": chosen["cause"],
         "source": chosen["source"],
         "span": (now - timedelta(days=days), now) if days else None,
         "text": text.strip(),
     }
+
+
+def _causes() -> dict[str, str]:
+    """The causes in use, in the tenant's words, of the domain that the link names or else of all."""
+    context, tenant, _ = state.who()
+    words_of = taxonomy.vocabulary(context, tenant)
+    named = st.query_params.get(Key.INCIDENT_DOMAIN)
+    domains = [named] if named in DOMAINS else list(DOMAINS)
+    return {word.name: word.label for name in domains for word in words_of(name).active}
 
 
 def time_line(chosen: dict[str, Any]) -> None:

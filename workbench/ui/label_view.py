@@ -318,7 +318,7 @@ def _settle(chart: Figure, seen: Evidence, *, left: int, top: int) -> None:
 def told(item: Item, seen: Evidence, words_of: Taxonomy) -> None:
     """Who is suspected, what was said of the like, and what was done to the system around then."""
     suspected = [
-        f"{words_of.label(one.cause)} at **{one.name}** ({words.confidence(one.confidence)})"
+        f"{words_of.said(one.cause)} at **{one.name}** ({words.confidence(one.confidence)})"
         for one in seen.suspects
         if one.confidence >= LEAST
     ]

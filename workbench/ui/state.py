@@ -103,6 +103,7 @@ class Key(StrEnum):
     LABEL_REFUSED = "label_refused"
     INCIDENT_DOMAIN = "of"
     SOURCE = "source"
+    INCIDENT_CAUSE = "cause"
     LABELLED = "labelled"
     SPAN = "span"
     INCIDENT_ROWS = "incident_rows"
@@ -396,6 +397,7 @@ INCIDENT_FILTERS = (
     Key.SEVERITY,
     Key.STATUS,
     Key.LABELLED,
+    Key.INCIDENT_CAUSE,
     Key.SOURCE,
     Key.TEXT,
 )

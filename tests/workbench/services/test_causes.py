@@ -163,7 +163,7 @@ def test_causes_merged_since_they_were_taught_count_as_one(
     assert after["cache_storm"] == pytest.approx(before["memory_leak"] + before["cache_storm"])
     assert found.causes[0].cause == "cache_storm"
     line = next(one for one in listed(context) if one.id == number)
-    assert (line.root_cause, line.judged_as) == ("memory_leak", "Thundering herd")
+    assert (line.root_cause, line.judged_as) == ("cache_storm", "Thundering herd")
 
 
 def unnamed(node: str, onset: datetime) -> Cause:
