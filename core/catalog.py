@@ -9,11 +9,13 @@ import importlib.util
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from core.cases import Localizer
 from core.contracts import Algorithm
 from core.errors import MissingExtraError, UnknownNameError, install
+
+if TYPE_CHECKING:
+    from core.cases import Localizer
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def localizers() -> Iterator[tuple[str, type[Localizer]]]:
     One that shares its name with another algorithm ends in "-cause" in the catalogue and has its plain name here.
     """
     for name, algorithm in entries("localizer"):
-        yield name.removesuffix("-cause"), cast(type[Localizer], algorithm)
+        yield name.removesuffix("-cause"), cast("type[Localizer]", algorithm)
 
 
 def localizer(name: str, **params: Any) -> Localizer:

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 from core.errors import StoreError
-from data.migrations import config, downgrade, upgrade
+from data.migrations import NEWEST, config, downgrade, upgrade
 from data.record_store import Records
 from data.records import Comment, Counter, User
 
@@ -43,6 +44,12 @@ def test_the_revisions_build_exactly_the_tables_of_records(engine: sa.Engine) ->
         command.check(config(connection))
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_the_newest_revision_is_the_one_that_the_files_are_named_by(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        known = ScriptDirectory.from_config(config(connection))
+    assert known.get_heads() == [NEWEST]
 
 
 def test_up_down_up_with_data(url: str, engine: sa.Engine) -> None:
