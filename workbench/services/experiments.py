@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from core.contracts import DAY
 from core.domains import DOMAINS, local_day
 from core.errors import ConflictError, InvalidInputError
 from data import experiment_store
@@ -137,8 +138,7 @@ def _baseline(
         for served in (champion, Served(version, context.serve.load(version)))
     ]
     nobody = np.zeros(len(units), dtype=bool)
-    window = scene.domain.window
-    seen = Observed.of(scene, *judged, units, nobody, window)
+    seen = Observed.of(scene, *judged, units, nobody)
     first: date = seen.days[0].item()
     if chosen.name == "agreement":
         alarms = seen.alarms(first)
@@ -147,14 +147,14 @@ def _baseline(
         ]
         for row in rows:
             row["day"] = row["day"].item()
-        return targets.label_tally(chosen.name, rows, said, window)
+        return targets.label_tally(chosen.name, rows, said, len(seen.days))
     exposures = seen.exposures(first)
     names, place = np.unique(exposures["unit"].astype(str), return_inverse=True)
     sums = [
         np.bincount(place, exposures[name], minlength=len(names))
         for name in ("rows", "control_alerts", "treatment_alerts")
     ]
-    return Tally(np.zeros(len(names), dtype=bool), *sums, window)
+    return Tally(np.zeros(len(names), dtype=bool), *sums, len(seen.days))
 
 
 def _labelled_so_far(scene: Scene, units: Sequence[str], said: Sequence[Episode]) -> Tally:
@@ -179,7 +179,8 @@ def _labelled_so_far(scene: Scene, units: Sequence[str], said: Sequence[Episode]
         for episode in kept
     ]
     first = min((local_day(episode.onset) for episode in kept), default=newest)
-    days = min(max((newest - first).days + 1, scene.domain.window), LABELLED_DAYS)
+    window = int(scene.domain.window * scene.domain.step / DAY)
+    days = min(max((newest - first).days + 1, window), LABELLED_DAYS)
     return targets.label_tally("precision", alarms, kept, days)
 
 

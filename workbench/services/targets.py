@@ -20,6 +20,7 @@ from core.evaluate import experiment
 from core.evaluate.experiment import Arm, Difference
 from data.label_store import Episode
 from workbench.services import labelled
+from workbench.services.findings import lasting
 from workbench.services.scene import Judged, Scene
 
 ENTITY = "entity"
@@ -28,8 +29,6 @@ LEAST_UNITS = 20
 """Units that an experiment takes at least: with fewer the normal theory of its test means little."""
 LONGEST = 365
 """Days of the longest experiment that is looked for when a shorter one cannot find its effect."""
-PAUSE = 3
-"""Calm days within one episode of an alarm."""
 Design = Literal["paired", "arms"]
 
 
@@ -129,9 +128,14 @@ def units_of(graph: Graph, entities: Sequence[str], level: str, levels: Sequence
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """What both models say of the newest days, (n_entity, n_day), and who decides for whom.
+    """What both models say of the days that are judged, (n_entity, n_day), and who decides for whom.
 
-    units : (n_entity,) index of each entity's unit in `names`, −1 where it has none
+    Periods shorter than a day are folded: a day's p-value is its lowest, and it holds an alarm where any period does.
+
+    units       : (n_entity,) index of each entity's unit in `names`, −1 where it has none
+    whole       : the first day of which all is known, where an alert that starts there surely starts
+    measured    : where there was anything to judge; seen : of these, where the model that decides gave a score
+    *_starts    : alerts that start there
     """
 
     entities: tuple[str, ...]
@@ -139,11 +143,15 @@ class Observed:
     names: tuple[str, ...]
     units: NDArray[np.intp]
     treated: Bools
+    whole: date
+    measured: Bools
     seen: Bools
     control_p: Floats
     treatment_p: Floats
     control_alarm: Bools
     treatment_alarm: Bools
+    control_starts: NDArray[np.int64]
+    treatment_starts: NDArray[np.int64]
 
     @classmethod
     def of(
@@ -153,25 +161,42 @@ class Observed:
         treatment: Judged,
         units: Sequence[str],
         treated: Bools,
-        days: int,
     ) -> Observed:
-        """The newest `days` of a scene; an entity-day counts where the model that decides gave it a score."""
+        """What two models said of a scene; an entity-day counts where the model that decides gave it a score."""
         names = tuple(sorted(set(units) - {""}))
         place = {name: index for index, name in enumerate(names)}
-        newest = slice(-days, None)
-        p = [judged.p_values[:, newest] for judged in (control, treatment)]
-        seen = np.isfinite(scene.residual.values[:, newest]).any(axis=2)
+        newest = slice(-scene.reach, None)
+        labels = scene.panel.periods.labels[newest]
+        days, first = np.unique(labels.astype("datetime64[D]"), return_index=True)
+        judged = (control, treatment)
+        p = [one.p_values[:, newest] for one in judged]
+        measured = np.isfinite(scene.residual.values[:, newest]).any(axis=2)
+        seen = measured & np.isfinite(np.where(treated[:, None], p[1], p[0]))
+        pause = int(scene.domain.pause / scene.domain.step)
+        alarms = [
+            seen & lasting(values <= one.alpha, scene.domain)
+            for values, one in zip(p, judged, strict=True)
+        ]
+        begun = [
+            np.add.reduceat(starts(alarm, pause), first, axis=1, dtype=np.int64) for alarm in alarms
+        ]
+        # what goes on from before what was judged may have begun there
+        known = labels[min(pause + 1, len(labels) - 1)].astype("datetime64[D]")
+        partly = int(np.searchsorted(days, known)) + int(len(days) < len(labels))
+        folded = [np.logical_or.reduceat(alarm, first, axis=1) for alarm in alarms]
+        lowest = [np.fmin.reduceat(values, first, axis=1) for values in p]
         return cls(
             scene.panel.entities,
-            scene.panel.periods.labels[newest].astype("datetime64[D]"),
+            days,
             names,
             np.array([place.get(unit, -1) for unit in units], dtype=np.intp),
             treated,
-            seen & np.isfinite(np.where(treated[:, None], p[1], p[0])),
-            p[0],
-            p[1],
-            seen & (p[0] <= control.alpha),
-            seen & (p[1] <= treatment.alpha),
+            days[min(partly, len(days) - 1)].item(),
+            np.logical_or.reduceat(measured, first, axis=1),
+            np.logical_or.reduceat(seen, first, axis=1),
+            *lowest,
+            *folded,
+            *begun,
         )
 
     def exposures(self, since: date) -> dict[str, Any]:
@@ -179,13 +204,13 @@ class Observed:
         late = self.days >= np.datetime64(since)
         kept = self.units >= 0
 
-        def summed(cells: Bools) -> NDArray[np.int64]:
+        def summed(cells: NDArray[Any]) -> NDArray[np.int64]:
             sums = np.zeros((len(self.names), int(late.sum())), dtype=np.int64)
             np.add.at(sums, self.units[kept], cells[kept][:, late])
             return sums
 
         rows = summed(self.seen)
-        sides = [summed(starts(alarm)) for alarm in (self.control_alarm, self.treatment_alarm)]
+        sides = [summed(begun) for begun in (self.control_starts, self.treatment_starts)]
         unit, day = np.nonzero(rows)
         treated = np.zeros(len(self.names), dtype=bool)
         treated[self.units[kept]] = self.treated[kept]
@@ -214,10 +239,10 @@ class Observed:
         }
 
 
-def starts(alarm: Bools) -> Bools:
-    """(n_entity, n_day) days on which an alert starts: alarms with no other within the pause of an episode before."""
+def starts(alarm: Bools, pause: int) -> Bools:
+    """(n_entity, n_time) periods in which an alert starts: alarms with no other up to a pause before."""
     before = np.zeros_like(alarm)
-    for lag in range(1, min(PAUSE + 2, alarm.shape[1])):
+    for lag in range(1, min(pause + 2, alarm.shape[1])):
         before[:, lag:] |= alarm[:, :-lag]
     return alarm & ~before
 

@@ -167,17 +167,17 @@ class _Part:
             return self._alone(self._look({"error": error.message}))
         took = time.perf_counter() - began
         treatment = Arm(served, ensemble, judged, treated)
-        observed = Observed.of(
-            self.scene, self.champion.judged, judged, self._units, treated, self.scene.domain.window
-        )
+        observed = Observed.of(self.scene, self.champion.judged, judged, self._units, treated)
         look = self._look(self._compared(observed, took, treatment))
         since, newest = (date.fromisoformat(look[name]) for name in ("since", "day"))
+        # days that are judged no more, or in part, stay as they were last seen
+        again = max(since, observed.whole)
         self.context.metrics.routing.observe(
             self.tenant,
             rung(self.row),
-            since=since,
-            exposures=observed.exposures(since),
-            alarms=observed.alarms(since),
+            since=again,
+            exposures=observed.exposures(again),
+            alarms=observed.alarms(again),
         )
         look |= self._measured(since, newest)
         checks = guardrails([*on_rung(self.row), look], self.row)
@@ -244,8 +244,7 @@ class _Part:
         affected = observed.units >= 0 if self.row.stage == SHADOW else observed.treated
         arms = (self.champion, treatment)
         alerts = [len(sightings_of(self.scene, arm.judged, affected)) for arm in arms]
-        cells = np.isfinite(self.scene.residual.values[:, -len(observed.days) :]).any(axis=2)
-        judged = cells & np.isfinite(observed.control_p) & affected[:, None]
+        judged = observed.measured & np.isfinite(observed.control_p) & affected[:, None]
         missing = judged & ~np.isfinite(observed.treatment_p)
         return {
             "seconds": [round(self.seconds, 4), round(took, 4)],
