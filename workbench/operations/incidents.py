@@ -78,16 +78,16 @@ class RecordIncident(Operation):
         )
 
 
-class ImportIncidents(Operation):
-    """Take in a CSV of incidents: title, severity, started_at; id, description, ended_at, services, regions."""
+class _Import(Operation):
+    """A CSV for the service that is called as the tag is."""
 
-    method, path, tag = "POST", "/api/incidents/import", "incidents"
+    method = "POST"
     csv: Sheet
-    file: str = Field("incidents.csv", max_length=200)
     domain: str = "services"
+    file: str
 
     def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return services.incidents.import_csv(
+        return getattr(services, self.tag).import_csv(
             context,
             caller.tenant,
             self.domain,
@@ -95,6 +95,13 @@ class ImportIncidents(Operation):
             actor=caller.actor,
             file=self.file,
         )
+
+
+class ImportIncidents(_Import):
+    """Take in a CSV of incidents: title, severity, started_at; id, description, ended_at, services, regions."""
+
+    path, tag = "/api/incidents/import", "incidents"
+    file: str = Field("incidents.csv", max_length=200)
 
 
 class ShowIncident(Operation):
@@ -282,20 +289,8 @@ class RecordChange(Operation):
         )
 
 
-class ImportChanges(Operation):
+class ImportChanges(_Import):
     """Take in a CSV of change events: at, kind, title; entity, detail, ended_at, id."""
 
-    method, path, tag = "POST", "/api/changes/import", "changes"
-    csv: Sheet
+    path, tag = "/api/changes/import", "changes"
     file: str = Field("events.csv", max_length=200)
-    domain: str = "services"
-
-    def run(self, context: Context, caller: Caller, on_step: OnStep | None = None) -> Any:
-        return services.changes.import_csv(
-            context,
-            caller.tenant,
-            self.domain,
-            self.csv.encode(),
-            actor=caller.actor,
-            file=self.file,
-        )

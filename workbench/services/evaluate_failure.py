@@ -24,7 +24,7 @@ from core.features.precursors import MOST, precursors
 from core.features.scaling import Scale
 from core.foresight import BUDGET, GAP, LEFT_OUT, Codes, chances, coming, learned, onsets, threshold
 from data.labelled import Case, Suite, suites
-from workbench.services.evaluate import Outcome, parameters, run
+from workbench.services.evaluate import Outcome, Task, parameters, run
 
 HORIZONS = (30, 60, 120)
 DEFAULTS = ("extra-trees", "logistic", "failure-40-40-20")
@@ -36,20 +36,6 @@ LEARN, JUDGE = 0.4, 0.6
 ALIKE = 0.8
 STEPS = (1440, 288, 144, 96, 48, 24)
 """Periods of a day at usual steps: the one at which metrics are much more like a day than like half a day before."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A detector on one series: its scores say how odd each period is, whatever the horizon."""
-
-    suite: Suite
-    series: str
-    algorithm: str
-    params: Mapping[str, str]
-
-    @property
-    def size(self) -> int:
-        return (self.suite.root / self.series).stat().st_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -316,7 +302,7 @@ def _oddness(
 
 
 def scored(task: Task) -> Outcome:
-    """Fit and score one series in a process of its own; whatever goes wrong is its outcome."""
+    """How odd each period of one series is, whatever the horizon; whatever goes wrong is its outcome."""
     try:
         case = task.suite.case(task.series)
         began = time.perf_counter()
