@@ -178,6 +178,11 @@ def columns(cursor: Cursor, sql: str, **values: Any) -> dict[str, NDArray[Any]]:
     return found
 
 
+def literal(text: str) -> str:
+    """Text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def identifier(name: str) -> str:
     """A table or column name that is safe inside a statement."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name):

@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 from core.errors import InvalidInputError, UnknownNameError
 from core.evaluate.event_log import ATTRIBUTES, Truth
 from core.events import EventTable, Texts
-from data.duck import Cursor, statements
+from data.duck import Cursor, literal, statements
 from data.ingest import sheet
 from data.ingest.batch import Refusal
-from data.ingest.facts import literal, workspace
+from data.ingest.facts import workspace
 from data.ingest.quarantine import Check, refuse
 from data.ingest.source import Source, open_source
 

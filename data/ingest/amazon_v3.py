@@ -13,9 +13,9 @@ import duckdb
 
 from core.domain import Domain
 from core.errors import InvalidInputError
-from data.duck import Cursor, statements
+from data.duck import Cursor, literal, statements
 from data.ingest.batch import Batch, KnownSource, Refusal
-from data.ingest.facts import ADS_NODES, Facts, assemble, literal, selection
+from data.ingest.facts import ADS_NODES, Facts, assemble, selection
 from data.ingest.source import Source
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {

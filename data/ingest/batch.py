@@ -83,13 +83,19 @@ def observations_schema(columns: tuple[str, ...]) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Refusal:
-    """One cell that could not be used; its row was left out."""
+    """One cell that could not be used; its row was left out. Of a whole file the line is 0, the column what of it."""
 
     file: str
     line: int
     column: str
     value: str
     rule: str
+
+    def __str__(self) -> str:
+        plain = not self.line and self.value.isprintable()
+        value = self.value if plain else repr(self.value)
+        told = f" Got {value}." if self.value or self.line else ""
+        return f"{self.column or 'the line'} must be {self.rule}.{told}"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from core.domain import Domain
-from data.duck import Cursor, one, rows, statements
+from data.duck import Cursor, literal, one, rows, statements
 from data.ingest.batch import EDGES, ENTITIES, Batch, Difference, observations_schema
 from data.ingest.quarantine import PLAIN, Check, Style, checks, refuse
 
@@ -193,11 +193,6 @@ def selection(
     parts += [f"{literal(text)} AS {name}" for name, text in constants.items()]
     parts += [f"NULL::VARCHAR AS {name}" for name in missing]
     return "".join(f", {part}" for part in parts)
-
-
-def literal(text: str) -> str:
-    """Text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def assemble(cursor: Cursor, domain: Domain, facts: Facts) -> Batch:

@@ -10,7 +10,8 @@
 
 A file is known by its columns. One of edges tells all of them: the next of its name replaces it from its download on.
 A folder with `suite.json` is a labelled suite: its observations and its reference are read, its answers are not.
-Times are ISO 8601 (UTC where no zone is told) or counted from 1970.
+Times are ISO 8601 (UTC where no zone is told) or counted from 1970. Where semicolons part the cells of a CSV, a comma
+is the decimal mark.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.domain import Domain
-from core.errors import HeadwaterError, InvalidInputError
+from core.errors import InvalidInputError
 from data.duck import Cursor, rows, statements
 from data.ingest import exposition, sheet
-from data.ingest.batch import Refusal, Samples
+from data.ingest.batch import Samples
 from data.ingest.declared import DECLARED, GIVEN, Naming, Reader
 from data.ingest.facts import workspace
-from data.ingest.quarantine import Check, refuse
+from data.ingest.quarantine import UNREADABLE, Check, refuse, whole
 from data.ingest.reading import Plan, plan
 from data.ingest.source import Source, open_source
 
@@ -63,12 +64,19 @@ OTHERS = {
 ELSEWHERE = ("events.csv", "incidents.csv")
 """Files that other readers take in."""
 CALL = "→"
+SIGN = "="
+"""What stands before a metric while it is the name of a column."""
 UTC_MOMENT = pa.timestamp("us")
 PIECE = 4_000_000
 """Samples that are handed on at once: a file may hold more than memory does."""
 MEMORY = "1GB"
 """What reading may hold; the rest goes to a temporary file."""
 CHECKS = (
+    Check(
+        "spare",
+        "as long as the header; a cell that holds a comma stands in quotes",
+        "spare IS NOT NULL",
+    ),
     Check("time::VARCHAR", "a time: ISO 8601, or counted from 1970", "moment IS NULL"),
     Check(
         "time::VARCHAR",
@@ -132,39 +140,25 @@ def read_many(
         for path, root in arranged(paths, as_of=as_of).files:
             source = open_source(path, as_of=as_of, mapping=mapping, root=root)
             again = source.sha256 in loaded
-            text = exposition.recognise(source)
-            declares = None if text else _declares(source)
-            if again and declares is None:
-                yield source.samples("loaded")
-                continue
-            # what declares is read again: the files that come need its names and counters
-            reader = declares or (_exposed if text else partial(_measured, cursor))
-            batch = _read_or_refuse(reader, source, naming)
+            batch = _read_or_refuse(cursor, source, naming, again)
             yield source.samples("loaded") if again else batch
 
 
-def _exposed(source: Source, _: Naming) -> Samples:
-    return exposition.read(source)
-
-
-def _read_or_refuse(reader: Reader, source: Source, naming: Naming) -> Samples:
+def _read_or_refuse(cursor: Cursor, source: Source, naming: Naming, again: bool) -> Samples:
     if not source.size:
         return replace(source.samples("empty"), notes=("the file is empty",))
     try:
+        if exposition.recognise(source):
+            return source.samples("loaded") if again else exposition.read(source)
+        declares = _declares(source)
+        # what declares is read again: the files that come need its names and counters
+        if declares is None and again:
+            return source.samples("loaded")
         _check_suite(source.path.parent / SUITE)
-        return reader(source, naming)
-    except HeadwaterError as error:
+        return declares(source, naming) if declares else _measured(cursor, source, naming)
+    except UNREADABLE as error:
         log.info("%s was refused: %s", source.name, error)
-        facts = error.context
-        cure = f" ({error.hint.rstrip('.')})" if error.hint else ""
-        refusal = Refusal(
-            source.name,
-            0,
-            str(facts.get("thing", "")),
-            str(facts.get("got", ""))[:200],
-            f"{facts.get('needed', error.message)}{cure}",
-        )
-        return replace(source.samples("unknown"), refused=(refusal,))
+        return replace(source.samples("unknown"), refused=(whole(source.name, error),))
 
 
 def _check_suite(suite: Path) -> None:
@@ -177,7 +171,7 @@ def _check_suite(suite: Path) -> None:
 
 def _declares(source: Source) -> Reader | None:
     """Who reads a file that declares: such hold no times."""
-    if not source.size or source.head[:4] == b"PAR1" or "entity" in source.mapping:
+    if not sheet.recognise(source) or source.head[:4] == b"PAR1" or "entity" in source.mapping:
         return None
     columns = {name.strip().lower() for name in sheet.headers(source)}
     return next(
@@ -213,11 +207,17 @@ class _Layout:
     def headers(self) -> dict[str, str]:
         """What a refused cell's column is called."""
         return {
+            "spare": "the line",
             "time::VARCHAR": self.time,
             "who": CALL.join(self.who),
             "metric": self.metric or "metric",
             "cell::VARCHAR": self.value or "value",
         }
+
+    @property
+    def named_by(self) -> dict[str, str]:
+        """A cell of a wide table stands in the column of its metric."""
+        return {} if self.metric else {"cell::VARCHAR": "metric"}
 
 
 def _measured(cursor: Cursor, source: Source, naming: Naming) -> Samples:
@@ -231,7 +231,9 @@ def _measured(cursor: Cursor, source: Source, naming: Naming) -> Samples:
     types = _open(cursor, source)
     notes = _narrow(cursor, source, layout, column, types)
     cursor.execute(sql["raw"].format(moment=_moment(types[column[layout.time]])))
-    refused, failed, cells = refuse(cursor, source.name, list(CHECKS), layout.headers)
+    refused, failed, cells = refuse(
+        cursor, source.name, list(CHECKS), layout.headers, layout.named_by
+    )
     bad = " OR ".join(f"({check.bad})" for check in failed) or "false"
     counted = rows(cursor, sql["counts"].format(bad=bad))[0]
     if counted["missing"]:
@@ -283,6 +285,12 @@ def _layout(source: Source, heading: Sequence[str]) -> _Layout:
 
     time, entity = column("time", TIME), column("entity", tuple(WHO))
     metric, value = column("metric", ("metric",)), column("value", ("value",))
+    lower = [name.strip().lower() for name in heading]
+    if twice := [name for at, name in enumerate(lower) if name and name in lower[:at]]:
+        hint = f"Leave out or rename the second {', '.join(twice)}."
+        raise InvalidInputError.of(
+            source.name, "the columns", "each of its own name", list(heading), hint
+        )
     called = {"caller", "callee"} <= by_name.keys()
     who = (by_name["caller"], by_name["callee"]) if called else (entity,)
     if not time or not all(who) or bool(metric) != bool(value):
@@ -292,7 +300,7 @@ def _layout(source: Source, heading: Sequence[str]) -> _Layout:
     level = mapping.get("level", "" if called else WHO.get(who[0].strip().lower(), ""))
     by_row = isinstance(level, Mapping)
     tells = str(level["column"]) if by_row else by_name.get("level", "")
-    used = {time, *who, tells, *(by_name.get(name) for name in NOT_MEASURED)}
+    used = {"", time, *who, tells, *(by_name.get(name) for name in NOT_MEASURED)}
     wide = mapping.get("metrics") or {name: name for name in heading if name not in used}
     return _Layout(
         time, who, "" if by_row else str(level), tells, metric, value, {} if metric else wide
@@ -322,6 +330,8 @@ def _open(cursor: Cursor, source: Source) -> dict[str, str]:
             cursor.execute(statements("measurements")["typed"])
     else:
         sheet.load(cursor, source)
+    cell = "replace(x, ',', '.')" if sheet.writes_decimal_commas(source) else "x"
+    cursor.execute(statements("measurements")["number"].format(cell=cell))
     return {row["column_name"]: row["column_type"] for row in rows(cursor, "DESCRIBE sheet")}
 
 
@@ -337,22 +347,22 @@ def _narrow(
     who = f" || '{CALL}' || ".join(f"nullif({column[name]}::VARCHAR, '')" for name in layout.who)
     if layout.tells and layout.tells in column:
         who = f"coalesce({column[layout.tells]} || ':', '') || {who}"
-    kept = f"row, {column[layout.time]} AS time, {who} AS who"
+    kept = f"row, spare, {column[layout.time]} AS time, {who} AS who"
     if layout.metric:
         metric, cell = column[layout.metric], column[layout.value]
         cells = f"nullif({metric}::VARCHAR, '') AS metric, {cell} AS cell"
         cursor.execute(sql["long"].format(kept=kept, cells=cells))
         return []
     places = {name: column[name] for name in layout.metrics if name in column}
-    counted = "".join(f", count(TRY_CAST({at} AS DOUBLE)) AS {at}" for at in places.values())
+    counted = "".join(f", count(told_number({at})) AS {at}" for at in places.values())
     many = rows(cursor, sql["numbers"].format(counted=counted))[0]
     figures = {name: at for name, at in places.items() if many[at]}
     if not figures:
-        rule = "with a column of numbers for each metric"
-        raise InvalidInputError.of(source.name, "a wide table", rule, list(column))
+        rule = "of numbers"
+        raise InvalidInputError.of(source.name, "one of the columns at least", rule, list(column))
     text = all(types[at] == "VARCHAR" for at in figures.values())
     cells = ", ".join(
-        f"{at if text else f'TRY_CAST({at} AS DOUBLE)'} AS {_quoted(layout.metrics[name])}"
+        f"{at if text else f'told_number({at})'} AS {_quoted(SIGN + layout.metrics[name])}"
         for name, at in figures.items()
     )
     cursor.execute(sql["wide"].format(kept=kept, cells=cells))

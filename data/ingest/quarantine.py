@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from data.duck import Cursor, rows, statements
+import duckdb
+import pyarrow as pa
+
+from core.errors import HeadwaterError
+from data.duck import Cursor, literal, rows, statements
 from data.ingest.batch import Refusal
+
+UNREADABLE = (
+    HeadwaterError,
+    OSError,
+    UnicodeError,
+    csv.Error,
+    json.JSONDecodeError,
+    zipfile.BadZipFile,
+    pa.ArrowException,
+    duckdb.DataError,
+    duckdb.InvalidInputException,
+)
+"""What is raised over a file that is torn, of another encoding, or otherwise not what its name says."""
 
 LISTED = 1000
 """Refusals listed per file; all are counted."""
@@ -93,10 +113,32 @@ def checks(kinds: Mapping[str, str], style: Style, as_of: date) -> list[Check]:
     return found
 
 
+def whole(file: str, error: Exception) -> Refusal:
+    """The refusal of a file that can not be used at all, of one of `UNREADABLE`."""
+    if not isinstance(error, HeadwaterError):
+        return Refusal(
+            file, 0, "the file", str(error).split("\n", 1)[0][:200], "whole and readable"
+        )
+    facts = error.context
+    cure = f" ({error.hint.rstrip('.')})" if error.hint else ""
+    rule = f"{facts.get('needed', error.message)}{cure}"
+    got = facts.get("got", "")
+    value = ", ".join(map(str, got)) if isinstance(got, list) else str(got)
+    return Refusal(file, 0, str(facts.get("thing", "")), value[:200], rule)
+
+
 def refuse(
-    cursor: Cursor, file: str, made: list[Check], headers: Mapping[str, str]
+    cursor: Cursor,
+    file: str,
+    made: list[Check],
+    headers: Mapping[str, str],
+    named_by: Mapping[str, str] | None = None,
 ) -> tuple[list[Refusal], list[Check], int]:
-    """The refused cells of `raw` (listed up to a bound), the checks that failed, and the rows of `raw`."""
+    """The refused cells of `raw` (listed up to a bound), the checks that failed, and the rows of `raw`.
+
+    headers  : column of `raw` → its header in the file
+    named_by : column of `raw` → the column that tells its header row by row, where one does
+    """
     sql = statements("ingest")
     counts = "".join(f", count(*) FILTER ({check.bad}) AS c{i}" for i, check in enumerate(made))
     counted = rows(cursor, sql["bad_counts"].format(counts=counts))[0]
@@ -107,7 +149,7 @@ def refuse(
         for cell in rows(
             cursor,
             sql["refusals"].format(
-                header=headers[check.column].replace("'", "''"),
+                header=(named_by or {}).get(check.column) or literal(headers[check.column]),
                 column=check.column,
                 bad=check.bad,
                 limit=LISTED,

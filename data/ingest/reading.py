@@ -15,11 +15,12 @@ from threading import Condition
 from typing import Any
 
 from core.domain import Domain
-from core.errors import CancelledError, HeadwaterError, InvalidInputError
+from core.errors import CancelledError, InvalidInputError
 from data.duck import Cursor
 from data.ingest import amazon_v3, calendar, console, exposition, profiles, sheet, table
-from data.ingest.batch import Batch, Known, KnownSource, Refusal
+from data.ingest.batch import Batch, Known, KnownSource
 from data.ingest.facts import workspace
+from data.ingest.quarantine import UNREADABLE, whole
 from data.ingest.source import Source, downloaded, open_source
 
 log = logging.getLogger(__name__)
@@ -173,18 +174,9 @@ def _read_or_refuse(cursor: Cursor, source: Source, domain: Domain, known: Known
         return _read(cursor, source, domain, known)
     except CancelledError:
         raise
-    except HeadwaterError as error:
+    except UNREADABLE as error:
         log.info("%s was refused: %s", source.name, error)
-        facts = error.context
-        cure = f" ({error.hint.rstrip('.')})" if error.hint else ""
-        refusal = Refusal(
-            source.name,
-            0,
-            str(facts.get("thing", "")),
-            str(facts.get("got", ""))[:200],
-            f"{facts.get('needed', error.message)}{cure}",
-        )
-        return replace(source.batch("unknown"), refused=(refusal,))
+        return replace(source.batch("unknown"), refused=(whole(source.name, error),))
 
 
 def _read(cursor: Cursor, source: Source, domain: Domain, known: KnownSource) -> Batch:

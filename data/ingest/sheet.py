@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 import zipfile
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 
 import duckdb
@@ -24,6 +25,12 @@ MAX_ENTRIES = 10_000
 SPARE = 8
 DELIMITERS = (",", ";", "\t")
 LONGEST_HEADER = 1 << 20
+SAVED_AS = "Save it as CSV in UTF-8."
+FAULTS = {
+    "Invalid unicode": "bytes of another encoding",
+    "unterminated quote": "a quote without its pair",
+}
+"""What DuckDB says of a line → what is wrong with it."""
 
 
 def recognise(source: Source) -> bool:
@@ -32,6 +39,11 @@ def recognise(source: Source) -> bool:
         ".csv",
         ".tsv",
     )
+
+
+def writes_decimal_commas(source: Source) -> bool:
+    """Whether a comma is the decimal mark: semicolons part the cells of a CSV."""
+    return source.head[:4] not in (b"PK\x03\x04", b"PAR1") and header(source)[1] == ";"
 
 
 def headers(source: Source) -> list[str]:
@@ -74,8 +86,15 @@ def load(cursor: Cursor, source: Source) -> None:
         try:
             cursor.execute(statement, values)
         except duckdb.InvalidInputException as error:
-            why = str(error).splitlines()[0]
-            raise InvalidInputError.of(source.name, "the file", "a readable CSV", why) from error
+            raise _refused(source.name, str(error)) from error
+
+
+def _refused(file: str, said: str) -> InvalidInputError:
+    """What DuckDB says of a CSV, in the words of who made it."""
+    line = re.search(r"CSV Error on Line: (\d+)", said)
+    got = next((word for sign, word in FAULTS.items() if sign in said), said.splitlines()[0])
+    thing = f"line {line[1]}" if line else "the file"
+    return InvalidInputError.of(file, thing, "readable as CSV in UTF-8", got, SAVED_AS)
 
 
 def _cells(names: list[str]) -> str:
@@ -90,7 +109,14 @@ def _create(cursor: Cursor, table: str, names: list[str], header_rows: int) -> N
 def header(source: Source) -> tuple[list[str], str]:
     """The header row of a CSV, and what parts its cells."""
     with source.path.open("rb") as file:
-        told = file.readline(LONGEST_HEADER).decode("utf-8-sig", errors="replace")
+        raw = file.readline(LONGEST_HEADER)
+    try:
+        told = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        got = "UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else raw[:40]
+        raise InvalidInputError.of(
+            source.name, "the first line", "text in UTF-8", got, SAVED_AS
+        ) from None
     line = told.splitlines()[:1] or [""]
     delimiter = max(DELIMITERS, key=line[0].count)
     return next(csv.reader(line, delimiter=delimiter), []), delimiter
@@ -112,7 +138,17 @@ def _rows(path: Path) -> Iterator[tuple[object, ...]]:
         )
     from openpyxl import load_workbook  # slow to import, and few files are workbooks
 
-    book = load_workbook(path, read_only=True, data_only=True)
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except (
+        KeyError,
+        ValueError,
+        SyntaxError,
+    ) as error:  # an archive of something else, or a torn one
+        why = "a workbook such as Excel saves"
+        raise InvalidInputError.of(
+            path.name, "the file", why, str(error), "Export as CSV."
+        ) from error
     try:
         sheet = book.worksheets[0]
         sheet.reset_dimensions()
@@ -124,6 +160,8 @@ def _rows(path: Path) -> Iterator[tuple[object, ...]]:
 def _text(cell: object) -> str | None:
     if cell is None:
         return None
+    if isinstance(cell, datetime) and cell.time() != time():
+        return cell.isoformat()
     if isinstance(cell, datetime | date):
         return cell.isoformat()[:10]
     return str(cell).strip() or None

@@ -13,10 +13,10 @@ from typing import Any
 
 from core.domain import Domain
 from core.errors import InvalidInputError
-from data.duck import Cursor, rows, statements
+from data.duck import Cursor, literal, rows, statements
 from data.ingest import sheet
 from data.ingest.batch import Batch
-from data.ingest.facts import Facts, Node, assemble, literal, selection
+from data.ingest.facts import Facts, Node, assemble, selection
 from data.ingest.quarantine import Check, Style
 from data.ingest.source import Source
 

@@ -46,7 +46,7 @@ CREATE OR REPLACE TEMP MACRO shown_day(x) AS coalesce(
 SELECT count(*) AS rows{counts} FROM raw;
 
 -- name: refusals
-SELECT row AS line, '{header}' AS "column", coalesce({column}, '') AS value FROM raw WHERE {bad}
+SELECT DISTINCT row AS line, {header} AS "column", coalesce({column}, '') AS value FROM raw WHERE {bad}
 ORDER BY row LIMIT {limit};
 
 -- name: good

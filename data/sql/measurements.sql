@@ -1,14 +1,17 @@
 -- name: macros -- a moment as UTC: ISO text, or seconds, milliseconds, microseconds or nanoseconds since 1970
 CREATE OR REPLACE TEMP MACRO counted_moment(n) AS make_timestamp(
-    (n * CASE WHEN abs(n) < 1e11 THEN 1e6 WHEN abs(n) < 1e14 THEN 1e3 WHEN abs(n) < 1e17 THEN 1 ELSE 1e-3 END)
-    ::BIGINT
+    TRY_CAST(n * CASE WHEN abs(n) < 1e11 THEN 1e6 WHEN abs(n) < 1e14 THEN 1e3 WHEN abs(n) < 1e17 THEN 1
+                      WHEN abs(n) < 1e20 THEN 1e-3 END AS BIGINT)
 );
 CREATE OR REPLACE TEMP MACRO told_moment(x) AS coalesce(
     counted_moment(TRY_CAST(x AS DOUBLE)), TRY_CAST(x AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
 );
 
+-- name: number -- how the cells of this file write a number
+CREATE OR REPLACE TEMP MACRO told_number(x) AS TRY_CAST({cell} AS DOUBLE);
+
 -- name: typed
-CREATE OR REPLACE TEMP TABLE sheet AS SELECT row_number() OVER () AS row, * FROM table_read;
+CREATE OR REPLACE TEMP TABLE sheet AS SELECT row_number() OVER () AS row, NULL::VARCHAR AS spare, * FROM table_read;
 
 -- name: numbers
 SELECT count(*) AS rows{counted} FROM sheet;
@@ -16,14 +19,15 @@ SELECT count(*) AS rows{counted} FROM sheet;
 -- name: long
 CREATE OR REPLACE TEMP VIEW narrow AS SELECT {kept}, {cells} FROM sheet;
 
--- name: wide
+-- name: wide -- a metric stands behind a sign, or one called row or time would be taken for the row or the time
 CREATE OR REPLACE TEMP VIEW narrow AS
+SELECT * REPLACE (metric[2:] AS metric)
 FROM (SELECT {kept}, {cells} FROM sheet)
-UNPIVOT INCLUDE NULLS (cell FOR metric IN (* EXCLUDE (row, time, who)));
+UNPIVOT INCLUDE NULLS (cell FOR metric IN (* EXCLUDE (row, spare, time, who)));
 
 -- name: raw
 CREATE OR REPLACE TEMP VIEW raw AS
-SELECT *, {moment} AS moment, TRY_CAST(cell AS DOUBLE) AS value FROM narrow;
+SELECT *, {moment} AS moment, told_number(cell) AS value FROM narrow;
 
 -- name: names
 SELECT DISTINCT {column} AS name FROM raw WHERE {column} IS NOT NULL ORDER BY name;

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from openpyxl import Workbook
 
 from core.domains.services import SERVICES
 from data.ingest import measurements
@@ -132,6 +133,9 @@ def test_a_bad_cell_is_refused_by_line_and_the_rest_comes_in(tmp_path: Path) -> 
         f"{SECONDS},cart,latency,inf\n"
         "155.5,cart,latency,1\n"
         "2126-01-01,cart,latency,1\n"
+        "inf,cart,latency,1\n"
+        "1e300,cart,latency,1\n"
+        f"{SECONDS},cart,latency,1,5\n"
     )
     (batch,) = read(write(tmp_path / "a.csv", text))
     assert told(batch) == CART[:1]
@@ -143,9 +147,69 @@ def test_a_bad_cell_is_refused_by_line_and_the_rest_comes_in(tmp_path: Path) -> 
         (7, "value", "inf"),
         (8, "time", "155.5"),
         (9, "time", "2126-01-01"),
+        (10, "time", "inf"),
+        (11, "time", "1e300"),
+        (12, "the line", "5"),
     ]
     assert "evaluate cause" in batch.refused[5].rule
-    assert batch.refused_rows == 7
+    assert batch.refused_rows == 10
+
+
+def test_a_bad_cell_of_a_wide_file_is_told_once_by_its_own_column(tmp_path: Path) -> None:
+    text = f"time,service,latency,errors\n{SECONDS},cart,n/a,2\nyesterday,cart,1,2\n"
+    (batch,) = read(write(tmp_path / "a.csv", text))
+    assert [(r.line, r.column, r.value) for r in batch.refused] == [
+        (2, "latency", "n/a"),
+        (3, "time", "yesterday"),
+    ]
+    assert told(batch) == [("service:cart", "errors", 0, 2.0)]
+
+
+def test_semicolons_part_cells_whose_comma_is_the_decimal_mark(tmp_path: Path) -> None:
+    text = f"time;service;latency;share\n{SECONDS};cart;1,5;1.234,5\n"
+    (batch,) = read(write(tmp_path / "a.csv", text))
+    assert told(batch) == CART[:1]
+    assert "share" in batch.notes[0]
+
+
+def test_a_metric_may_be_called_as_a_column_of_ours_and_an_index_has_no_name(
+    tmp_path: Path,
+) -> None:
+    (batch,) = read(write(tmp_path / "a.csv", f",time,service,who,row\n0,{SECONDS},cart,3,4\n"))
+    assert told(batch) == [("service:cart", "row", 0, 4.0), ("service:cart", "who", 0, 3.0)]
+
+
+def test_a_workbook_keeps_its_times(tmp_path: Path) -> None:
+    book = Workbook()
+    for row in (["time", "service", "latency"], [datetime(2026, 3, 1, 12, 1), "cart", 2.5]):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    (batch,) = read(tmp_path / "a.xlsx")
+    assert told(batch) == CART[1:]
+
+
+TORN = {
+    "archive.xlsx": (b"PK\x03\x04torn", "the file", "File is not a zip file"),
+    "columns.csv": (b"when,service,latency\n", "the columns", "when, service, latency"),
+    "garbage.parquet": (b"PAR1garbage", "the file", "Parquet magic bytes not found"),
+    "latin.csv": ("time,node,cpu\n1,café,1\n".encode("latin-1"), "line 2", "bytes of another"),
+    "quote.csv": (b'time,node,cpu\n1,"a,1\n', "line 2", "a quote without its pair"),
+    "twice.csv": (b"time,node,cpu,CPU\n1,a,1,2\n", "the columns", "time, node, cpu, CPU"),
+    "wide.csv": ("time,node,cpu\n".encode("utf-16"), "the first line", "UTF-16"),
+}
+
+
+def test_a_file_that_cannot_be_used_says_why_and_the_others_come_in(tmp_path: Path) -> None:
+    for name, (content, _, _) in TORN.items():
+        (tmp_path / name).write_bytes(content)
+    write(tmp_path / "zz.csv", f"time,node,metric,value\n{SECONDS},cart,latency,1.5\n")
+    *torn, good = read(tmp_path)
+    assert [(batch.file, batch.format, batch.refused[0].column) for batch in torn] == [
+        (name, "unknown", thing) for name, (_, thing, _) in TORN.items()
+    ]
+    for batch, (_, _, got) in zip(torn, TORN.values(), strict=True):
+        assert got in batch.refused[0].value
+    assert told(good) == CART[:1]
 
 
 def test_a_long_file_is_handed_on_in_pieces_of_whole_series(
