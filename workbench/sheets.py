@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.terminal import cell, out, table
+from workbench.terminal import bold, cell, out, table
 
 Row = Mapping[str, Any]
 MOST = 8
@@ -31,13 +31,13 @@ class Sheet:
             held, key = _held(value, path)
             told = cell(key, held.get(key), held)
             if told not in NOTHING:
-                out.print(f"[bold]{heading:<{width}}[/]  {told}", soft_wrap=True)
+                out.print(bold(f"{heading:<{width}}", f"  {told}"), soft_wrap=True)
         for path, (title, columns) in self.tables.items():
             held, key = _held(value, path)
             rows = _rows(held.get(key) or (), columns)
             if rows:
                 more = f" ({MOST} of {len(rows):,}; all with --json)" if len(rows) > MOST else ""
-                out.print(f"\n[bold]{title}[/]{more}")
+                out.print(bold(f"\n{title}", more))
                 table(rows[:MOST], columns, "")
 
 

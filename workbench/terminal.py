@@ -14,14 +14,18 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from core.contracts import OnStep
 from core.domains import DOMAINS, local_day
 from core.quantities import amount
 
-err = Console(stderr=True)
+# names and values of people's data are printed as they are, also where they look like [markup] or an :emoji:
+err = Console(stderr=True, markup=False, emoji=False)
 # a pipe has no width: give the table room instead of cutting it to 80 columns
-out = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+out = Console(
+    width=None if sys.stdout.isatty() else 200, highlight=False, markup=False, emoji=False
+)
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout")]
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 
@@ -31,7 +35,7 @@ def progress(title: str) -> Iterator[OnStep]:
     """A bar on a terminal's stderr that follows `on_step(stage, share, numbers)`; silent elsewhere."""
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
@@ -46,6 +50,11 @@ def progress(title: str) -> Iterator[OnStep]:
             bar.update(task, description=f"{title}: {stage}  {shown}".rstrip(": "), completed=share)
 
         yield on_step
+
+
+def bold(heading: str, rest: str = "") -> Text:
+    """A heading that stands out, and what follows it."""
+    return Text.assemble((heading, "bold"), rest)
 
 
 def answer(value: Any, as_json: bool, draw: Callable[[Any], None]) -> None:
@@ -176,13 +185,13 @@ def facts(value: Mapping[str, Any], indent: str = "") -> None:
     width = max((len(heading) for heading, (_, item) in shown.items() if _flat(item)), default=0)
     for heading, (key, item) in shown.items():
         if isinstance(item, Mapping):
-            out.print(f"{indent}[bold]{heading}[/]")
+            out.print(bold(f"{indent}{heading}"))
             facts(item, indent + "  ")
         elif _flat(item):
             told = cell(key, item, value)
-            out.print(f"{indent}[bold]{heading:<{width}}[/]  {told}", soft_wrap=True)
+            out.print(bold(f"{indent}{heading:<{width}}", f"  {told}"), soft_wrap=True)
         else:
-            out.print(f"{indent}[bold]{heading}[/]")
+            out.print(bold(f"{indent}{heading}"))
             columns = [name for name, part in item[0].items() if _flat(part)]
             table(item, {name: _heading(name) for name in columns if name not in KEEPING}, "")
 

@@ -71,7 +71,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except HeadwaterError as error:
-        err.print(f"[bold red]{error.message}[/]", highlight=False)
+        err.print(error.message, style="bold red", highlight=False)
         if error.hint:
             err.print(f"Hint: {error.hint}", highlight=False)
         sys.exit(1)

@@ -90,7 +90,7 @@ def _draw(told: Mapping[str, Any]) -> None:
         out.print(notice)
     out.print(f"Verdict: {told['verdict']['word']}. {told['sentence']}", highlight=False)
     made = f"Comparison {told['id']}, made {told['at'][:16].replace('T', ' ')} UTC by {told['by']}"
-    out.print(made, style="dim", markup=False, highlight=False)
+    out.print(made, style="dim")
 
 
 def _number(value: float | None) -> str:

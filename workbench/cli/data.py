@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,8 @@ from workbench.operations import data as ask_for
 from workbench.requests import MOST_VALIDATED_DAYS, VALIDATED_DAYS
 from workbench.terminal import Json, answer, facts, out, table
 
+REFUSED = 5
+"""Refused cells of a file that a terminal shows."""
 app = typer.Typer()
 batches_app = typer.Typer(help="Imported batches.", no_args_is_help=True)
 
@@ -75,13 +79,17 @@ def _draw_import(report: Mapping[str, Any]) -> None:
     }
     table(report["files"], columns, "Nothing to import here.")
     cells = [row for row in report["quarantine"] if row["line"]]  # the rest are whole files
-    for row in cells[:20]:
-        out.print(
-            f"refused  {row['file']} line {row['line']}, {row['column']} must be {row['rule']}. Got {row['value']!r}."
-        )
-    hidden = report["refused"] - min(20, len(cells))
-    if hidden > 0:
-        out.print(f"… and {hidden:,} more refused; see them all with --json or on the Data page.")
+    for file, found in groupby(cells, key=itemgetter("file")):
+        listed = list(found)
+        for row in listed[:REFUSED]:
+            out.print(
+                f"refused  {file} line {row['line']}, {row['column']} must be {row['rule']}. Got {row['value']!r}."
+            )
+        if len(listed) > REFUSED:
+            more = len(listed) - REFUSED
+            out.print(
+                f"         … and {more:,} more of {file}; see them with --json or on the Data page."
+            )
     for note in report["notes"]:
         out.print(f"Note: {note}.")
     out.print(f"{report['new']:,} new rows, {report['refused']:,} refused.")

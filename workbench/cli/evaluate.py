@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from workbench.plain import plain
-from workbench.terminal import Json, answer, out, progress, table
+from workbench.terminal import Json, answer, bold, out, progress, table
 
 evaluate_app = typer.Typer(help="Algorithms on labelled data.", no_args_is_help=True)
 
@@ -115,7 +115,7 @@ def draw_detection(found: Mapping[str, Any]) -> None:
         columns = {key: title for key, title in DETECTION.items() if _known(rows, key)}
         rank = next((key for key in ORDER if key in columns), "seconds")
         rows.sort(key=lambda row: (row.get(rank) is None, -(row.get(rank) or 0.0)))
-        out.print(f"[bold]{suite}[/]")
+        out.print(bold(suite))
         table(rows, columns, "nothing was scored")
         for result in results:
             failed: dict[str, list[str]] = {}
@@ -198,7 +198,7 @@ def draw_forecast(found: Mapping[str, Any]) -> None:
             if (figures := result if group is None else result["groups"].get(group))
         ]
         rows.sort(key=lambda row: (row.get("owa") is None, row.get("owa") or 0.0))
-        out.print(f"[bold]{group or 'all'}[/]")
+        out.print(bold(group or "all"))
         table(rows, FORECAST, "nothing was scored")
     for result in found["results"]:
         for task in result["failed"]:
@@ -274,7 +274,7 @@ def draw_eventlog(found: Mapping[str, Any]) -> None:
     rows.sort(key=lambda row: -(row["trace.ap"] or 0.0))
     best = rows[0]
     out.print(
-        f"[bold]{best['suite']}[/]: {best['anomalous']:,} of {best['traces']:,} traces went wrong"
+        bold(best["suite"], f": {best['anomalous']:,} of {best['traces']:,} traces went wrong")
     )
     table(rows, EVENT_LOG, "nothing was scored")
     kinds = (f"{kind} {row['recall']:.0%}" for kind, row in best["by_kind"].items())
@@ -366,7 +366,7 @@ def draw_cause(found: Mapping[str, Any]) -> None:
             }
             for row in sorted(results, key=lambda row: -row["ac@1"])
         ]
-        out.print(f"[bold]{suite}[/]: {rows[0]['cases']} cases")
+        out.print(bold(suite, f": {rows[0]['cases']} cases"))
         columns = {key: title for key, title in CAUSE.items() if _known(rows, key)}
         table(rows, columns, "nothing was scored")
         for result in results:
@@ -472,7 +472,7 @@ def draw_failure(found: Mapping[str, Any]) -> None:
         ]
         rows.sort(key=lambda row: -(row["average_precision"] or 0.0))
         events = f": {rows[0]['events']} events" if rows else ""
-        out.print(f"[bold]{suite}, {horizon} periods ahead[/]{events}")
+        out.print(bold(f"{suite}, {horizon} periods ahead", events))
         columns = {key: title for key, title in FAILURE.items() if _known(rows, key)}
         table(rows, columns, "nothing was scored")
         for row in results:

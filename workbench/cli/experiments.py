@@ -164,7 +164,7 @@ def _rung(row: Mapping[str, Any]) -> str:
 def _draw(told: Mapping[str, Any]) -> None:
     """An experiment for a person."""
     planned = told["plan"]
-    out.print(f"{told['id']}  {told['name']}: {told['state']}, {_rung(told)}", markup=False)
+    out.print(f"{told['id']}  {told['name']}: {told['state']}, {_rung(told)}")
     out.print(f"{told['treatment']} against {told['control']} by {told['metric_label'].lower()}")
     out.print(
         f"{told['units']:,} units by {told['unit']} show {told['mde']:.3g} {told['unit_label']} in {told['days']} days "
@@ -191,4 +191,4 @@ def _draw(told: Mapping[str, Any]) -> None:
         table(checks, GUARDRAILS, "No guardrail was measured on this rung yet.")
     for said in (told["said"], told["reason"], told["following"] and f"Next: {told['following']}"):
         if said:
-            out.print(said, markup=False)
+            out.print(said)

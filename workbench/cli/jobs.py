@@ -168,7 +168,7 @@ def _tell(job: Mapping[str, Any], as_json: bool) -> None:
         told |= {"error": job["error_text"], "hint": job["error_hint"]}
     answer(told, as_json, lambda _: _draw(job))
     if not job["live"] and job["state"] != "succeeded":
-        err.print(f"[bold red]{job['error_text']}[/]", highlight=False)
+        err.print(job["error_text"], style="bold red", highlight=False)
         if job["error_hint"]:
             err.print(f"Hint: {job['error_hint']}", highlight=False)
         raise typer.Exit(1)

@@ -37,7 +37,7 @@ def algorithms(as_json: Json = False) -> None:
     def draw(value: Mapping[str, Any]) -> None:
         table(value["algorithms"], columns, "None.")
         for how in {row["install"]: None for row in value["algorithms"] if not row["installed"]}:
-            out.print(f"for more of them: {how}", markup=False, highlight=False)
+            out.print(f"for more of them: {how}")
 
     answer({"algorithms": plain(listing())}, as_json, draw)
 

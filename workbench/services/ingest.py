@@ -312,7 +312,7 @@ def _load(
     dry_run: bool,
 ) -> FileReport:
     if batch.format in UNREAD:
-        reasons = [f"must be {refusal.rule}" for refusal in batch.refused] + list(batch.notes)
+        reasons = [*map(str, batch.refused), *batch.notes]
         return _report(batch, Loaded(0, batch.rows, 0, 0, 0), None, "; ".join(reasons))
     if batch.sha256 in before:
         number = before[batch.sha256]
