@@ -36,7 +36,7 @@ def evidence(alert: Any, view: AlertView) -> None:
         curve, colours, severity=alert.severity, anomalous=view.anomalous, onset=view.onset
     )
     frame.draw(
-        f"{curve.label} against expected",
+        f"{curve.label} against expected :gray[· shaded: 80 and 95 % of what is normal]",
         change_marks.mark(chart, changes, colours, view.zone),
         lambda: tables.curve(curve),
         alt=f"{curve.label} of {curve.name} by day with its expected 80 and 95 % band; "
@@ -47,7 +47,7 @@ def evidence(alert: Any, view: AlertView) -> None:
         st.caption(change_marks.caption(changes))
     if view.strips:
         frame.draw(
-            "Who noticed, when",
+            "Who noticed, when :gray[· darker is more surprising, ◆ beyond the cut]",
             charts.strips(view.strips, view.alpha, colours),
             lambda: tables.strips(view.strips),
             alt="Calibrated p-value of each detector by day; darker is more surprising.",
@@ -131,7 +131,8 @@ def meaning(detail: AlertDetail, view: AlertView) -> None:
     if not detail.history:
         st.caption("Nobody has touched it yet.")
     for event in detail.history:
-        st.caption(f"{words.moment(event.at, view.zone)} · {event.actor} · {event.verb}")
+        done = verbs.deed(event.verb)
+        st.caption(f"{words.moment(event.at, view.zone)} · {event.actor} · {done}")
     for comment in detail.comments:
         st.caption(f"{words.moment(comment.at, view.zone)} · {comment.author}")
         st.text(comment.body)

@@ -45,7 +45,7 @@ def choice(alert: Any, view: CauseView) -> Candidate:
     return view.candidates[rows[0] if rows and rows[0] < len(view.candidates) else 0]
 
 
-def verdict(record: Any, view: CauseView, chosen: Candidate) -> None:
+def verdict(alert: Any, record: Any, view: CauseView, chosen: Candidate) -> None:
     """The chosen candidate in words, and what can be done about it."""
     with st.container(border=True):
         st.markdown(
@@ -58,17 +58,21 @@ def verdict(record: Any, view: CauseView, chosen: Candidate) -> None:
             share = view.siblings_anomalous / view.siblings
             word = ", widespread" if share > 0.3 else ""
             st.caption(
-                f"{view.siblings_anomalous} of {words.count(view.siblings, 'sibling')} anomalous "
-                f"({words.percent(share, 0)}{word})"
+                f"{view.siblings_anomalous} of {words.count(view.siblings, 'sibling')} of "
+                f"{alert.entity_name or alert.entity} anomalous ({words.percent(share, 0)}{word})"
             )
-        with st.container(horizontal=True):
-            actions(record)
+        actions(alert, record)
 
 
-def actions(record: Any) -> None:
+def actions(alert: Any, record: Any) -> None:
     """What can be done about the incident, or about an alert that stands on its own."""
-    verbs.verbs(record)
-    verbs.undo_button()
+    kind = "alert" if record is alert else "incident"
+    with st.container(horizontal=True):
+        verbs.verbs(record)
+        verbs.undo_button()
+        if st.button("Label", icon=":material/sell:", shortcut="L"):
+            asked = {"domain": record.domain, kind: str(record.id)}
+            st.switch_page(state.LABEL, query_params=asked)
 
 
 def page() -> None:
@@ -88,6 +92,10 @@ def page() -> None:
         )
         if st.button("Alert", shortcut="B", icon=":material/arrow_back:", help="Back to the alert"):
             st.switch_page(state.ALERT, query_params={"id": str(alert.id)})
+        if incident is not None and st.button(
+            "Incident", shortcut="I", icon=":material/emergency:", help="Its time line and its like"
+        ):
+            st.switch_page(state.INCIDENTS, query_params={"id": str(incident.id)})
         st.segmented_control(
             "Method",
             view.methods,
@@ -96,9 +104,12 @@ def page() -> None:
             required=True,
             label_visibility="collapsed",
         )
+    names = {node.id: node.name for node in view.nodes}
+    end = view.candidates[0].path[-1] if view.candidates else alert.entity
+    felt = f" · one of an outbreak that is felt at {names.get(end, end)}"
     st.caption(
-        f"Alert on {words.inline(words.level(alert.level))} {alert.entity_name or alert.entity} · "
-        f"{words.periods(view.unit, view.zone)}"
+        f"Alert on {words.inline(words.level(alert.level))} {alert.entity_name or alert.entity}"
+        f"{felt if end != alert.entity else ''} · {words.periods(view.unit, view.zone)}"
     )
     for notice in view.notices:
         st.caption(f":material/info: {notice}")
@@ -106,15 +117,13 @@ def page() -> None:
     with right:
         if view.candidates:
             chosen = choice(alert, view)
-            verdict(incident or alert, view, chosen)
+            verdict(alert, incident or alert, view, chosen)
         else:
             frame.empty(
                 "No cause found: no node within reach explains this alert. The alert stands on its own."
             )
-            with st.container(horizontal=True):
-                actions(incident or alert)
+            actions(alert, incident or alert)
     path = chosen.path if view.candidates else (alert.entity,)
-    names = {node.id: node.name for node in view.nodes}
     with left:
         if view.nodes:
             frame.draw(

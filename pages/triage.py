@@ -169,11 +169,15 @@ def page() -> None:
     cards.live()
     today = brief.of(context, tenant, last_day=last_day, domain=domain)
     cards.numbers(today, domain)
-    if not today.open and not set(st.query_params) - {Key.DOMAIN}:
+    if not (today.open or today.incidents or set(st.query_params) - {Key.DOMAIN}):
         frame.empty(
             f"No open alerts. Last run {words.moment(standing.last_run)}, "
-            f"{words.count(standing.entities_checked, 'entity', 'entities')} scored."
+            f"{words.count(standing.entities_checked, 'entity', 'entities')} scored.",
+            state.INCIDENTS,
+            "What happened before",
         )
+        filter_row()
+        return
     left, right = st.columns([5, 3], gap="medium")
     with left:
         incident_list()

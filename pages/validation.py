@@ -11,7 +11,7 @@ context, tenant, _ = state.who()
 
 
 def page() -> None:
-    """The verdict, what is there when, every check with its cure, and what is expected."""
+    """The verdict with what is wrong and its cure, what is there when, all else that was asked, what is expected."""
     st.page_link(state.DATA, label="Data", icon=":material/arrow_back:")
     domain = data_view.domain()
     if not cache.arrivals(domain).reports:
@@ -32,7 +32,7 @@ def page() -> None:
     else:
         validation_view.verdict(report)
         validation_view.picture(report)
-        validation_view.checks(report)
+        validation_view.checks(report, ("pass", "untested"))
     if domain in sources.domains():
         validation_view.expected(domain)
 

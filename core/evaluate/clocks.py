@@ -159,23 +159,38 @@ def _near(phase: Any, place: float, usual: float) -> NDArray[np.bool_]:
     return apart
 
 
-def skew(
+@dataclass(frozen=True)
+class Clocks:
+    """Whose clock is off, and how many components were compared with their neighbours."""
+
+    skews: tuple[Skew, ...]
+    compared: int
+
+    def shared(self, series: Series, now: float) -> tuple[float, float] | None:
+        """The first and the last moment, in seconds since 1970, of which those whose clock is right and those whose
+        clock is not both tell; None where there is no such stretch. A clock ahead of `now` tells of nothing after it.
+        """
+        off = {entity: one.seconds for one in self.skews for entity in one.entities}
+        wrong = np.isin(series.entity.astype(str), list(off)) | (series.last > now + AHEAD)
+        if wrong.all():
+            return None
+        ahead = [seconds for seconds in off.values() if seconds > 0]
+        behind = [seconds for seconds in off.values() if seconds < 0]
+        first = float(series.first[~wrong].min()) + max(ahead, default=0.0)
+        last = float(series.last[~wrong].max()) + min(behind, default=0.0)
+        return (first, last) if first < last else None
+
+
+def compare(
     panel: Panel | None,
     parts: Sequence[tuple[str, str]],
     calls: Sequence[tuple[str, str]],
     series: Series,
-    now: float,
-    tell: Callable[[float], str],
-) -> Check:
-    """Whether everybody's clock tells the same time.
+) -> Clocks:
+    """Everybody's clock beside their neighbours' and beside everybody's stamps.
 
     parts : what one is a part of, which moves with it at once; calls: who calls whom, which moves with it or soon after
-    now   : seconds since 1970; tell: such a moment in words
     """
-    name, title = "clock", "Do all clocks agree?"
-    rule = f"nobody ahead of now, nobody off its neighbours by a step, stamps within ± {AHEAD:g} s of everybody's"
-    if not len(series.entity):
-        return untested(name, title, rule, "Nothing was measured.")
     step = 60.0 if panel is None else panel.periods.step / np.timedelta64(1, "s")
     found = []
     if panel is not None:
@@ -183,23 +198,36 @@ def skew(
         spread = range(1, SPREADS + 1)
         found = lags(steady, parts)
         found += [link for link in lags(steady, calls) if abs(link[2]) not in spread]
-    phase = phases(series)
-    off: dict[str, float] = {}
-    groups: list[Skew] = []
-    for entities, ahead in skews(found):
-        seconds = ahead * step + phase.get(entities[0], 0.0)
-        groups.append(Skew(entities, seconds))
-        off |= dict.fromkeys(entities, seconds)
-    for who, seconds in phase.items():
-        if who not in off:
-            groups.append(Skew((who,), seconds if seconds <= step / 2 else seconds - step))
+    phase = phases(series) if len(series.entity) else {}
+    groups = [
+        Skew(entities, ahead * step + phase.get(entities[0], 0.0))
+        for entities, ahead in skews(found)
+    ]
+    known = {entity for group in groups for entity in group.entities}
+    groups += [
+        Skew((who,), seconds if seconds <= step / 2 else seconds - step)
+        for who, seconds in phase.items()
+        if who not in known
+    ]
+    return Clocks(tuple(groups), len({entity for a, b, _ in found for entity in (a, b)}))
+
+
+def skew(told: Clocks, series: Series, now: float, tell: Callable[[float], str]) -> Check:
+    """Whether everybody's clock tells the same time.
+
+    now : seconds since 1970; tell: such a moment in words
+    """
+    name, title = "clock", "Do all clocks agree?"
+    rule = f"nobody ahead of now, nobody off its neighbours by a step, stamps within ± {AHEAD:g} s of everybody's"
+    if not len(series.entity):
+        return untested(name, title, rule, "Nothing was measured.")
     ahead_of_now = series.last > now + AHEAD
     said = [
         Finding(
             _listed(group.entities),
             f"{abs(group.seconds):,.0f} s {'ahead' if group.seconds > 0 else 'behind'}",
         )
-        for group in sorted(groups, key=lambda group: -abs(group.seconds))
+        for group in sorted(told.skews, key=lambda group: -abs(group.seconds))
     ]
     said += [
         Finding(
@@ -207,13 +235,12 @@ def skew(
         )
         for who in np.unique(series.entity[ahead_of_now].astype(str)).tolist()
     ]
-    largest = max((abs(group.seconds) for group in groups), default=0.0)
+    largest = max((abs(group.seconds) for group in told.skews), default=0.0)
     largest = max(largest, float((series.last - now).max()) if ahead_of_now.any() else 0.0)
-    compared = len({entity for a, b, _ in found for entity in (a, b)})
     state: State = "fail" if said else "pass"
     looked = (
-        f"{compared:,} components move with their neighbours and were compared"
-        if compared
+        f"{told.compared:,} components move with their neighbours and were compared"
+        if told.compared
         else "No two neighbours move together, so only time stamps were compared"
     )
     return Check(

@@ -137,8 +137,8 @@ def test_the_list_shows_what_happened_when_and_what_it_was(full: Context) -> Non
         ({"labelled": "labeled"}, ["Cart timeouts"]),
         ({"status": "open"}, [HOSTILE]),
         ({"severity": "high", "text": "at the"}, ["Timeouts at the cart"]),
-        ({"of": "services", "span": "day", "source": "hand"}, 3),
-        ({"severity": "awful", "span": "x' or 1", "of": "weather"}, 3),
+        ({"domain": "services", "span": "day", "source": "hand"}, 3),
+        ({"severity": "awful", "span": "x' or 1", "domain": "weather"}, 3),
     ],
 )
 def test_filters_come_from_the_link(
@@ -153,7 +153,7 @@ def test_a_choice_of_a_filter_becomes_the_link(full: Context) -> None:
     test.selectbox(key="labelled").set_value("unlabeled").run()
     assert test.query_params["labelled"] == "unlabeled"
     assert listed(test) == ["Timeouts at the cart", HOSTILE]
-    test.selectbox(key="of").set_value("ads").run()
+    test.selectbox(key="domain").set_value("ads").run()
     assert "No incident matches these filters." in words(test)
 
 

@@ -58,6 +58,7 @@ class Evidence:
     """Everything beside the choices; `suspects` is empty where the model's guess must not be seen.
 
     components : (id, display name) of what can be named as the place it started, nearest first
+    zone       : whose wall clock the curves are in
     """
 
     title: str
@@ -71,6 +72,7 @@ class Evidence:
     past: tuple[Past, ...]
     changes: tuple[ChangeEvent, ...]
     components: tuple[tuple[str, str], ...]
+    zone: str = "UTC"
     notices: tuple[str, ...] = ()
 
 
@@ -93,6 +95,7 @@ def of_alert(
         past=_said_before(ctx, tenant, item, alert),
         changes=_changes(ctx, tenant, item.domain, alert.onset, alert.last_seen),
         components=_components(graph, [alert.entity, *(one.component for one in suspects)]),
+        zone=view.zone if view else "UTC",
         notices=view.notices if view else (NOTHING,),
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,15 +11,16 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from core import catalog
+from core.cases import Graph
 from core.contracts import Floats
 from core.domain import Ratio
 from core.errors import UnknownNameError
 from core.hierarchy.layout import Layout, layered
 from core.hierarchy.web import woven
 from data.alert_feed import Filters, page
-from data.records import ACTIVE, AlertRow
+from data.records import AlertRow
 from workbench.context import Context
-from workbench.services import alerts, scorer
+from workbench.services import alerts, scorer, snapshots
 from workbench.services import scene as scenes
 from workbench.services.findings import CANDIDATES, answered, lasting, sightings_of
 from workbench.services.scene import Judged, Question, Scene
@@ -46,6 +48,8 @@ DRAWING: Mapping[str, tuple[Callable[..., Layout], int, int]] = {
 }
 """How a scene's graph is drawn, with how many nodes and candidates at most: a hierarchy's lines, a web by its hops."""
 LANES = 12
+NAMED = 3
+"""Edges that are told by name."""
 MANY = 10.0
 """From so many times what was expected on, a change is told as a multiple."""
 
@@ -316,7 +320,9 @@ def cause_view(
     *,
     method: str | None = None,
 ) -> CauseView:
-    """Candidates with their terms, the drawn part of the hierarchy, and the order of onsets."""
+    """Candidates with their terms, the drawn part of the hierarchy as it was then, and the order of onsets."""
+    today = scene.graph
+    scene = _as_it_was(context, tenant, scene, alert)
     usual = scene.domain.defaults["localizer"]
     kept = method in (None, usual) and alert.root_causes
     if judged is None or kept:
@@ -337,9 +343,7 @@ def cause_view(
             paths=[candidate.path for candidate in found[:candidates]],
             limit=limit,
         )
-    severities = _severities(context, tenant, [spot.node for spot in drawn.spots])
-    if scene.case_kind == "metrics":  # an alert of this morning says nothing of tonight
-        severities = {node: worst for node, worst in severities.items() if node in first}
+    severities = _severities(context, tenant, scene, alert, [spot.node for spot in drawn.spots])
     shown = [spot.node for spot in drawn.spots if spot.node in first]
     onsets = sorted({first[node][0] for node in shown})
     places = {day: place for place, day in enumerate(onsets, start=1)}
@@ -371,8 +375,42 @@ def cause_view(
         lanes=_lanes(scene, first, shown, path, severities),
         siblings_anomalous=sum(sibling in first for sibling in siblings),
         siblings=len(siblings),
-        notices=_notices(known, bool(kept), found),
+        notices=(
+            *_notices(known, bool(kept), found),
+            *_since(scene, today, alert, {spot.node for spot in drawn.spots}),
+        ),
     )
+
+
+def _as_it_was(context: Context, tenant: str, scene: Scene, alert: AlertRow) -> Scene:
+    """The scene with the graph of the alert's moment; the very same where no edge has changed since."""
+    then = snapshots.graph(context, tenant, scene.domain.name, at=alert.onset)
+    if set(then.net.edges) == set(scene.graph.net.edges):
+        return scene
+    return replace(scene, graph=then)
+
+
+def _since(scene: Scene, today: Graph, alert: AlertRow, drawn: Collection[str]) -> tuple[str, ...]:
+    """What has become of the edges at the drawn nodes since the alert began, in a sentence."""
+    then = set(scene.graph.net.edges)
+    parts = []
+    for word, graph, edges in (
+        ("gone", scene.graph, then.difference(today.net.edges)),
+        ("new", today, set(today.net.edges).difference(then)),
+    ):
+        told = sorted(
+            f"{graph.name(source)} → {graph.name(target)}"
+            for source, target in edges
+            if source in drawn or target in drawn
+        )
+        if told:
+            more = f" and {len(told) - NAMED:,} more" if len(told) > NAMED else ""
+            parts.append(f"{word} {', '.join(told[:NAMED])}{more}")
+    if not parts:
+        return ()
+    began = _episode(scene, alert)[0].item()
+    form = "%-d %b %Y, %H:%M" if isinstance(began, datetime) else "%-d %b %Y"
+    return (f"Drawn as it was on {began:{form}}. Since then: {'; '.join(parts)}.",)
 
 
 def _notices(known: bool, kept: bool, found: Sequence[Candidate]) -> tuple[str, ...]:
@@ -399,7 +437,7 @@ def causes(
     if method not in (None, *known):
         rule = f"one of {', '.join(known)}"
         raise UnknownNameError.of("cause", "the method", rule, method)
-    scene = scenes.look(context, tenant, domain=alert.domain)
+    scene = _as_it_was(context, tenant, scenes.look(context, tenant, domain=alert.domain), alert)
     usual = scene.domain.defaults["localizer"]
     if method in (None, usual) and alert.root_causes:
         found: Sequence[Candidate] = [_kept(scene, cause) for cause in alert.root_causes]
@@ -512,13 +550,20 @@ def _weights(
     return {entity: float(surprise[row_of[entity]]) for entity in first}
 
 
-def _severities(context: Context, tenant: str, entities: Sequence[str]) -> dict[str, str]:
-    """Severity of the active alerts on these entities, muted ones too."""
-    chosen = Filters(entities=tuple(entities), status=ACTIVE, muted=None)
+def _severities(
+    context: Context, tenant: str, scene: Scene, alert: AlertRow, entities: Sequence[str]
+) -> dict[str, str]:
+    """Worst severity of the alerts on these entities at the time of this one, muted and resolved ones too."""
+    begin = _begun(scene, alert.entity, scene.since(*_episode(scene, alert)))
+    chosen = Filters(domain=alert.domain, entities=tuple(entities), status=(), muted=None)
     rows = context.records.read(
         tenant, lambda session: page(session, tenant=tenant, filters=chosen, limit=1000).rows
     )
-    return {row.entity: row.severity for row in reversed(rows)}
+    return {
+        row.entity: row.severity
+        for row in reversed(rows)
+        if row.onset <= alert.last_seen and row.last_seen >= begin
+    }
 
 
 def _shift(scene: Scene, entity: str, focus: str, alert: AlertRow) -> str:

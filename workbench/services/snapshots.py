@@ -96,7 +96,7 @@ def graph(ctx: Context, tenant: str, domain: str, *, at: datetime | None = None)
     told = (
         ctx.metrics.samples.graph(tenant, spec, at=at)
         if spec.step < DAY
-        else ctx.metrics.graph(tenant, spec, at=at and at.date())
+        else ctx.metrics.graph(tenant, spec, at=at and local_day(at, domain))
     )
     return proposals.laid_over(ctx, tenant, domain, told)
 

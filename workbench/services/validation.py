@@ -265,20 +265,29 @@ def _by_sample(
         raise NotEnoughDataError.of("validation", "measurements", "at least one", 0, hint)
     step = timedelta(seconds=float(domain.step / np.timedelta64(1, "s")))
     end = span[1] + step
-    start = max(span[0], end - timedelta(days=days))
+    now = ctx.clock()
+    # a clock that is ahead must not move the window away from all others
+    start = max(span[0], min(end, now) - timedelta(days=days))
+    until = now if start < now < end else end
     wanted = expected(ctx, tenant, domain=domain.name).metrics
     infos = {info.name: info for info in samples.metrics(tenant, domain)}
     every = [info.interval_seconds for info in infos.values() if info.interval_seconds]
     seconds = float(np.median(every)) if every else step.total_seconds()
-    contracts.report("validation", on_step, "completeness", 0.1, {})
-    now = ctx.clock()
-    # a clock that is ahead must not make holes for all others
-    until = now if start < now < end else end
-    there = samples.presence(tenant, domain, wanted, start=start, end=until, seconds=seconds)
-    contracts.report("validation", on_step, "steps, holes and values", 0.2, {})
+    contracts.report("validation", on_step, "steps, holes and values", 0.1, {})
     found = samples.sampled(tenant, domain, start=start, end=end)
-    contracts.report("validation", on_step, "clocks", 0.8, {})
-    panel, parts, calls = _neighbours(ctx, tenant, domain, start, end)
+    contracts.report("validation", on_step, "clocks", 0.7, {})
+    agreed = clocks.compare(*_neighbours(ctx, tenant, domain, start, until), found.series)
+    contracts.report("validation", on_step, "completeness", 0.9, {})
+    # what a clock that is off tells too early or too late is told of once, and is not missing besides
+    shared = agreed.shared(found.series, now.timestamp())
+    window = (
+        (start, until)
+        if shared is None
+        else (max(start, _moment(shared[0])), min(until, _moment(shared[1]) + step))
+    )
+    there = samples.presence(
+        tenant, domain, wanted, start=window[0], end=window[1], seconds=seconds
+    )
     told = _teller(start, end)
     files = [
         (f"{batch.source} (import {batch.id})", batch.new + batch.duplicates, batch.duplicates)
@@ -292,7 +301,7 @@ def _by_sample(
         data_quality.gaps(found.series, found.holes, told),
         data_quality.outliers(found.series, told),
         data_quality.duplicates(files, found.corrected, found.samples),
-        clocks.skew(panel, parts, calls, found.series, now.timestamp(), told),
+        clocks.skew(agreed, found.series, now.timestamp(), told),
     )
     return _Look(start, end, found.samples, found.every, checks, _picture(there, labels))
 
@@ -395,11 +404,15 @@ def _labels(ctx: Context, tenant: str, domain: Domain) -> Check:
     return data_quality.balance({words.label(cause): many for cause, many in told.items()})
 
 
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def _teller(start: datetime, end: datetime) -> Any:
     """Moments in words, with the day where there are several."""
     form = "%H:%M" if end - start <= timedelta(days=1) else "%-d %b %H:%M"
 
     def tell(moment: float) -> str:
-        return f"{datetime.fromtimestamp(moment, UTC):{form}} UTC"
+        return f"{_moment(moment):{form}} UTC"
 
     return tell

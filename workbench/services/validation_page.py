@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
-from core.evaluate.data_quality import STATES, Check
+from core.evaluate.data_quality import STATES, Check, State
 from workbench.services.validation import Picture, Report
 
 MARKS = {
@@ -57,10 +58,10 @@ def page(report: Report) -> str:
             f'<p class="muted">{escape(report.domain)}, {report.start:%-d %b %Y %H:%M} to '
             f"{report.end:%-d %b %Y %H:%M} UTC, {report.samples:,} samples{looked}. "
             f"Looked at {report.at:%-d %b %Y %H:%M} UTC by {escape(report.actor)}.</p>",
+            *_sections("What to mend", report, ("fail", "warn")),
             "<h2>What is there when</h2>",
             _drawn(report.picture),
-            "<h2>Checks</h2>",
-            *(_section(check) for check in ordered(report)),
+            *_sections("What else was asked", report, ("pass", "untested")),
             "</body></html>",
             "",
         )
@@ -77,6 +78,12 @@ def presence(share: float | None) -> str:
     if share is None:
         return ""
     return "whole" if share >= WHOLE else "part" if share > 0 else "none"
+
+
+def _sections(title: str, report: Report, states: Sequence[State]) -> list[str]:
+    """The checks of these states beneath their title; nothing where there are none."""
+    told = [_section(check) for check in ordered(report) if check.state in states]
+    return [f"<h2>{title}</h2>", *told] if told else []
 
 
 def _section(check: Check) -> str:

@@ -6,6 +6,7 @@ Every function is pure: data and a palette in, a figure out. Same metric, same h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,24 @@ SETTLED = 0.995
 DEVIATIONS = 6.0
 # units that a prefix stands before, and what is written after it
 PREFIXED = {"s": "s", "bytes": "B", "bytes/s": "B/s"}
+ROOTS = {
+    "ms": (1e-3, "s"),
+    "us": (1e-6, "s"),
+    "µs": (1e-6, "s"),
+    "ns": (1e-9, "s"),
+    "kB": (1e3, "bytes"),
+    "MB": (1e6, "bytes"),
+    "GB": (1e9, "bytes"),
+}
+"""Units that have a prefix already, by the one without: no axis may read `1k ms`."""
+TIME = {
+    "type": "date",
+    "tickformatstops": [
+        {"dtickrange": [None, 86_399_999], "value": "%H:%M\n%-d %b"},
+        {"dtickrange": [86_400_000, None], "value": "%-d %b"},
+    ],
+}
+"""An axis of moments: the time of day, and the day beneath it where it begins."""
 # the glyphs of a severity as one mark on a point: two triangles would run into the next day
 SYMBOLS = {
     "critical": "triangle-up-dot",
@@ -56,6 +75,11 @@ def figure(colours: Palette, height: int = HEIGHT, **layout: Any) -> go.Figure:
 
 ABOVE = 20
 """Pixels above a plot for the word of its onset."""
+
+
+def drawn(unit: str) -> tuple[float, str]:
+    """What a value in this unit is multiplied by to be drawn, and the unit that its axis is then in."""
+    return ROOTS.get(unit, (1.0, unit))
 
 
 def axis(unit: str, values: Floats, currency: str = "") -> dict[str, str]:
@@ -88,6 +112,9 @@ def series(
     axes: bool = True,
 ) -> go.Figure:
     """Observed against the 80 and 95 % band of what was expected, with anomalies and the onset marked."""
+    scale, unit = drawn(curve.unit)
+    told = ("observed", "expected", "spread")
+    curve = replace(curve, unit=unit, **{name: scale * getattr(curve, name) for name in told})
     chart = figure(colours, height, hovermode="x unified")
     for width, share in ((BAND_95, 0.06), (BAND_80, 0.12)):
         _band(chart, curve, colours, width, share)
@@ -446,6 +473,8 @@ def timeline(
 
 
 MOST_TICKS = 12
+FEW = 8
+"""Rows up to which each has room to breathe."""
 
 
 def coverage(grid: Arrivals, colours: Palette) -> go.Figure:
@@ -461,7 +490,7 @@ def coverage(grid: Arrivals, colours: Palette) -> go.Figure:
         for place, (_, ink) in enumerate(looks.values())
         for edge in (0, 1)
     ]
-    chart = figure(colours, 26 * len(grid.reports) + 50)
+    chart = figure(colours, (26 if len(grid.reports) <= FEW else 18) * len(grid.reports) + 50)
     chart.add_heatmap(
         x=[str(day) for day in grid.days],
         y=list(grid.reports),

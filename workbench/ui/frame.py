@@ -70,7 +70,13 @@ KEYS = {
         *LIST[3:],
         *UNDO,
     ),
-    "Root cause": (("B", "back to the alert"), *UNDO),
+    "Root cause": (
+        ("B", "back to the alert"),
+        ("I", "its incident"),
+        ("L", "label it"),
+        *LIST[3:],
+        *UNDO,
+    ),
     "Adjudicate": (
         ("1 2", "whose label is right; 3 for neither"),
         *LIST[:2],

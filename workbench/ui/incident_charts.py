@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from core.contracts import Floats, Times
 from workbench.services.snapshots import Look, Snapshot
 from workbench.ui import change_marks, theme, words
-from workbench.ui.charts import HEIGHT, axis, figure
+from workbench.ui.charts import HEIGHT, TIME, axis, drawn, figure
 from workbench.ui.theme import Palette
 
 MOST_ROWS = 8
@@ -22,8 +22,8 @@ ELSEWHERE = "other"
 NOWHERE = "no service told"
 SLIVER = 1 / 160
 """The least width of a bar, as a share of the time line: a short incident is still there."""
-LATER = timedelta(days=1)
-"""How long after the trouble its time line goes on, at least."""
+AROUND = timedelta(hours=6)
+"""How long before and after the trouble its time line goes on, at least."""
 
 
 def lanes(
@@ -64,7 +64,7 @@ def lanes(
             hovertemplate="%{customdata[0]}<extra></extra>",
             name=theme.severity_words(severity),
         )
-    chart.update_xaxes(type="date", range=[_text(first), _text(last + 4 * least)])
+    chart.update_xaxes(TIME, range=[_text(first), _text(last + 4 * least)])
     chart.update_yaxes(
         autorange="reversed",
         tickvals=list(range(len(names))),
@@ -94,7 +94,8 @@ def around(
 ) -> go.Figure:
     """One incident's time line: itself, its alerts, what people did, and what was done to the system.
 
-    It ends a day after the trouble, or as long after as it lasted: what people did later would make it a sliver.
+    It is shown from six hours before the trouble to six after, or as long as that lasted: all of two days would make
+    it a sliver. What lies beyond is a drag away.
     """
     bars = [("Incident", incident.severity, incident.onset, over(incident, now), incident.title)]
     bars += [
@@ -108,12 +109,15 @@ def around(
         for alert in alerts[:MOST_ROWS]
     ]
     names = [bar[0] for bar in bars] + (["People"] if acts else [])
-    chart = figure(colours, 24 * len(names) + 62)
+    chart = figure(colours, 24 * len(names) + 62, dragmode="pan")
     moments = [moment for bar in bars for moment in bar[2:4]] + [act.at for act in acts]
     moments += [event.at for event in changes]
-    settled = max([incident.ended_at or incident.onset, *(alert.last_seen for alert in alerts)])
-    last = min(max(moments), settled + max(LATER, settled - incident.onset))
-    least = (last - min(moments)) * SLIVER
+    begun = min([incident.onset, *(alert.onset for alert in alerts)])
+    goes_on = incident.onset if incident.resolved_at else max(now, incident.onset)
+    settled = max([incident.ended_at or goes_on, *(alert.last_seen for alert in alerts)])
+    margin = max(AROUND, settled - begun)
+    first, last = max(min(moments), begun - margin), min(max(moments), settled + margin)
+    least = (last - first) * SLIVER
     chart.add_bar(
         y=list(range(len(bars))),
         base=[_text(start) for _, _, start, _, _ in bars],
@@ -142,9 +146,7 @@ def around(
             customdata=[f"{act.what} · {words.moment(act.at)}" for act in acts],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    chart.update_xaxes(
-        type="date", range=[_text(min(moments) - 4 * least), _text(last + 4 * least)]
-    )
+    chart.update_xaxes(TIME, range=[_text(first - 4 * least), _text(last + 4 * least)])
     chart.update_yaxes(
         autorange="reversed",
         tickvals=list(range(len(names))),
@@ -167,6 +169,8 @@ def curve(
 ) -> go.Figure:
     """One metric before, during and after: an ink line, its medians as rules, the incident shaded."""
     chart = figure(colours, HEIGHT - 50, hovermode="x unified")
+    scale, unit = drawn(row.unit)
+    values = scale * values
     start, end = look.windows["during"]
     chart.add_vrect(
         x0=_text(start),
@@ -180,12 +184,12 @@ def curve(
         y=values,
         mode="lines",
         line={"color": colours.ink, "width": 1.6},
-        customdata=[words.quantity(float(value), row.unit) for value in values],
+        customdata=[words.quantity(float(value), unit) for value in values],
         hovertemplate="%{customdata}<extra></extra>",
         name=row.label,
     )
     for name, (first, last) in look.windows.items():
-        level = getattr(row, name)
+        level = scale * getattr(row, name)
         if np.isfinite(level):
             chart.add_shape(
                 type="line",
@@ -195,12 +199,12 @@ def curve(
                 y1=level,
                 line={"color": colours.primary, "width": 1.5, "dash": "dash"},
             )
-    if row.unit not in ("share", "percent"):
+    if unit not in ("share", "percent"):
         chart.update_yaxes(rangemode="tozero")
     chart.update_xaxes(
-        type="date", range=[_text(look.windows["before"][0]), _text(look.windows["after"][1])]
+        TIME, range=[_text(look.windows["before"][0]), _text(look.windows["after"][1])]
     )
-    chart.update_yaxes(axis(row.unit, values))
+    chart.update_yaxes(axis(unit, values))
     inside = [
         event
         for event in changes

@@ -31,15 +31,8 @@ from workbench.ui.state import Key
 
 SPARK_POINTS = 60
 ROWS = 24
-DEEDS = {
-    "acknowledge": "Acknowledged",
-    "resolve": "Resolved",
-    "reopen": "Reopened",
-    "label": "Labelled",
-    "edit": "Corrected",
-    "part": "Parted from what Headwater found",
-    "comment": "Comment",
-}
+BY_PEOPLE = ("acknowledge", "resolve", "reopen", "label", "edit", "part")
+"""What stands on the time line as done by people."""
 SNAPSHOT_COLUMNS = {
     "Where": st.column_config.TextColumn(width=98),
     "Metric": st.column_config.TextColumn(width=116),
@@ -48,7 +41,7 @@ SNAPSHOT_COLUMNS = {
     "After": st.column_config.TextColumn(width=68, alignment="right"),
     "Change": st.column_config.TextColumn(width=62, alignment="right"),
     "Shift": st.column_config.NumberColumn(
-        width=62, format="%+.1f", help="During against before, in robust standard deviations"
+        width=62, format="%+.0f", help="During against before, in robust standard deviations"
     ),
     "Curve": st.column_config.LineChartColumn(width=150),
 }
@@ -75,7 +68,7 @@ def heading(detail: IncidentDetail, alert_id: int | None) -> None:
             "Root cause", shortcut="G", icon=":material/account_tree:"
         ):
             st.switch_page(state.CAUSE, query_params={"alert": str(alert_id)})
-        if st.button("Label", shortcut="L", icon=":material/label:", type=theme.main_button()):
+        if st.button("Label", shortcut="L", icon=":material/sell:", type=theme.main_button()):
             st.switch_page(
                 state.LABEL, query_params={"domain": incident.domain, "incident": str(incident.id)}
             )
@@ -139,7 +132,7 @@ def _metrics(incident: Any, look: Look, changes: Sequence[Any]) -> None:
     chosen = [row for row in picked.selection.rows if row < len(rows)] or [0]
     row, values = rows[chosen[0]], look.curves[chosen[0]]
     frame.draw(
-        f"{row.label} of {row.name}",
+        f"{row.label} of {words.literal(row.name)} :gray[· shaded: the incident; dashed: medians]",
         incident_charts.curve(
             row, look.times, values, look, changes, incident.severity, theme.palette()
         ),
@@ -179,9 +172,9 @@ def acts(detail: IncidentDetail) -> list[Act]:
     """What people and pagers did to it, each once."""
     incident = detail.incident
     found = [
-        Act(event.at, f"{DEEDS[event.verb]} by {event.actor}")
+        Act(event.at, f"{verbs.deed(event.verb)} by {event.actor}")
         for event in detail.history
-        if event.verb in DEEDS and event.verb != "comment"
+        if event.verb in BY_PEOPLE
     ]
     found += [
         Act(said.at, f"{said.author}: {words.short(said.body, 60)}") for said in detail.comments
@@ -327,7 +320,7 @@ def history(detail: IncidentDetail) -> None:
     st.markdown("**History**")
     incident = detail.incident
     for event in detail.history[:12]:
-        st.caption(f"{words.moment(event.at)} · {event.actor} · {event.verb}")
+        st.caption(f"{words.moment(event.at)} · {event.actor} · {verbs.deed(event.verb)}")
     for said in detail.comments:
         st.caption(f"{words.moment(said.at)} · {said.author}")
         st.text(said.body)

@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.domains import DOMAINS
 from core.errors import HeadwaterError
-from workbench.services import changes, incidents, taxonomy
+from workbench.services import brief, changes, incidents, taxonomy
 from workbench.services.changes import Imported
 from workbench.services.incidents import LABELS, SOURCES, IncidentPage
 from workbench.ui import change_marks, frame, incident_charts, state, tables, theme, verbs, words
@@ -28,21 +28,23 @@ SOURCE_WORDS = {
 }
 LABEL_WORDS = {"unlabeled": "No label", "labeled": "Labelled", "validated": "Validated"}
 ON_TIME_LINE = 300
+EVERY = "every"
+DOMAIN_CHOICES = (EVERY, *DOMAINS)
 
 COLUMNS = {
     "Severity": st.column_config.TextColumn(width=86),
-    "Incident": st.column_config.TextColumn(width="medium"),
-    "Services": st.column_config.TextColumn(width=132),
-    "Onset (UTC)": st.column_config.TextColumn(width=112),
-    "Lasted": st.column_config.TextColumn(width=62, alignment="right"),
+    "Incident": st.column_config.TextColumn(width=156),
+    "Services": st.column_config.TextColumn(width=108),
+    "Onset (UTC)": st.column_config.TextColumn(width=98),
+    "Lasted": st.column_config.TextColumn(width=58, alignment="right"),
     "Root cause": st.column_config.TextColumn(width=126),
-    "Status": st.column_config.TextColumn(width=92),
+    "Status": st.column_config.TextColumn(width=86),
 }
 
 
 def filters() -> dict[str, Any]:
     """Filters, each kept in the URL; a change starts at the first page."""
-    state.adopt(Key.INCIDENT_DOMAIN, tuple(DOMAINS))
+    state.adopt(Key.DOMAIN, DOMAIN_CHOICES, _looked_at())
     state.adopt(Key.SPAN, tuple(SPANS))
     state.adopt(Key.SEVERITY, theme.SEVERITIES)
     state.adopt(Key.STATUS, STATUSES)
@@ -56,7 +58,7 @@ def filters() -> dict[str, Any]:
         "label_visibility": "collapsed",
     }
     choices: tuple[tuple[str, Key, Sequence[str], Any, str], ...] = (
-        ("Domain", Key.INCIDENT_DOMAIN, tuple(DOMAINS), words.domain, "Every domain"),
+        ("Domain", Key.DOMAIN, DOMAIN_CHOICES, _domain_word, ""),
         ("Time", Key.SPAN, tuple(SPANS), lambda span: SPANS[span][0], "Any time"),
         ("Severity", Key.SEVERITY, theme.SEVERITIES, theme.severity_words, "Any severity"),
         ("Status", Key.STATUS, STATUSES, str.capitalize, "Any status"),
@@ -83,7 +85,7 @@ def filters() -> dict[str, Any]:
     days = SPANS[chosen["time"]][1] if chosen["time"] else None
     now = state.now()
     return {
-        "domain": chosen["domain"] or "",
+        "domain": "" if chosen["domain"] == EVERY else chosen["domain"],
         "severity": chosen["severity"],
         "status": chosen["status"] or "any",
         "label": chosen["label"],
@@ -95,12 +97,22 @@ def filters() -> dict[str, Any]:
 
 
 def _causes() -> dict[str, str]:
-    """The causes in use, in the tenant's words, of the domain that the link names or else of all."""
+    """The causes in use, in the tenant's words, of the domain that is chosen or else of all."""
     context, tenant, _ = state.who()
     words_of = taxonomy.vocabulary(context, tenant)
-    named = st.query_params.get(Key.INCIDENT_DOMAIN)
+    named = st.session_state[Key.DOMAIN]
     domains = [named] if named in DOMAINS else list(DOMAINS)
     return {word.name: word.label for name in domains for word in words_of(name).active}
+
+
+def _looked_at() -> str:
+    """The domain looked at last where there are data of several: the time lines of two tell nothing of each other."""
+    context, tenant, _ = state.who()
+    return state.domain() if len(brief.domains(context, tenant)) > 1 else EVERY
+
+
+def _domain_word(name: str) -> str:
+    return "Every domain" if name == EVERY else words.domain(name)
 
 
 def time_line(chosen: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from workbench.services.taxonomy import Taxonomy
 from workbench.services.verdicts import Verdict
 from workbench.ui import (
     cache,
+    change_marks,
     charts,
     frame,
     missed_components,
@@ -291,6 +292,7 @@ def _charts(seen: Evidence, colours: Palette) -> tuple[Figure | None, Figure | N
             height=CHART,
         )
         _settle(curve, seen, left=66, top=charts.ABOVE)
+        change_marks.mark(curve, _while_shown(seen), colours, seen.zone)
     if seen.heat is not None:
         heat = charts.heatmap(seen.heat, colours, seen.onset)
         heat.update_traces(showscale=False)
@@ -299,6 +301,13 @@ def _charts(seen: Evidence, colours: Palette) -> tuple[Figure | None, Figure | N
         heat.update_layout(height=HEAT * len(seen.heat.labels) + 48)
         _settle(heat, seen, left=210 if max(map(len, seen.heat.labels)) > 20 else 124, top=8)
     return curve, heat
+
+
+def _while_shown(seen: Evidence) -> list[Any]:
+    """What was done to the system within the time that the curve shows."""
+    first, last = (str(day) for day in seen.curves[0].days[[0, -1]].astype("datetime64[s]"))
+    moments = ((change_marks.at(event.at, seen.zone), event) for event in seen.changes)
+    return [event for at, event in moments if first <= at.replace(" ", "T") <= last]
 
 
 def _tick(label: str) -> str:

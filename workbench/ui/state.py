@@ -101,7 +101,6 @@ class Key(StrEnum):
     LABEL_TURN = "label_turn"
     LABEL_TOLD = "label_told"
     LABEL_REFUSED = "label_refused"
-    INCIDENT_DOMAIN = "of"
     SOURCE = "source"
     INCIDENT_CAUSE = "cause"
     LABELLED = "labelled"
@@ -392,7 +391,7 @@ def forget_pair() -> None:
 # ── the incidents: filters in the URL, one chosen of the page, one opened ────────────────────────
 
 INCIDENT_FILTERS = (
-    Key.INCIDENT_DOMAIN,
+    Key.DOMAIN,
     Key.SPAN,
     Key.SEVERITY,
     Key.STATUS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ from workbench.services.views import (
 from workbench.ui import theme, words
 
 PAGE = 50
+SOURCE = 30
+"""Letters of a file's name; what tells it apart often stands at its end."""
 
 
 def height(rows: int, most: int = 10) -> int:
@@ -89,7 +91,8 @@ def candidates(rows: Sequence[Candidate]) -> pd.DataFrame:
         {
             "Candidate": [row.name for row in rows],
             "Cause": [row.type_label for row in rows],
-            "Confidence": [row.confidence for row in rows],
+            # never a certainty, as `words.confidence` has it
+            "Confidence": [min(100 * row.confidence, 99.0) for row in rows],
             "Total": [_told(row.score) for row in rows],
             **{
                 words.term(name)[0]: [_told(row.terms.get(name, np.nan)) for row in rows]
@@ -109,7 +112,7 @@ def candidate_columns(rows: Sequence[Candidate]) -> dict[str, Any]:
         "Candidate": st.column_config.TextColumn(width=120),
         "Cause": st.column_config.TextColumn(width=104),
         "Confidence": st.column_config.ProgressColumn(
-            format="percent", min_value=0, max_value=1, width=92
+            format="%.0f %%", min_value=0, max_value=100, width=92
         ),
         "Total": number(format="%.1f", width=60, help="Sum of the terms to the right"),
         **{
@@ -222,10 +225,10 @@ def batches(rows: Sequence[Any]) -> pd.DataFrame:
     """Imports, newest first."""
     return pd.DataFrame(
         {
-            "Batch": [row.id for row in rows],
-            "Source": [row.source for row in rows],
+            "Import": [row.id for row in rows],
+            "Source": [words.short(row.source, SOURCE) for row in rows],
             "Report": [row.report or row.format for row in rows],
-            "As of": [words.moment(row.as_of) for row in rows],
+            "As of (UTC)": [words.period(row.as_of.astimezone(UTC), year=True) for row in rows],
             "Rows": [words.number(row.rows) for row in rows],
             "New": [words.number(row.new) for row in rows],
             "Refused": [words.number(row.refused) for row in rows],
@@ -236,10 +239,10 @@ def batches(rows: Sequence[Any]) -> pd.DataFrame:
 
 
 BATCH_COLUMNS = {
-    "Batch": st.column_config.NumberColumn(width=50),
+    "Import": st.column_config.NumberColumn(width=50),
     "Source": st.column_config.TextColumn(width=188),
-    "Report": st.column_config.TextColumn(width=106),
-    "As of": st.column_config.TextColumn(width=136),
+    "Report": st.column_config.TextColumn(width=140),
+    "As of (UTC)": st.column_config.TextColumn(width=122),
     "Rows": st.column_config.TextColumn(width=56, alignment="right"),
     "New": st.column_config.TextColumn(width=56, alignment="right"),
     "Refused": st.column_config.TextColumn(width=60, alignment="right"),

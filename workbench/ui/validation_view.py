@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.domains import DOMAINS
 from core.errors import HeadwaterError
-from core.evaluate.data_quality import Check
+from core.evaluate.data_quality import Check, State
 from workbench.services import measures, validation, validation_page
 from workbench.services.validation import Picture, Report
 from workbench.ui import charts, frame, runs, state, theme, words
@@ -20,7 +20,7 @@ from workbench.ui.theme import Palette
 
 HUES = {"pass": "green", "warn": "yellow", "fail": "red", "untested": "gray"}
 KINDS = ("none", "part", "whole")
-IN_SIGHT, FOUND = 6, 240
+IN_SIGHT, FOUND = 4, 150
 """Findings of a check that stand at once, and the height in pixels in which more of them scroll."""
 SHORT = {
     "completeness": "completeness",
@@ -55,7 +55,7 @@ def look(domain: str) -> None:
 
 
 def verdict(report: Report) -> None:
-    """The whole in a sentence, when it was looked, and the page to take away."""
+    """The whole in a sentence, when it was looked, the page to take away, and what is wrong with its cure."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
             f"{told(report.state)} {validation_page.VERDICTS[report.state]}", width="stretch"
@@ -84,6 +84,7 @@ def verdict(report: Report) -> None:
         f"looked at {words.moment(report.at)} by {report.actor}"
     )
     st.markdown("\u2003".join(_short(check) for check in validation_page.ordered(report)))
+    checks(report, ("fail", "warn"))
 
 
 def _short(check: Check) -> str:
@@ -110,7 +111,7 @@ def chart(there: Picture, colours: Palette) -> go.Figure:
     scale = [[(place + edge) / 3, ink] for place, ink in enumerate(inks) for edge in (0.0, 1.0)]
     kinds = [[validation_page.presence(share) for share in row] for row in there.shares]
     glyphs = {kind: glyph for kind, (glyph, _) in validation_page.THERE.items()} | {"": ""}
-    drawn = charts.figure(colours, 22 * len(there.labels) + 46)
+    drawn = charts.figure(colours, 18 * len(there.labels) + 46)
     drawn.add_heatmap(
         x=list(there.starts),
         y=list(there.labels),
@@ -127,7 +128,7 @@ def chart(there: Picture, colours: Palette) -> go.Figure:
         textfont={"color": colours.background, "size": 10},
         hovertemplate="%{y}, %{x|%-d %b %H:%M}: %{customdata:.0%}<extra></extra>",
     )
-    drawn.update_xaxes(type="date")
+    drawn.update_xaxes(charts.TIME)
     drawn.update_yaxes(
         autorange="reversed", tickfont={"color": colours.ink}, showgrid=False, dtick=1
     )
@@ -144,11 +145,12 @@ def table(there: Picture) -> pd.DataFrame:
     return pd.DataFrame(rows).iloc[::-1]
 
 
-def checks(report: Report) -> None:
-    """Every check in two columns, the worst first: figure, rule, findings and cure."""
+def checks(report: Report, states: Sequence[State]) -> None:
+    """The checks of these states in two columns, the worst first: figure, rule, findings and cure."""
     labels = dict(zip(report.picture.names, report.picture.labels, strict=True))
-    sides = st.columns(2, gap="medium")
-    for place, check in enumerate(validation_page.ordered(report)):
+    told = [check for check in validation_page.ordered(report) if check.state in states]
+    sides = st.columns(2, gap="medium") if len(told) > 1 else [st.container()]
+    for place, check in enumerate(told):
         with sides[place % 2], st.container(border=True):
             _check(check, labels)
 

@@ -33,6 +33,31 @@ VERBS = (
 )
 
 
+DEEDS = {
+    "acknowledge": "Acknowledged",
+    "resolve": "Resolved",
+    "reopen": "Reopened",
+    "label": "Labelled",
+    "edit": "Corrected",
+    "comment": "Commented",
+    "part": "Parted from what Headwater found",
+    "join": "Found by Headwater too",
+    "attach": "Alerts added",
+    "record": "Recorded",
+    "import": "Imported",
+    "report": "Told",
+    "raise": "Raised from an alert",
+    "group": "Grouped",
+    "undo": "Undone",
+}
+"""What was done, as a history and a time line tell it, by the verb of the audit trail."""
+
+
+def deed(verb: str) -> str:
+    """What was done in words; a verb that has none as it stands."""
+    return DEEDS.get(verb, verb.capitalize())
+
+
 def verbs(record: Any, *, only: tuple[str, ...] = ()) -> None:
     """Acknowledge, resolve or reopen an alert, or an incident with all its alerts.
 

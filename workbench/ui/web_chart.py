@@ -112,7 +112,7 @@ def web(
 
 def _heading(hops: int) -> str:
     if hops == 0:
-        return "alert"
+        return "felt here"
     return f"{words.count(hops, 'hop')} up" if hops > 0 else "beyond"
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from core.contracts import Panel, Periods
 from core.evaluate import clocks
+from core.evaluate.clocks import Clocks, Skew
+from core.evaluate.data_quality import Check, Series
 from tests.core.evaluate.test_data_quality import series, tell
 
 NAMES = ("node:a", "pod:a1", "pod:a2", "service:x", "service:y", "pod:b1", "node:b")
@@ -35,6 +39,10 @@ def panel(shifts: dict[str, int], length: int = 600) -> Panel:
 
 def every(**told: float) -> list[dict[str, object]]:
     return [{"entity": name, **told} for name in NAMES]
+
+
+def checked(about: Panel | None, parts: Any, calls: Any, rows: Series, now: float = 1e6) -> Check:
+    return clocks.skew(clocks.compare(about, parts, calls, rows), rows, now, tell)
 
 
 def skews(shifts: dict[str, int]) -> list[tuple[tuple[str, ...], int]]:
@@ -74,8 +82,8 @@ def test_noise_and_short_stretches_tell_nothing() -> None:
 
 def test_a_call_that_is_answered_late_is_no_clock_but_one_far_off_is() -> None:
     calm = series(*every())
-    near = clocks.skew(panel({"service:y": -2}), PARTS, CALLS, calm, 1e6, tell)
-    far = clocks.skew(panel({"service:y": -9}), PARTS, CALLS, calm, 1e6, tell)
+    near = checked(panel({"service:y": -2}), PARTS, CALLS, calm)
+    far = checked(panel({"service:y": -9}), PARTS, CALLS, calm)
     assert (near.state, far.state, far.figure) == ("pass", "fail", 540.0)
     assert [found.where for found in far.findings] == ["service:y"]
     assert far.findings[0].message == "540 s behind" and "NTP" in far.cure
@@ -84,13 +92,13 @@ def test_a_call_that_is_answered_late_is_no_clock_but_one_far_off_is() -> None:
 def test_stamps_between_everybodys_are_told_in_seconds() -> None:
     rows = [{"entity": f"pod:{place}", "metric": m} for place in range(20) for m in ("cpu", "ram")]
     late = [{"entity": "pod:late", "metric": m, "first": 25.0} for m in ("cpu", "ram")]
-    check = clocks.skew(None, [], [], series(*rows, *late), 1e6, tell)
+    check = checked(None, [], [], series(*rows, *late))
     assert check.state == "fail"
     assert [(found.where, found.message) for found in check.findings] == [
         ("pod:late", "25 s ahead")
     ]
     ragged = [row | {"uneven": 900} for row in late]
-    assert clocks.skew(None, [], [], series(*rows, *ragged), 1e6, tell).state == "pass"
+    assert checked(None, [], [], series(*rows, *ragged)).state == "pass"
 
 
 def test_stamps_all_over_a_step_have_no_everybody() -> None:
@@ -100,6 +108,19 @@ def test_stamps_all_over_a_step_have_no_everybody() -> None:
 
 def test_what_is_measured_after_now_is_ahead() -> None:
     rows = series({"entity": "pod:a"}, {"entity": "pod:b", "last": 173_000.0})
-    check = clocks.skew(None, [], [], rows, 172_800.0, tell)
+    check = checked(None, [], [], rows, 172_800.0)
     assert (check.state, check.figure) == ("fail", 200.0)
     assert [found.where for found in check.findings] == ["pod:b"]
+
+
+def test_the_shared_stretch_is_what_right_and_wrong_clocks_both_tell_of() -> None:
+    rows = series(
+        {"entity": "pod:a", "first": 0.0, "last": 86_400.0},
+        {"entity": "pod:ahead", "first": 300.0, "last": 86_700.0},
+        {"entity": "pod:behind", "first": -60.0, "last": 86_340.0},
+        {"entity": "pod:future", "first": 0.0, "last": 172_800.0},
+    )
+    told = Clocks((Skew(("pod:ahead",), 300.0), Skew(("pod:behind",), -60.0)), 3)
+    assert told.shared(rows, now=90_000.0) == (300.0, 86_340.0)
+    assert Clocks((), 0).shared(rows, now=90_000.0) == (-60.0, 86_700.0)
+    assert told.shared(rows, now=-1e6) is None

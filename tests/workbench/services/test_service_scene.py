@@ -28,6 +28,7 @@ from workbench.services import (
     investigate,
     scorer,
     service_scene,
+    snapshots,
 )
 from workbench.services import scene as scenes
 from workbench.services.detect import DetectionReport
@@ -267,6 +268,48 @@ def test_the_pages_show_minutes_and_at_most_sixty_nodes(
         drawn = sum(node.hidden or 1 for node in cause.nodes)
         assert drawn == len(scene.graph.net)
         assert "headwater" in cause.methods and "tree-scan" not in cause.methods
+
+
+def test_a_cause_is_drawn_on_the_graph_of_its_moment_and_says_what_changed(
+    context: Context,
+    report: DetectionReport,
+    seen: tuple[Scene, Judged],
+    world: Path,
+    tmp_path: Path,
+) -> None:
+    scene, judged = seen
+    rows = (alerts.get(context, TENANT, alert.id).alert for alert in report.alerts)
+    row = next(row for row in rows if row.root_causes and row.root_causes[0]["hops"])
+    before = investigate.cause_view(context, TENANT, scene, judged, row)
+    assert not any("Drawn as it was" in notice for notice in before.notices)
+    source, target = row.root_causes[0]["path"][:2]
+    told = (world / "edges.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    gone = [line for line in told if not line.startswith(f"{source},{target}")]
+    assert len(gone) == len(told) - 1
+    edges = tmp_path / "edges.csv"
+    edges.write_text("".join(gone), encoding="utf-8")
+    done = ingest.import_paths(context, TENANT, [edges], domain="services")
+    try:
+        now = dataclasses.replace(scene, graph=snapshots.graph(context, TENANT, "services"))
+        assert (source, target) not in now.graph.net.edges
+        view = investigate.cause_view(context, TENANT, now, judged, row)
+    finally:
+        for file in done.files:
+            ingest.undo_batch(context, TENANT, file.batch, actor="ana")
+    assert view.edges == before.edges and (source, target) in view.edges
+    (notice,) = (notice for notice in view.notices if "Drawn as it was" in notice)
+    assert f"gone {scene.graph.name(source)} → {scene.graph.name(target)}." in notice
+
+
+def test_an_alert_keeps_its_severity_where_it_was_resolved(
+    context: Context, report: DetectionReport, seen: tuple[Scene, Judged]
+) -> None:
+    scene, judged = seen
+    row = alerts.get(context, TENANT, report.alerts[0].id).alert
+    assert row.status == "resolved" and row.severity != "low"
+    view = investigate.cause_view(context, TENANT, scene, judged, row)
+    (own,) = (node for node in view.nodes if node.id == row.entity)
+    assert own.severity == row.severity
 
 
 def test_another_method_looks_at_the_whole_outbreak(

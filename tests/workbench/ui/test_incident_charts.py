@@ -86,7 +86,13 @@ def test_what_people_did_much_later_does_not_squeeze_the_time_line() -> None:
     acts = [Act(NOW + 200 * 24 * HOUR, "Labelled by ana")]
     chart = incident_charts.around(row(), [], acts, [], NOW + 200 * 24 * HOUR, theme.LIGHT)
     start, end = (np.datetime64(moment) for moment in chart.layout.xaxis.range)
-    assert np.timedelta64(20, "h") < end - start < np.timedelta64(30, "h")
+    assert np.timedelta64(6, "h") < end - start < np.timedelta64(8, "h")
+
+
+def test_what_still_goes_on_is_drawn_to_its_end() -> None:
+    chart = incident_charts.around(row(1, 100, None), [], [], [], NOW, theme.LIGHT)
+    end = np.datetime64(chart.layout.xaxis.range[1])
+    assert end >= np.datetime64(NOW.replace(tzinfo=None))
 
 
 def look() -> Look:

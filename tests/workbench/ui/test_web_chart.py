@@ -51,7 +51,7 @@ def test_links_bend_only_between_the_cards_and_the_path_is_in_the_accent() -> No
 
 def test_columns_are_headed_by_hops() -> None:
     axis = drawn().layout.xaxis
-    assert tuple(axis.ticktext) == ("1 hop up", "alert") and tuple(axis.tickvals) == (0.0, 1.0)
+    assert tuple(axis.ticktext) == ("1 hop up", "felt here") and tuple(axis.tickvals) == (0.0, 1.0)
 
 
 def test_one_node_alone_is_drawn() -> None:
