@@ -141,7 +141,7 @@ def shifted(length: int, seed: int) -> dict[str, bool]:
     for what, sign in moves.items():
         values = watched.values.copy()
         values[:, HISTORY:] += SHIFT * sign[:, None]
-        moved = Watched(values, watched.member, watched.cells, watched.days)
+        moved = Watched(values, watched.member, watched.cells, watched.times)
         found[what] = _any(reference.check(moved, schedule))
     return found
 
@@ -172,7 +172,7 @@ def one_metric(length: int) -> Row:
     schedule = Schedule(0, HISTORY, HISTORY, length)
     reference = Reference.learn(watched, schedule)
     findings = reference.check(
-        Watched(values, watched.member, watched.cells, watched.days), schedule
+        Watched(values, watched.member, watched.cells, watched.times), schedule
     )
     level = findings.rate / (LEVELS * METRICS)
     told = (findings.p <= level) & findings.large & findings.lasting

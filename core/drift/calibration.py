@@ -14,18 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.contracts import Floats
-from core.drift.windows import SEASON
+from core.drift.windows import DAILY
 
-LAGS = 14
-"""Lags at which memory is read."""
+READ, WARM = 2, 4
+"""Seasons whose lags memory is read at, and those walked before the first value that counts."""
 FARTHEST = 30
 """Draws, of all cells, that say how the tail goes on beyond them."""
 SLOW = np.concatenate([np.arange(0.05, 0.9, 0.05), np.arange(0.9, 0.99, 0.005), [0.99, 0.995]])
 """What the slow part's memory may be."""
-WARM = 28
-"""Days walked before the first that counts."""
 AT_ONCE = 6_000
-"""Paths walked side by side: their newest day fits the processor's cache."""
+"""Paths walked side by side: their newest values fit the processor's cache."""
 TAIL = 0.1
 """Share of the draws that shape the tail."""
 
@@ -34,8 +32,8 @@ TAIL = 0.1
 class Memory:
     """How long each series remembers; arrays are (n_series,).
 
-    slow  : correlation of its slow part from one day to the next
-    share : share of its variance that is slow; the rest is new every day
+    slow  : correlation of its slow part from one day (hour) to the next
+    share : share of its variance that is slow; the rest is new every day (hour)
     error : standard error of the logarithm of 1 − slow, that is of how long it remembers
     """
 
@@ -45,14 +43,14 @@ class Memory:
 
     @property
     def correlation_time(self) -> Floats:
-        """(n_series,) days that say as much as one independent day."""
+        """(n_series,) days (hours) that say as much as one independent day (hour)."""
         return _correlation_time(self.slow, self.share)
 
 
-def memory(reference: Floats) -> Memory:
-    """Estimate the memory of standardised series (n_series, n_day); NaN = missing.
+def memory(reference: Floats, season: int = DAILY.season) -> Memory:
+    """Estimate the memory of standardised series (n_series, n_time); NaN = missing.
 
-    The autocorrelation at lags of up to two weeks, corrected for the bias of a short history and drawn to that
+    The autocorrelation at lags of up to two seasons, corrected for the bias of a short history and drawn to that
     of all series as far as they differ by no more than their own error (James and Stein), is fitted by
     share · slow^lag: an autoregression of first order under daily noise.
 
@@ -60,10 +58,10 @@ def memory(reference: Floats) -> Memory:
     Efron and Morris, JASA 70, 1975.
     """
     length = reference.shape[1]
-    raw = _autocorrelation(reference)
+    raw = _autocorrelation(reference, READ * season)
     pooled = raw.mean(axis=0, keepdims=True)
     shape = _fitted(pooled, length)
-    sampling = _bartlett(shape, length).mean()
+    sampling = _bartlett(shape, length, READ * season).mean()
     own = 1.0 - min(float(sampling / max(raw.var(axis=0).mean(), 1e-12)), 1.0)
     slow, share = _fitted(pooled + own * (raw - pooled), length)
     time = _correlation_time(slow, share)
@@ -71,13 +69,13 @@ def memory(reference: Floats) -> Memory:
     return Memory(slow, share, np.sqrt(np.minimum(time / length * together, 1.0)))
 
 
-def _autocorrelation(series: Floats) -> Floats:
-    """(n_series, LAGS) from the pairs of days that are known."""
+def _autocorrelation(series: Floats, lags: int) -> Floats:
+    """(n_series, lags) from the pairs of days that are known."""
     known = np.isfinite(series)
     filled = np.where(known, series, 0.0)
     variance = (filled**2).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    found = np.empty((len(series), LAGS))
-    for lag in range(1, LAGS + 1):
+    found = np.empty((len(series), lags))
+    for lag in range(1, lags + 1):
         pairs = (known[:, lag:] & known[:, :-lag]).sum(axis=1)
         together = (filled[:, lag:] * filled[:, :-lag]).sum(axis=1)
         found[:, lag - 1] = together / np.maximum(pairs, 1) / np.maximum(variance, 1e-12)
@@ -85,8 +83,9 @@ def _autocorrelation(series: Floats) -> Floats:
 
 
 def _fitted(raw: Floats, length: int) -> tuple[Floats, Floats]:
-    """Slow part and its share of each row (n, LAGS), least squares on a grid; the bias is taken out as one goes."""
-    basis = np.power(SLOW[:, None], np.arange(1, LAGS + 1))
+    """Slow part and its share of each row (n, lags), least squares on a grid; the bias is taken out as one goes."""
+    lags = np.arange(1, raw.shape[1] + 1)
+    basis = np.power(SLOW[:, None], lags)
     square = (basis**2).sum(axis=1)
     corrected = raw
     for _ in range(6):
@@ -96,7 +95,7 @@ def _fitted(raw: Floats, length: int) -> tuple[Floats, Floats]:
         slow, chosen = SLOW[best], np.take_along_axis(share, best[:, None], axis=1)[:, 0]
         fitted = chosen[:, None] * basis[best]
         time = _correlation_time(slow, chosen)[:, None]
-        bias = (time * (1.0 - fitted) + 2.0 * np.arange(1, LAGS + 1) * fitted) / length
+        bias = (time * (1.0 - fitted) + 2.0 * lags * fitted) / length
         corrected = raw + np.minimum(bias, 0.5)
     return slow, chosen
 
@@ -105,12 +104,12 @@ def _correlation_time(slow: Floats, share: Floats) -> Floats:
     return np.asarray(1.0 + 2.0 * share * slow / (1.0 - slow))
 
 
-def _bartlett(shape: tuple[Floats, Floats], length: int) -> Floats:
-    """(LAGS,) sampling variance of an autocorrelation where the true one is share · slow^lag."""
+def _bartlett(shape: tuple[Floats, Floats], length: int, most: int) -> Floats:
+    """(most,) sampling variance of an autocorrelation where the true one is share · slow^lag."""
     slow, share = float(shape[0][0]), float(shape[1][0])
-    reach = 4 * LAGS + length
+    reach = 4 * most + length
     true = np.where((lags := np.abs(np.arange(-reach, reach + 1))) > 0, share * slow**lags, 1.0)
-    k, h = np.arange(1, length), np.arange(1, LAGS + 1)[:, None]
+    k, h = np.arange(1, length), np.arange(1, most + 1)[:, None]
     at = true[reach + k]
     terms = true[reach + k + h] + true[reach + k - h] - 2.0 * true[reach + h] * at
     return np.asarray((terms**2).sum(axis=1) / length)
@@ -124,11 +123,17 @@ def _independent(reference: Floats) -> float:
 
 
 def paths(
-    reference: Floats, days: int, many: int, seed: int, take: Callable[[Floats], None]
+    reference: Floats,
+    later: int,
+    many: int,
+    seed: int,
+    take: Callable[[Floats], None],
+    *,
+    season: int = DAILY.season,
 ) -> Memory:
-    """Hand `many` resampled histories to `take`, some at a time: (n, n_series, n_reference + days) each.
+    """Hand `many` resampled histories to `take`, some at a time: (n, n_series, n_reference + later) each.
 
-    A history is a reference and `days` later days that have nothing to do with each other but their law. Each
+    A history is a reference and `later` values after it that have nothing to do with each other but their law. Each
     draw also takes the memory from its own error, so that doubt about it widens what is still normal. Source of
     the resampling: Künsch, Annals of Statistics 17(3), 1989, after prewhitening as in Andrews and Monahan,
     Econometrica 60(4), 1992.
@@ -136,7 +141,7 @@ def paths(
     reference : (n_series, n_reference) standardised; NaN = missing
     """
     generator = np.random.default_rng(seed)
-    found = memory(reference)
+    found, warm = memory(reference, season), WARM * season
     n_series, length = reference.shape
     surprise = _surprises(reference, found)
     still = np.sqrt(1.0 - found.share).astype(np.float32)
@@ -146,28 +151,28 @@ def paths(
         slow = np.clip(1.0 - (1.0 - found.slow) * doubt, 0.0, SLOW[-1]).astype(np.float32)
         # the slow part has the variance `share`, whatever its memory
         fresh = np.sqrt(found.share * (1.0 - slow**2)).astype(np.float32)
-        walked = np.empty((length + days, n, n_series), dtype=np.float32)
-        for part in (slice(0, length), slice(length, length + days)):
+        walked = np.empty((length + later, n, n_series), dtype=np.float32)
+        for part in (slice(0, length), slice(length, length + later)):
             steps = part.stop - part.start
             for_slow, for_noise = (
-                _blocks(generator, n, steps + WARM, len(surprise)) for _ in range(2)
+                _blocks(generator, n, steps + warm, len(surprise), season) for _ in range(2)
             )
             today = surprise[generator.integers(0, len(surprise), n)] * np.sqrt(found.share)
             today = today.astype(np.float32)
-            for step in range(steps + WARM):
+            for step in range(steps + warm):
                 today = slow * today + fresh * surprise[for_slow[step]]
-                if step >= WARM:
-                    walked[part.start + step - WARM] = today + still * surprise[for_noise[step]]
+                if step >= warm:
+                    walked[part.start + step - warm] = today + still * surprise[for_noise[step]]
         take(walked.transpose(1, 2, 0))
     return found
 
 
 def _blocks(
-    generator: np.random.Generator, many: int, steps: int, length: int
+    generator: np.random.Generator, many: int, steps: int, length: int, season: int
 ) -> NDArray[np.int64]:
-    """(steps, many) days in blocks of a week, each from anywhere in a ring of `length` days."""
-    starts = generator.integers(0, length, (many, -(-steps // SEASON), 1))
-    return np.asarray(((starts + np.arange(SEASON)).reshape(many, -1) % length)[:, :steps].T)
+    """(steps, many) positions in blocks of a season, each from anywhere in a ring of `length`."""
+    starts = generator.integers(0, length, (many, -(-steps // season), 1))
+    return np.asarray(((starts + np.arange(season)).reshape(many, -1) % length)[:, :steps].T)
 
 
 def _surprises(reference: Floats, found: Memory) -> Floats:

@@ -7,17 +7,17 @@ and the same way in each of the three windows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Bools, Floats
+from core.contracts import DAY, Bools, Floats
 from core.drift import calibration, distances
 from core.drift.calibration import Memory, Null
-from core.drift.windows import PERSISTENCE, SEASON, Schedule, standardised
+from core.drift.windows import DAILY, PERSISTENCE, Rhythm, Schedule, standardised
 from core.errors import InvalidInputError, NotEnoughDataError
 
 REACH, STEP = 4.0, 0.125
@@ -48,22 +48,58 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """Series by day, and the cell that each belongs to.
+    """Series by day or hour, and the cell that each belongs to.
 
-    values : (n_series, n_day), NaN = missing
+    values : (n_series, n_time), NaN = missing
     member : (n_series,) position of its cell in `cells`
-    days   : (n_day,) datetime64[D], consecutive
+    times  : (n_time,) consecutive, a step of the rhythm apart
+    names  : (n_series,) whose each is, for `joined`
     """
 
     values: Floats
     member: Ints
     cells: tuple[Cell, ...]
-    days: NDArray[np.datetime64]
+    times: NDArray[np.datetime64]
+    rhythm: Rhythm = DAILY
+    names: tuple[str, ...] = ()
 
     @property
     def phase(self) -> Ints:
-        """(n_day,) day of the week, 0 = Monday."""
-        return np.asarray((self.days.astype("datetime64[D]").astype(np.int64) + 3) % SEASON)
+        """(n_time,) position of each within the calendar's round."""
+        return self.rhythm.phase(self.times)
+
+    def until(self, stop: int) -> Watched:
+        """The same up to a position."""
+        return replace(self, values=self.values[:, :stop], times=self.times[:stop])
+
+
+def joined(parts: Sequence[Watched]) -> Watched:
+    """Parts of one history as one, series by name and cell; what a part lacks is missing there.
+
+    Where parts overlap the later one of `parts` counts, as far as it knows anything.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    rhythm = parts[0].rhythm
+    first, last = min(part.times[0] for part in parts), max(part.times[-1] for part in parts)
+    times = np.arange(first, last + rhythm.step, rhythm.step)
+    place: dict[tuple[str, Cell], int] = {}
+    for part in parts:
+        for name, at in zip(part.names, part.member.tolist(), strict=True):
+            place.setdefault((name, part.cells[at]), len(place))
+    values = np.full((len(place), len(times)), np.nan)
+    for part in parts:
+        rows = [
+            place[name, part.cells[at]]
+            for name, at in zip(part.names, part.member.tolist(), strict=True)
+        ]
+        since = int((part.times[0] - first) // rhythm.step)
+        span = slice(since, since + len(part.times))
+        values[rows, span] = np.where(np.isfinite(part.values), part.values, values[rows, span])
+    cells = tuple(dict.fromkeys(cell for part in parts for cell in part.cells))
+    number = {cell: at for at, cell in enumerate(cells)}
+    member = np.array([number[cell] for _, cell in place], dtype=np.int64)
+    return Watched(values, member, cells, times, rhythm, tuple(name for name, _ in place))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +116,7 @@ class Findings:
     smallest  : shift that is found with probability `POWER`, all else calm
     power     : probability that a shift of `SHIFT` is found, all else calm
     before, after : (n_cell, POINTS) shares of the reference and of the windows on the grid from −REACH on
-    daily     : (n_cell, n_day) mean of the cell's series, reference then windows, standard deviations
+    course    : (n_cell, n_time) mean of the cell's series, reference then windows, standard deviations
     rate      : adjusted p up to which a cell drifts
     """
 
@@ -99,7 +135,7 @@ class Findings:
     power: Floats
     before: Floats
     after: Floats
-    daily: Floats
+    course: Floats
     rate: float
     whole: tuple[Whole, ...]
 
@@ -131,6 +167,7 @@ class Reference:
     distance: Floats
     lean: Floats
     length: int
+    rhythm: Rhythm
 
     @classmethod
     def learn(
@@ -155,7 +192,8 @@ class Reference:
             again = standardised(histories, slice(0, length), phase)
             found.append(_measured(_counted(again, member, n_cell, length, schedule.length)))
 
-        memory = calibration.paths(scaled[usable], span, draws, seed, take)
+        season = watched.rhythm.season
+        memory = calibration.paths(scaled[usable], span, draws, seed, take, season=season)
         return cls(
             usable=usable,
             member=member,
@@ -164,6 +202,7 @@ class Reference:
             distance=np.concatenate([distance for distance, _ in found], axis=1),
             lean=np.concatenate([lean for _, lean in found]),
             length=schedule.length,
+            rhythm=watched.rhythm,
         )
 
     def check(self, watched: Watched, schedule: Schedule) -> Findings:
@@ -172,8 +211,9 @@ class Reference:
         Raises InvalidInputError where cells or window length are not those of the reference.
         """
         if watched.cells != self.cells or schedule.length != self.length:
-            rule = f"the {len(self.cells)} cells learned from, in windows of {self.length} days"
-            got = f"{len(watched.cells)} cells, windows of {schedule.length} days"
+            unit = self.rhythm.unit
+            rule = f"the {len(self.cells)} cells learned from, in windows of {self.length} {unit}s"
+            got = f"{len(watched.cells)} cells, windows of {schedule.length} {unit}s"
             raise InvalidInputError.of("drift", "what is checked", rule, got)
         days = np.r_[schedule.reference, schedule.span]
         history = schedule.reference.stop - schedule.reference.start
@@ -191,7 +231,6 @@ class Reference:
         distance, lean = _measured(counts)
         parts = counts[0, :, 0], counts[0, :, 1:].sum(axis=1)
         before, after = (part / np.maximum(part.sum(axis=1, keepdims=True), 1.0) for part in parts)
-        daily = self._daily(scaled)
         parts_of = [slice(history, None)] + [
             slice(history + self.length * place, history + self.length * (place + 1))
             for place in range(PERSISTENCE)
@@ -201,15 +240,15 @@ class Reference:
         shown = {
             "before": before,
             "after": after,
-            "daily": daily,
+            "course": self._course(scaled),
             "lean": shifts[:, 0],
             "by_window": shifts[:, 1:],
         }
         return self._judged(distance[:, 0][:, tested], lean[0][tested], tested, shown)
 
-    def _daily(self, scaled: Floats) -> Floats:
-        """(n_cell, n_day) mean of each cell's series."""
-        return np.stack([self._mean(day[:, None]) for day in scaled.T], axis=1)
+    def _course(self, scaled: Floats) -> Floats:
+        """(n_cell, n_time) mean of each cell's series."""
+        return np.stack([self._mean(at[:, None]) for at in scaled.T], axis=1)
 
     def _mean(self, scaled: Floats) -> Floats:
         """(n_cell,) mean of all values of each cell's series."""
@@ -229,7 +268,7 @@ class Reference:
         p = calibration.smallest(p_value, nulls)
         adjusted = calibration.step_up(p)
         large = np.asarray((distance[1:, :, 0] >= EFFECT).any(axis=0))
-        rate = FALSE_PER_YEAR * self.length / 365.0 / 2.0
+        rate = FALSE_PER_YEAR * float(self.length * self.rhythm.step / DAY) / 365.0 / 2.0
         lasting = _lasting(distance[1], lean)
         # a cell alone must pass the first step of the step-up, and it has three tests to pass it with
         critical = nulls[1].critical(rate / len(p) / len(TESTS))

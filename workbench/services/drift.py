@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, date, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contracts import Bools, Floats, OnStep
+from core.contracts import DAY, Bools, Floats, OnStep
 from core.domains import DOMAINS
 from core.drift import windows
-from core.drift.check import COMPLETE, FALSE_PER_YEAR, Cell, Findings, Reference, Watched
+from core.drift.check import (
+    COMPLETE,
+    FALSE_PER_YEAR,
+    Cell,
+    Findings,
+    Reference,
+    Watched,
+    joined,
+)
 from core.drift.performance import Performance, performance
+from core.drift.windows import Rhythm
 from core.errors import CancelledError, NotEnoughDataError, NotFoundError, PersistenceError
 from data import drift_store
+from data.label_store import Episode
 from models.ports import CHAMPION, VersionRow
+from models.serve import Served
 from workbench.context import Context
 from workbench.plain import plain
 from workbench.services import labelled, retraining, scorer
@@ -61,21 +74,33 @@ def check(
         if on_step is not None and on_step(stage, share, {}) is False:
             raise CancelledError.of("drift", "the check", "let finish", "a cancel")
 
-    step("reading the data", 0.0)
-    scene = scenes.look(ctx, tenant, domain=domain, days=DAYS)
     version, learned = _champion(ctx, tenant, domain)
-    odd = labelled.known_odd(ctx, tenant, domain, scene.panel)
-    chosen = _largest(scene)
-    step("metrics", 0.2)
+    served = None if version is None else _served(ctx, tenant, domain)
+    told = labelled.episodes(ctx, tenant, domain)
+    stand: list[str] = []
+
+    def seen(scene: Scene) -> _Seen:
+        step("reading the data", 0.0)
+        # the newest look says who stands for a level
+        stand.extend(() if stand else (scene.panel.entities[row] for row in _largest(scene)))
+        return _seen(ctx, tenant, scene, stand, served, told)
+
+    step("reading the data", 0.0)
+    looks = scenes.each(ctx, tenant, seen, domain=domain, days=DAYS)
+    step("metrics", 0.4)
     until = None if learned is None else np.datetime64(learned[1])
-    metrics = _part("metrics", metrics_of(scene, chosen, odd), until)
-    step("scores", 0.6)
-    p_values = None if version is None else _judged(ctx, tenant, domain, scene)
+    watched = joined([look.metrics for look in looks])
+    metrics = _part("metrics", watched, until)
+    step("scores", 0.7)
     scores, no_scores, said = None, "No model scores this domain yet.", _unknown()
-    if p_values is not None:
-        said = _performance(ctx, tenant, domain, scene, p_values, metrics.windows[0][0])
+    judged = [look.scores for look in looks if look.scores is not None]
+    if judged:
+        most: dict[int, float] = {}
+        for look in looks:
+            most |= {at: max(one, most.get(at, 0.0)) for at, one in look.surprise.items()}
+        said = _performance(told, most, metrics.windows[0][0])
         try:
-            scores, no_scores = _part("scores", scores_of(scene, p_values, chosen, odd), until), ""
+            scores, no_scores = _part("scores", joined(judged), until), ""
         except NotEnoughDataError as error:
             no_scores = f"{error.context['thing']} must be {error.context['needed']}; there are {error.context['got']}."
     step("keeping the report", 0.95)
@@ -84,14 +109,14 @@ def check(
         model_version="" if version is None else version.id,
         at=ctx.clock(),
         actor=actor,
-        newest=_days(scene)[-1].item(),
-        complete=_complete(scene, metrics.windows),
+        newest=watched.times[-1].astype("datetime64[D]").item(),
+        complete=_complete(watched, metrics.windows),
         metrics=metrics,
         scores=scores,
         no_scores=no_scores,
         performance=said,
         learned=learned,
-        notes=_notes(metrics, learned),
+        notes=(*_notes(metrics, learned), *filter(None, (looks[0].deaf,))),
     )
     kept = keep(ctx, tenant, report)
     retraining.follow(ctx, tenant, kept, actor=actor)
@@ -148,7 +173,9 @@ def history(ctx: Context, tenant: str, *, domain: str = "ads") -> list[CheckRow]
 
 
 def due(ctx: Context, tenant: str, *, domain: str = "ads") -> bool:
-    """Whether a window has closed, or another model serves, since the last check: windows are fixed, so that is all."""
+    """Whether a first check is possible, or a window has closed or another model serves since the last one: windows
+    are fixed, so that is all.
+    """
     newest = scenes.newest(ctx, tenant, domain=domain)
     if newest is None:
         return False
@@ -156,7 +183,10 @@ def due(ctx: Context, tenant: str, *, domain: str = "ads") -> bool:
     row = ctx.records.read(
         tenant, lambda session: drift_store.latest_check(session, tenant=tenant, domain=domain)
     )
-    if row is None or row.model_version != (champion.version_id if champion else ""):
+    if row is None:
+        from_then = ready(ctx, tenant, domain=domain)
+        return from_then is not None and from_then <= newest.date()
+    if row.model_version != (champion.version_id if champion else ""):
         return True
     length = ((row.window_end - row.window_start).days + 1) // windows.PERSISTENCE
     return (newest.date() - row.window_end).days > length
@@ -164,11 +194,77 @@ def due(ctx: Context, tenant: str, *, domain: str = "ads") -> bool:
 
 def days(ctx: Context, tenant: str, *, domain: str = "ads") -> tuple[int, int]:
     """Days of history there are, and how many a check needs at least."""
-    known = [
-        row.day for row in ctx.metrics.coverage(tenant, DOMAINS[domain]) if row.state != "missing"
-    ]
-    there = (max(known) - min(known)).days + 1 if known else 0
-    return there, windows.needed()
+    span, needed = _span(ctx, tenant, domain), windows.rhythm(DOMAINS[domain].step).needed
+    return 0 if span is None else (span[1] - span[0]).days + 1, needed
+
+
+def ready(ctx: Context, tenant: str, *, domain: str = "ads") -> date | None:
+    """The first day on which a check can be made; None while nothing is known."""
+    span = _span(ctx, tenant, domain)
+    if span is None:
+        return None
+    when = windows.rhythm(DOMAINS[domain].step).ready(np.datetime64(span[0]))
+    day: date = when.astype("datetime64[D]").item()
+    return day
+
+
+def _span(ctx: Context, tenant: str, domain: str) -> tuple[date, date] | None:
+    """The first whole day that is known, and the last that has begun; None where nothing is."""
+    spec = DOMAINS[domain]
+    if spec.step < DAY:
+        moments = ctx.metrics.samples.span(tenant, spec)
+        if moments is None:
+            return None
+        first, last = moments
+        begun = first.hour or first.minute or first.second
+        return first.date() + timedelta(days=1 if begun else 0), last.date()
+    known = [row.day for row in ctx.metrics.coverage(tenant, spec) if row.state != "missing"]
+    return (min(known), max(known)) if known else None
+
+
+# ── What is seen ─────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What one look at a domain shows, without the figures behind it.
+
+    scores   : what the champion says of it, None where none can be trusted
+    surprise : of the episodes that people were told of, by place, the most that the champion said
+    deaf     : which metrics the champion does not judge, in words
+    """
+
+    metrics: Watched
+    scores: Watched | None = None
+    surprise: Mapping[int, float] = field(default_factory=dict)
+    deaf: str = ""
+
+
+def _seen(
+    ctx: Context,
+    tenant: str,
+    scene: Scene,
+    stand: Sequence[str],
+    served: Served | None,
+    told: Sequence[Episode],
+) -> _Seen:
+    odd = labelled.known_odd(ctx, tenant, scene.domain.name, scene.panel)
+    rows = [scene.panel.row_of[entity] for entity in stand if entity in scene.panel.row_of]
+    chosen = np.array(rows, dtype=np.intp)
+    metrics = folded(metrics_of(scene, chosen, odd))
+    if served is None:
+        return _Seen(metrics)
+    model = scorer.resumed(ctx, tenant, served)
+    p_values: Floats = model.p_values(scenes.heard(scene.residual, model))
+    surprise = -np.log10(np.clip(p_values, 1e-12, 1.0))
+    most = {
+        place: float(surprise[cells].max())
+        for place, episode in enumerate(told)
+        if labelled.judged(episode) in (labelled.REAL, labelled.NORMAL)
+        and (cells := labelled.cells(scene.panel, [episode])).any()
+    }
+    scores = folded(scores_of(scene, p_values, chosen, odd))
+    return _Seen(metrics, scores, most, scenes.deaf(scene.residual, model))
 
 
 # ── What is watched ──────────────────────────────────────────────────────────────────────────────
@@ -180,7 +276,9 @@ def metrics_of(scene: Scene, chosen: NDArray[np.intp], odd: Bools) -> Watched:
     odd : (n_entity, n_time) known anomalies, which are no drift
     """
     whole = {name: _whole(scene, name) for name in scene.observed.metrics}
-    series: dict[str, Floats] = {name: np.log1p(values) for name, values in whole.items()}
+    series: dict[str, Floats] = {
+        name: np.sign(values) * np.log1p(np.abs(values)) for name, values in whole.items()
+    }
     for ratio in scene.domain.ratios:
         if ratio.numerator in whole and ratio.denominator in whole:
             above, below = whole[ratio.numerator], whole[ratio.denominator]
@@ -211,31 +309,42 @@ def scores_of(scene: Scene, p_values: Floats, chosen: NDArray[np.intp], odd: Boo
         np.concatenate([watched.values, rates])[:, first:],
         np.concatenate([watched.member, len(watched.cells) + np.arange(len(cells))]),
         (*watched.cells, *cells),
-        watched.days[first:],
+        watched.times[first:],
+        watched.rhythm,
+        (*watched.names, *(cell.level for cell in cells)),
     )
 
 
-def by_day(watched: Watched) -> Watched:
-    """What is watched with the mean of each day, for windows and seasons are of days, however short a period is."""
-    days, first = np.unique(watched.days, return_index=True)
-    if len(days) == len(watched.days):
+def folded(watched: Watched) -> Watched:
+    """What is watched with the mean of each day or hour, however short a period is."""
+    times, first = np.unique(watched.times, return_index=True)
+    if len(times) == len(watched.times):
         return watched
     known = np.isfinite(watched.values)
     total = np.add.reduceat(np.where(known, watched.values, 0.0), first, axis=1)
     count = np.add.reduceat(known.astype(np.int64), first, axis=1)
     means = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return Watched(means, watched.member, watched.cells, days)
+    return replace(watched, values=means, times=times)
 
 
 def _watched(scene: Scene, chosen: NDArray[np.intp], series: dict[str, Floats]) -> Watched:
     level = np.array([scene.graph.level(scene.panel.entities[row]) for row in chosen])
     cells = [Cell(name, metric) for metric in series for name in scene.domain.levels]
-    values, member = [], []
+    values, member, names = [], [], []
     for place, cell in enumerate(cells):
         rows = chosen[level == cell.level]
         values.append(series[cell.metric][rows])
         member.append(np.full(len(rows), place))
-    return Watched(np.concatenate(values), np.concatenate(member), tuple(cells), _days(scene))
+        names += [scene.panel.entities[row] for row in rows]
+    rhythm = windows.rhythm(scene.domain.step)
+    return Watched(
+        np.concatenate(values),
+        np.concatenate(member),
+        tuple(cells),
+        _times(scene, rhythm),
+        rhythm,
+        tuple(names),
+    )
 
 
 def _whole(scene: Scene, metric: str) -> Floats:
@@ -265,14 +374,13 @@ def _of_level(scene: Scene, level: str) -> NDArray[np.intp]:
 
 def _part(name: Any, watched: Watched, until: np.datetime64 | None) -> Part:
     """One family of cells compared; NotEnoughDataError with the days needed and those there are."""
-    watched = by_day(watched)
     known = np.isfinite(watched.values).any(axis=0)
-    last = len(known) - int(np.argmax(known[::-1]))
-    watched = Watched(watched.values[:, :last], watched.member, watched.cells, watched.days[:last])
-    schedule = windows.schedule(watched.days, known_until=until)
+    watched = watched.until(len(known) - int(np.argmax(known[::-1])))
+    rhythm = watched.rhythm
+    schedule = windows.schedule(watched.times, rhythm, known_until=until)
     reference = Reference.learn(watched, schedule)
     findings = reference.check(watched, schedule)
-    days = watched.days.astype("datetime64[D]")
+    days = watched.times.astype("datetime64[D]")
     compared = np.concatenate([days[schedule.reference], days[schedule.span]])
     first = [schedule.first + schedule.length * place for place in range(windows.PERSISTENCE)]
     return Part(
@@ -281,18 +389,26 @@ def _part(name: Any, watched: Watched, until: np.datetime64 | None) -> Part:
         windows=tuple(
             (days[begin].item(), days[begin + schedule.length - 1].item()) for begin in first
         ),
-        days=tuple(day.item() for day in compared),
-        cells=tuple(_cells(findings, np.bincount(reference.member, minlength=len(watched.cells)))),
+        days=tuple(day.item() for day in np.unique(compared)),
+        cells=tuple(
+            _cells(findings, np.bincount(reference.member, minlength=len(watched.cells)), compared)
+        ),
         wholes=tuple(
             WholeReport(one.level, one.cells, one.lean, one.p, one.adjusted, one.drifts)
             for one in findings.whole
         ),
         memory=float(np.median(reference.memory.correlation_time)),
         false_per_year=FALSE_PER_YEAR,
+        unit=rhythm.unit,
     )
 
 
-def _cells(findings: Findings, series: NDArray[np.intp]) -> list[CellReport]:
+def _cells(
+    findings: Findings, series: NDArray[np.intp], days: NDArray[np.datetime64]
+) -> list[CellReport]:
+    """The cells as they are told; `days` (n_time,) are those of the values compared."""
+    daily = _by_day(findings.course, days)
+
     def number(values: Floats, place: int) -> float | None:
         return None if not np.isfinite(values[place]) else round(float(values[place]), 6)
 
@@ -316,15 +432,21 @@ def _cells(findings: Findings, series: NDArray[np.intp]) -> list[CellReport]:
             power=number(findings.power, place),
             before=coarse(findings.before[place]) if findings.tested[place] else (),
             after=coarse(findings.after[place]) if findings.tested[place] else (),
-            daily=tuple(
-                number(findings.daily[place].round(3), day)
-                for day in range(findings.daily.shape[1])
-            )
+            daily=tuple(number(daily[place].round(3), day) for day in range(daily.shape[1]))
             if findings.tested[place]
             else (),
         )
         for place, cell in enumerate(findings.cells)
     ]
+
+
+def _by_day(course: Floats, days: NDArray[np.datetime64]) -> Floats:
+    """(n_cell, n_day) means of what is known of each day, NaN where nothing is."""
+    _, first = np.unique(days, return_index=True)
+    known = np.isfinite(course)
+    total = np.add.reduceat(np.where(known, course, 0.0), first, axis=1)
+    count = np.add.reduceat(known.astype(np.int64), first, axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _state(findings: Findings, place: int) -> State:
@@ -357,36 +479,30 @@ def _champion(
     return version, (first, last)
 
 
-def _judged(ctx: Context, tenant: str, domain: str, scene: Scene) -> Floats | None:
-    """(n_entity, n_time) p-values of every day; None while no model can be trusted."""
+def _served(ctx: Context, tenant: str, domain: str) -> Served | None:
+    """The champion; None while no model can be trusted."""
     try:
-        served = ctx.serve.champion(tenant, domain)
+        return ctx.serve.champion(tenant, domain)
     except (NotFoundError, PersistenceError) as error:
         log.warning("No champion of %s scores for tenant %s: %s", domain, tenant, error)
         return None
-    p_values: Floats = scorer.resumed(ctx, tenant, served).p_values(scene.residual)
-    return p_values
 
 
 def _performance(
-    ctx: Context, tenant: str, domain: str, scene: Scene, p_values: Floats, since: date
+    told: Sequence[Episode], surprise: Mapping[int, float], since: date
 ) -> Performance:
     """How well the champion ranks what people judged before `since`, and what they judged after."""
     scores: tuple[list[float], list[float]] = ([], [])
     truth: tuple[list[bool], list[bool]] = ([], [])
-    surprise = -np.log10(np.clip(p_values, 1e-12, 1.0))
-    for episode in labelled.episodes(ctx, tenant, domain):
-        verdict = labelled.judged(episode)
-        cells = labelled.cells(scene.panel, [episode])
-        if verdict in (labelled.REAL, labelled.NORMAL) and cells.any():
-            late = int(episode.last_seen.astimezone(UTC).date() >= since)
-            scores[late].append(float(surprise[cells].max()))
-            truth[late].append(verdict == labelled.REAL)
-    told = [
+    for place, most in surprise.items():
+        late = int(told[place].last_seen.astimezone(UTC).date() >= since)
+        scores[late].append(most)
+        truth[late].append(labelled.judged(told[place]) == labelled.REAL)
+    parts = [
         (np.array(score), np.array(real, dtype=bool))
         for score, real in zip(scores, truth, strict=True)
     ]
-    return performance(*told[0], *told[1])
+    return performance(*parts[0], *parts[1])
 
 
 def _unknown() -> Performance:
@@ -397,11 +513,13 @@ def _unknown() -> Performance:
 # ── Completeness, words ──────────────────────────────────────────────────────────────────────────
 
 
-def _complete(scene: Scene, spans: tuple[tuple[date, date], ...]) -> float:
-    """Share of the entity-days of the windows that have figures, of those entities that had any before."""
-    days = _days(scene)
+def _complete(watched: Watched, spans: tuple[tuple[date, date], ...]) -> float:
+    """Share of the windows in which something is known of each entity that was known before."""
+    days = watched.times.astype("datetime64[D]")
     span = (days >= np.datetime64(spans[0][0])) & (days <= np.datetime64(spans[-1][1]))
-    known = np.isfinite(scene.panel.values).any(axis=2)
+    names, row = np.unique(watched.names, return_inverse=True)
+    known = np.zeros((len(names), len(days)), dtype=bool)
+    np.logical_or.at(known, row, np.isfinite(watched.values))
     existing = known[:, days < np.datetime64(spans[0][0])].any(axis=1)
     return float(known[existing][:, span].mean()) if existing.any() else 0.0
 
@@ -423,5 +541,7 @@ def _notes(metrics: Part, learned: tuple[date, date] | None) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _days(scene: Scene) -> NDArray[np.datetime64]:
-    return scene.panel.periods.labels.astype("datetime64[D]")
+def _times(scene: Scene, rhythm: Rhythm) -> NDArray[np.datetime64]:
+    """(n_time,) the day or hour that each period lies in."""
+    unit = np.datetime_data(rhythm.step)[0]
+    return scene.panel.periods.labels.astype(f"datetime64[{unit}]")

@@ -67,6 +67,7 @@ class Part:
     reference, windows : first and last day of each, both included
     days               : the days of `daily`
     memory             : days that say as much as one independent day, in the middle of the series
+    unit               : what `memory` counts, and what is compared: days or hours
     """
 
     name: Literal["metrics", "scores"]
@@ -77,6 +78,7 @@ class Part:
     wholes: tuple[WholeReport, ...]
     memory: float
     false_per_year: float
+    unit: str = "day"
 
     @property
     def drifted(self) -> tuple[CellReport, ...]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from core.contracts import Floats
-from core.drift.check import Cell, Findings, Reference, Watched
-from core.drift.windows import MONDAY, Schedule
+from core.drift.check import Cell, Findings, Reference, Watched, joined
+from core.drift.windows import HOURLY, MONDAY, Schedule
 from core.errors import InvalidInputError, NotEnoughDataError
 from tests.core.drift.test_calibration import remembering
 
@@ -138,3 +138,34 @@ def test_other_cells_or_windows_than_learned_are_refused() -> None:
 def test_data_of_which_nothing_is_known_is_refused() -> None:
     with pytest.raises(NotEnoughDataError, match="not constant"):
         found(np.ones((4, len(DAYS))))
+
+
+def test_parts_of_a_history_are_joined_by_name_and_cell() -> None:
+    hours = np.arange("2026-03-01T00", "2026-03-01T06", dtype="datetime64[h]")
+    cpu, disk = Cell("pod", "cpu"), Cell("pod", "disk")
+    late = Watched(
+        np.array([[2.0, 3.0, 4.0], [5.0, 6.0, 7.0]]),
+        np.array([0, 0]),
+        (cpu,),
+        hours[3:],
+        HOURLY,
+        ("a", "b"),
+    )
+    early = Watched(
+        np.array([[8.0, np.nan, 9.0, np.nan], [1.0, 1.0, 1.0, 1.0]]),
+        np.array([0, 1]),
+        (cpu, disk),
+        hours[:4],
+        HOURLY,
+        ("b", "a"),
+    )
+    whole = joined([late, early])
+    rows = {
+        (name, whole.cells[at].metric): row
+        for name, at, row in zip(whole.names, whole.member, whole.values, strict=True)
+    }
+    nan = np.nan
+    np.testing.assert_array_equal(rows["a", "cpu"], [nan, nan, nan, 2, 3, 4])
+    np.testing.assert_array_equal(rows["b", "cpu"], [8, nan, 9, 5, 6, 7])
+    np.testing.assert_array_equal(rows["a", "disk"], [1, 1, 1, 1, nan, nan])
+    assert whole.times.tolist() == hours.tolist() and joined([late]) is late

@@ -48,6 +48,41 @@ def test_too_short_a_history_is_refused_with_both_numbers() -> None:
         windows.schedule(days("2026-03-15", 40))
 
 
+def hours(last: str, many: int) -> np.ndarray:
+    return np.datetime64(last, "h") - np.arange(many - 1, -1, -1)
+
+
+def test_windows_of_hours_are_whole_days_after_a_whole_week() -> None:
+    row = hours("2026-03-17T09", 24 * 11)
+    found = windows.schedule(row, windows.HOURLY)
+    assert str(row[found.end - 1]) == "2026-03-16T23"
+    assert (found.length, found.end - found.first) == (24, 72)
+    assert found.stop == found.first and (found.stop - found.start) % 24 == 0
+    with pytest.raises(NotEnoughDataError, match=r"at least 10 settled days.*Got 9"):
+        windows.schedule(row[-238:], windows.HOURLY)
+
+
+def test_the_first_check_is_possible_once_its_newest_window_has_closed() -> None:
+    first = np.datetime64("2026-03-04T15")
+    when = windows.HOURLY.ready(first)
+    assert str(when.astype("datetime64[h]")) == "2026-03-15T00"
+    row = np.arange(first, when)
+    assert windows.schedule(row, windows.HOURLY).end == len(row)
+    with pytest.raises(NotEnoughDataError):
+        windows.schedule(row[:-1], windows.HOURLY)
+    by_day = windows.DAILY.ready(np.datetime64("2026-01-07"))
+    assert windows.schedule(np.arange(np.datetime64("2026-01-07"), by_day)).end > 0
+    with pytest.raises(NotEnoughDataError):
+        windows.schedule(np.arange(np.datetime64("2026-01-07"), by_day - 1))
+
+
+def test_an_hour_of_a_weekend_is_no_hour_of_a_workday() -> None:
+    week = hours("2026-03-15T23", 7 * 24)  # Monday to Sunday
+    phase = windows.HOURLY.phase(week)
+    assert phase[:24].tolist() == list(range(24)) == phase[96:120].tolist()
+    assert phase[120:144].tolist() == list(range(24, 48)) == phase[144:].tolist()
+
+
 def test_a_weekday_is_compared_with_itself() -> None:
     week = np.array([0, 0, 0, 0, 0, 50.0, 80.0])
     values = np.tile(week, 10)[None] + np.random.default_rng(0).normal(size=(1, 70))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,17 @@ import pytest
 
 from core.drift import check as core_check
 from core.drift.check import Cell, Watched
+from core.drift.windows import HOURLY
 from core.errors import CancelledError, NotEnoughDataError, NotFoundError
 from data.label_store import Episode
 from tests.conftest import MORNING, TENANT
-from workbench.context import Context
-from workbench.services import drift, retraining
+from tests.findings import NOW
+from tests.workbench.services import services_world
+from workbench.context import Context, open_context
+from workbench.services import detect, drift, retraining
 from workbench.services import scene as scenes
 from workbench.services.scene import Scene
+from workbench.settings import Settings
 
 LAST_SUNDAY = date(2026, 3, 8)
 
@@ -117,7 +121,7 @@ def test_scores_are_surprise_by_entity_and_the_share_of_alerts_by_level(account:
     watched = drift.scores_of(scene, p_values, drift._largest(scene), odd)
     names = [(cell.level, cell.metric) for cell in watched.cells]
     rate = watched.values[watched.member == names.index(("campaign", "alert_rate"))]
-    assert rate.shape == (1, len(watched.days))
+    assert rate.shape == (1, len(watched.times))
     seen = np.isfinite(scene.residual.values).any(axis=2)[campaigns, -1]
     share = seen[: len(campaigns) // 2].sum() / seen.sum()
     assert 0 < share < 1 and rate[0, -1] == pytest.approx(np.sqrt(share))
@@ -146,7 +150,7 @@ def test_what_still_arrives_is_scaled_to_its_whole(account: Context) -> None:
 
 @pytest.mark.parametrize(("after", "advice"), [(True, "fine"), (False, "fall back")])
 def test_performance_compares_labels_before_and_within_the_windows(
-    account: Context, monkeypatch: pytest.MonkeyPatch, after: bool, advice: str
+    account: Context, after: bool, advice: str
 ) -> None:
     scene = scenes.look(account, TENANT)
     rng = np.random.default_rng(0)
@@ -164,9 +168,11 @@ def test_performance_compares_labels_before_and_within_the_windows(
         found.append(
             Episode(number, None, entity, "campaign", moment, moment, False, word, "", False)
         )
-    monkeypatch.setattr(drift.labelled, "episodes", lambda *_: found)
-    since = (LAST_SUNDAY - timedelta(days=20)).isoformat()
-    said = drift._performance(account, TENANT, "ads", scene, p_values, date.fromisoformat(since))
+    surprise = {
+        place: float(-np.log10(p_values[drift.labelled.cells(scene.panel, [one])].min()))
+        for place, one in enumerate(found)
+    }
+    said = drift._performance(found, surprise, LAST_SUNDAY - timedelta(days=20))
     assert said.advice == advice
     assert said.real[0] + said.normal[0] == 60 == said.real[1] + said.normal[1]
 
@@ -193,14 +199,82 @@ def test_too_short_a_history_says_what_it_needs(
     assert (there, needed) == (75, 63)
 
 
-def test_periods_shorter_than_a_day_are_watched_by_the_day() -> None:
-    hours = np.arange("2026-03-01", "2026-03-03", dtype="datetime64[h]").astype("datetime64[D]")
-    values = np.repeat([[1.0, 2.0], [3.0, np.nan]], 24, axis=1)
+def test_periods_are_folded_to_the_values_that_are_compared() -> None:
+    hours = np.arange("2026-03-01T00:00", "2026-03-01T02:00", dtype="datetime64[m]").astype(
+        "datetime64[h]"
+    )
+    values = np.repeat([[1.0, 2.0], [3.0, np.nan]], 60, axis=1)
     values[0, 0] = np.nan
-    folded = drift.by_day(Watched(values, np.arange(2), (Cell("service", "cpu"),) * 2, hours))
-    assert folded.days.tolist() == [date(2026, 3, 1), date(2026, 3, 2)]
+    cells = (Cell("service", "cpu"), Cell("service", "memory"))
+    folded = drift.folded(Watched(values, np.arange(2), cells, hours, HOURLY))
+    assert folded.times.astype(str).tolist() == ["2026-03-01T00", "2026-03-01T01"]
     np.testing.assert_array_equal(folded.values, [[1.0, 2.0], [3.0, np.nan]])
-    assert drift.by_day(folded) is folded
+    assert drift.folded(folded) is folded
+
+
+# ── Running systems: by the hour ──
+
+
+@pytest.fixture(scope="module")
+def systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
+    """Twelve days of minutes and a model."""
+    settings = Settings(home=tmp_path_factory.mktemp("home"), user="ana", tenant=TENANT)
+    with open_context(settings, clock=lambda: NOW) as opened:
+        services_world.load(opened, TENANT, hours=24 * 12)
+        detect.detect(opened, TENANT, actor="ana", domain="services", explain=False)
+        yield opened
+
+
+def test_running_systems_are_compared_by_the_hour_in_the_days_that_are_held(
+    systems: Context,
+) -> None:
+    report = drift.check(systems, TENANT, domain="services", actor="ana")
+    part = report.metrics
+    last = NOW.date() - timedelta(days=1)
+    assert part.unit == "hour" and not part.moved
+    assert part.windows == tuple((last - timedelta(days=ago),) * 2 for ago in (2, 1, 0))
+    assert (part.windows[0][0] - part.reference[0]).days >= 7
+    assert len(part.days) == (last - part.reference[0]).days + 1
+    tested = [cell for cell in part.cells if cell.state != "untested"]
+    assert len(tested) == 2 and all(len(cell.daily) == len(part.days) for cell in tested)
+    assert report.scores is not None and report.scores.unit == "hour"
+    assert drift.latest(systems, TENANT, domain="services") == report
+    assert not drift.due(systems, TENANT, domain="services")
+
+
+def test_running_systems_that_slowed_down_for_three_days_have_drifted(
+    systems: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = scenes.look
+
+    def slower(*arguments: Any, **named: Any) -> Scene:
+        scene = look(*arguments, **named)
+        values = scene.panel.values.copy()
+        since = np.datetime64(NOW.date() - timedelta(days=3))
+        late = scene.panel.periods.labels >= since
+        values[:, late, scene.panel.metrics.index("http_request_duration_seconds")] *= 1.3
+        return dataclasses.replace(scene, panel=scene.panel.with_values(values))
+
+    monkeypatch.setattr(scenes, "look", slower)
+    report = drift.check(systems, TENANT, domain="services", actor="ana")
+    assert [cell.key for cell in report.metrics.drifted] == [
+        "service.http_request_duration_seconds"
+    ]
+
+
+def test_a_young_home_says_when_it_can_be_checked_and_is_left_alone_until_then(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services_world.load(ctx, "acme", hours=30)
+    there, needed = drift.days(ctx, "acme", domain="services")
+    first = NOW.date() - timedelta(days=there - 1)
+    assert (there, needed) == (2, 10)
+    assert drift.ready(ctx, "acme", domain="services") == first + timedelta(days=10)
+    with pytest.raises(NotEnoughDataError, match=r"at least 10 settled days .*midnight"):
+        drift.check(ctx, "acme", domain="services", actor="ana")
+    monkeypatch.setattr(scenes, "each", lambda *_, **__: pytest.fail("read in vain"))
+    assert not drift.due(ctx, "acme", domain="services")
+    assert drift.ready(ctx, "nobody", domain="services") is None
 
 
 def test_a_check_can_be_cancelled_and_leaves_nothing(account: Context) -> None:
