@@ -28,6 +28,7 @@ OpenPage = Callable[..., Page]
 TENANT = "local"
 CAUSES = [word.name for word in SHIPPED["ads"].active]
 KEYS = [word.key for word in SHIPPED["ads"].active]
+WORDS = [word.label for word in SHIPPED["ads"].active]
 SUBMIT = "Control+Enter"
 LOST = (TimeoutError, Error, AssertionError)
 
@@ -143,7 +144,7 @@ def test_everything_by_keyboard_skip_undo_previous_note_and_component(
         shown = at(form)[1]
         page.keyboard.press(SUBMIT)
         moved(form, shown)
-        expect(form.get_by_role("status")).to_contain_text("kept on alert")
+        expect(form.get_by_role("status")).to_contain_text("Kept on alert")
         assert at(form)[0] == items[1]
         (label,) = labels(server)
         told = (label["cause"], label["confidence"], label["note"], label["component"])
@@ -205,8 +206,8 @@ def test_a_crossing_verdict_is_shown_beside_ones_own(home: Path, new_page: OpenP
         page.keyboard.press(KEYS[0])
         page.keyboard.press(SUBMIT)
         told = form.get_by_role("status")
-        expect(told).to_contain_text("expected · high · a sale")
-        expect(told).to_contain_text(f"real · {CAUSES[0]} · high")
+        expect(told).to_contain_text("Expected · high · a sale")
+        expect(told).to_contain_text(f"Real · {WORDS[0]} · high")
         expect(told).to_contain_text("bob said so on")
         shown = at(form)[1]
         page.keyboard.press(SUBMIT)

@@ -181,7 +181,7 @@ def test_a_verdict_is_kept_once_and_the_next_item_stands_there(
     first, mark = session[Key.LABEL_ITEM], str(session[Key.LABEL_SHOWN])
     say(session, "submit", verdict=verdict(), seconds=3.2)
     assert session[Key.LABEL_ITEM].id != first.id
-    assert "kept on" in session[Key.LABEL_TOLD]
+    assert "Kept on" in session[Key.LABEL_TOLD]
     # the same stroke once more, from the screen that is gone
     say(session, "submit", shown=mark, verdict=verdict(causes=["paused"]), seconds=3.3)
     (label,) = labelling.listing(filled, TENANT, domain="ads")
@@ -259,7 +259,7 @@ def test_a_crossed_verdict_may_be_said_once_more(filled: Context, session: Sessi
     )
     if not item.blind:
         say(session, "submit", verdict=verdict(), seconds=1)
-        assert "expected · high · a sale" in session[Key.LABEL_REFUSED]
+        assert "Expected · high · a sale" in session[Key.LABEL_REFUSED]
     say(session, "submit", verdict=verdict(), seconds=1)
     people = {row.labelled_by for row in labelling.listing(filled, TENANT, domain="ads")}
     assert people == {"ana", "bob"}

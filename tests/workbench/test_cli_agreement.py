@@ -74,7 +74,9 @@ def test_a_disagreement_is_shown_and_settled_by_a_third(
     place = home(tmp_path)
     shown = headwater("labels", "adjudicate", home=place).out
     assert (
-        "alert/2" in shown and "real · paused · high" in shown and "real · bid_up · high" in shown
+        "alert/2" in shown
+        and "Real · Paused · high" in shown
+        and "Real · Bid raised · high" in shown
     )
     kept = headwater("labels", "adjudicate", "alert/2", "--label", 4, "--json", home=place).json
     assert (kept["cause"], kept["settles"], kept["labelled_by"]) == ("bid_up", [3, 4], "ana")

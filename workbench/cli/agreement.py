@@ -182,7 +182,7 @@ def _draw_disputes(value: Mapping[str, Any]) -> None:
             "title": dispute["title"] if not place else "",
             "label": side["label_id"],
             "by": side["by"],
-            "says": _said(side["verdict"]),
+            "says": side["says"],
             "yours": "yours, ask somebody else" if dispute["own"] and not place else "",
         }
         for dispute in value["disputes"]
@@ -197,16 +197,6 @@ def _draw_disputes(value: Mapping[str, Any]) -> None:
         "yours": "",
     }
     table(rows, columns, "Nothing waits for adjudication.")
-
-
-def _said(verdict: Mapping[str, Any]) -> str:
-    parts = (
-        verdict["disposition"],
-        *verdict["causes"],
-        verdict["component"],
-        verdict["confidence"],
-    )
-    return " · ".join(part for part in parts if part)
 
 
 def labels_export(

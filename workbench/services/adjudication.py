@@ -20,12 +20,13 @@ UNSURE = "unsure"
 
 @dataclass(frozen=True)
 class Side:
-    """What one person says of it."""
+    """What one person says of it; `says` is the verdict in the words of the taxonomy."""
 
     label_id: int
     by: str
     at: datetime
     verdict: Verdict
+    says: str
     blind: bool
 
 
@@ -56,7 +57,7 @@ def disputes(ctx: Context, tenant: str, *, domain: str, actor: str) -> list[Disp
         said = label_pool.verdicts(session, tenant=tenant, domain=domain)
         found = []
         for (kind, number), labels in said.items():
-            sides = _sides(labels)
+            sides = _sides(labels, words)
             differs = _differing(sides, words)
             if differs and not any(label.settles for label in labels):
                 subject = verdicts.subject_of(session, tenant, kind, number)
@@ -119,7 +120,7 @@ def settle(
         standing = label_store.on(
             session, tenant=tenant, subject_kind=subject_kind, subject_id=subject_id
         )
-        sides = _sides(sorted(standing, key=lambda label: label.id))
+        sides = _sides(sorted(standing, key=lambda label: label.id), words)
         _check(actor, sides, standing, seen)
         decided = told or _of(sides, label_id, words)
         causes = decided.causes
@@ -184,7 +185,7 @@ def _of(sides: Sequence[Side], label_id: int | None, words: Taxonomy) -> Verdict
     raise InvalidInputError.of("adjudicate", "the label", rule, label_id)
 
 
-def _sides(labels: Sequence[Label]) -> tuple[Side, ...]:
+def _sides(labels: Sequence[Label], words: Taxonomy) -> tuple[Side, ...]:
     """The latest word of each person who could tell, in the order given."""
     return tuple(
         Side(
@@ -192,6 +193,7 @@ def _sides(labels: Sequence[Label]) -> tuple[Side, ...]:
             label.labelled_by,
             label.labelled_at,
             verdicts.verdict_of(label),
+            verdicts.in_words(verdicts.verdict_of(label), words),
             label.blind,
         )
         for label in subjects.own(labels)

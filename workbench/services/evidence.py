@@ -4,7 +4,7 @@ and what was said of things like it."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -90,7 +90,7 @@ def of_alert(
         onset=view.onset if view else np.datetime64(alert.onset.replace(tzinfo=None), "s"),
         curves=tuple(focus + others),
         anomalous=view.anomalous if view else np.array([], dtype="datetime64[s]"),
-        heat=view.heat if view else None,
+        heat=_strongest(view.heat) if view and view.heat else None,
         suspects=suspects,
         past=_said_before(ctx, tenant, item, alert),
         changes=_changes(ctx, tenant, item.domain, alert.onset, alert.last_seen),
@@ -176,6 +176,16 @@ def _heat(seen: Look) -> Heat:
         tuple(f"{row.entity}/{row.metric}" for row in rows),
         tuple(f"{row.name} · {row.label}" for row in rows),
         means,
+    )
+
+
+def _strongest(heat: Heat) -> Heat:
+    """The rows that are furthest off, which stand first."""
+    return replace(
+        heat,
+        channels=heat.channels[:ROWS],
+        labels=heat.labels[:ROWS],
+        deviations=heat.deviations[:ROWS],
     )
 
 

@@ -63,9 +63,9 @@ def keep(
     if mine and verdict_of(mine[0]).same(verdict):
         return mine[0]
     if not mine:
-        _check_unseen(item, standing, verdict, seen)
+        _check_unseen(item, standing, verdict, seen, words)
         if queued and item is not None and queue_store.held_by_another(item, actor, now):
-            raise _held(item, verdict)
+            raise _held(item, verdict, words)
     guess = guess_of(subject)
     label = NewLabel(
         alert_id=subject.id if kind == "alert" else None,
@@ -121,6 +121,7 @@ def _check_unseen(
     standing: Sequence[Label],
     verdict: Verdict,
     seen: int | None,
+    words: Taxonomy,
 ) -> None:
     """Refuse a verdict that another one has crossed, with both; a second opinion that was asked for is none."""
     asked = item is not None and item.blind and item.given < item.wanted
@@ -131,8 +132,8 @@ def _check_unseen(
         raise ConflictError.of(
             "label",
             "the subject",
-            f"unjudged since you looked (your verdict: {_words(verdict)})",
-            _words(verdict_of(theirs)),
+            f"unjudged since you looked (your verdict: {in_words(verdict, words)})",
+            in_words(verdict_of(theirs), words),
             f"{theirs.labelled_by} said so on {theirs.labelled_at:%Y-%m-%d %H:%M} UTC: "
             "leave it at that, or submit yours once more to let both stand.",
             yours=verdict,
@@ -143,11 +144,11 @@ def _check_unseen(
         )
 
 
-def _held(item: LabelItem, verdict: Verdict) -> ConflictError:
+def _held(item: LabelItem, verdict: Verdict, words: Taxonomy) -> ConflictError:
     return ConflictError.of(
         "label",
         f"item {item.id}",
-        f"yours (your verdict: {_words(verdict)})",
+        f"yours (your verdict: {in_words(verdict, words)})",
         f"held by {item.leased_by}, who has said nothing yet",
         "Your ten minutes were over: go on with the next one.",
         yours=verdict,
@@ -272,7 +273,14 @@ def _told(verdict: Verdict) -> tuple[Any, ...]:
     return verdict.disposition, causes, component, verdict.confidence, verdict.note
 
 
-def _words(verdict: Verdict) -> str:
-    component = verdict.component or verdict.missing
-    parts = (verdict.disposition, *verdict.causes, component, verdict.confidence, verdict.note)
+def in_words(verdict: Verdict, words: Taxonomy) -> str:
+    """`Real · Database slow · service:db · high · the note`, in the words of the taxonomy."""
+    dispositions = {one.name: one.label for one in words.dispositions}
+    parts = (
+        dispositions.get(verdict.disposition, verdict.disposition),
+        *map(words.said, verdict.causes),
+        verdict.component or verdict.missing,
+        verdict.confidence,
+        verdict.note,
+    )
     return " · ".join(part for part in parts if part)

@@ -12,7 +12,7 @@ from plotly.graph_objects import Figure
 
 from core.domains import DOMAINS
 from core.errors import ConflictError, HeadwaterError
-from workbench.services import adjudication, labelling, queue, taxonomy
+from workbench.services import adjudication, labelling, queue, taxonomy, verdicts
 from workbench.services.evidence import Evidence
 from workbench.services.labelling import REASONS, Item, Progress
 from workbench.services.taxonomy import Taxonomy
@@ -136,8 +136,9 @@ def _submit(item: Item, said: Mapping[str, Any]) -> tuple[Item | None, str]:
             context, tenant, item.subject_id, subject_kind=item.subject_kind, **about
         )
         following = labelling.next_item(context, tenant, domain=item.domain, actor=actor)
+    said = verdicts.in_words(replace(verdicts.verdict_of(label), note=""), vocabulary(item.domain))
     what = f"{item.subject_kind} {item.subject_id}"
-    return following, f"Label {label.id} kept on {what}. Undo (U) takes it back."
+    return following, f"Kept on {what}: {said}. Undo (U) takes it back."
 
 
 def _skip(item: Item, said: Mapping[str, Any]) -> tuple[Item | None, str]:

@@ -177,7 +177,11 @@ function component(data, form, act) {
     option.selected = id === form.component;
     select.append(option);
   }
-  select.onchange = () => act.component(select.value);
+  select.onchange = () => {
+    const root = select.closest(".form"); // drawing anew takes the element at hand away
+    act.component(select.value);
+    if (select.value === MISSING) root.querySelector(".missing")?.focus();
+  };
   if (form.component !== MISSING) return [select];
   return [select, written("missing", "Its name: it is proposed as a new node", "Name of the component", form, act, 160)];
 }

@@ -379,8 +379,8 @@ def test_a_verdict_that_another_has_crossed_is_refused_with_both(ctx: Context, c
         say(ctx, first, seen=hers.seen)
     assert crossed.value.context["yours"] == BID_UP
     assert crossed.value.context["theirs"] == Verdict("expected", note="sale")
-    assert "real · bid_up · high" in crossed.value.message
-    assert "expected · high · sale" in crossed.value.message
+    assert "Real · Bid raised · high" in crossed.value.message
+    assert "Expected · high · sale" in crossed.value.message
     assert len(standing(ctx)) == 1
     # having seen it, she may still say hers
     say(ctx, first, seen=crossed.value.context["seen"])
