@@ -24,6 +24,7 @@ class Rhythm:
     phase   : moments (n,) → which of the values of the calendar's round each is; a value is compared with its like
     lengths : values of a window → values of reference from which windows may be so long: the longest possible is taken
     unit, ends : what a value is called, and where windows end
+    compared   : what the shortest history holds, in words
     """
 
     unit: str
@@ -32,6 +33,7 @@ class Rhythm:
     phase: Callable[[NDArray[np.datetime64]], Ints]
     lengths: Mapping[int, int]
     ends: str
+    compared: str
 
     @property
     def least(self) -> int:
@@ -71,6 +73,7 @@ DAILY = Rhythm(
     phase=_weekday,
     lengths={28: 300, 14: 180, 7: 42},
     ends="a Sunday",
+    compared="six weeks to compare with and three weeks that are compared",
 )
 """Whole weeks; the shortest reference knows each weekday from six days.
 
@@ -85,6 +88,7 @@ HOURLY = Rhythm(
     phase=_hour,
     lengths={24: 7 * 24},
     ends="a midnight (UTC)",
+    compared="a week to compare with and three days that are compared",
 )
 """Whole days, where what is measured by the minute is kept for two weeks; the shortest reference is a whole week."""
 

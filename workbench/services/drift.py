@@ -184,32 +184,39 @@ def due(ctx: Context, tenant: str, *, domain: str = "ads") -> bool:
         tenant, lambda session: drift_store.latest_check(session, tenant=tenant, domain=domain)
     )
     if row is None:
-        from_then = ready(ctx, tenant, domain=domain)
-        return from_then is not None and from_then <= newest.date()
+        return wait(ctx, tenant, domain=domain) is None
     if row.model_version != (champion.version_id if champion else ""):
         return True
     length = ((row.window_end - row.window_start).days + 1) // windows.PERSISTENCE
     return (newest.date() - row.window_end).days > length
 
 
-def days(ctx: Context, tenant: str, *, domain: str = "ads") -> tuple[int, int]:
-    """Days of history there are, and how many a check needs at least."""
-    span, needed = _span(ctx, tenant, domain), windows.rhythm(DOMAINS[domain].step).needed
-    return 0 if span is None else (span[1] - span[0]).days + 1, needed
+@dataclass(frozen=True)
+class Wait:
+    """What a first check waits for: days of history that there are, and that it needs; what those hold, in words;
+    and the day on which it can be made, if nothing older is imported.
+    """
+
+    days: int
+    needed: int
+    compared: str
+    ready: date
 
 
-def ready(ctx: Context, tenant: str, *, domain: str = "ads") -> date | None:
-    """The first day on which a check can be made; None while nothing is known."""
-    span = _span(ctx, tenant, domain)
+def wait(ctx: Context, tenant: str, *, domain: str = "ads") -> Wait | None:
+    """What is missing for a first check; None where nothing is, or nothing is known yet."""
+    spec, span = windows.rhythm(DOMAINS[domain].step), _span(ctx, tenant, domain)
     if span is None:
         return None
-    when = windows.rhythm(DOMAINS[domain].step).ready(np.datetime64(span[0]))
-    day: date = when.astype("datetime64[D]").item()
-    return day
+    first, end = span
+    ready: date = spec.ready(np.datetime64(first)).astype("datetime64[D]").item()
+    if ready <= end:
+        return None
+    return Wait(max((end - first).days, 0), spec.needed, spec.compared, ready)
 
 
 def _span(ctx: Context, tenant: str, domain: str) -> tuple[date, date] | None:
-    """The first whole day that is known, and the last that has begun; None where nothing is."""
+    """The first whole day that is known, and the day after the last; None where nothing is."""
     spec = DOMAINS[domain]
     if spec.step < DAY:
         moments = ctx.metrics.samples.span(tenant, spec)
@@ -219,7 +226,7 @@ def _span(ctx: Context, tenant: str, domain: str) -> tuple[date, date] | None:
         begun = first.hour or first.minute or first.second
         return first.date() + timedelta(days=1 if begun else 0), last.date()
     known = [row.day for row in ctx.metrics.coverage(tenant, spec) if row.state != "missing"]
-    return (min(known), max(known)) if known else None
+    return (min(known), max(known) + timedelta(days=1)) if known else None
 
 
 # ── What is seen ─────────────────────────────────────────────────────────────────────────────────

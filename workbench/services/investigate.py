@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -113,6 +113,23 @@ def explanation(context: Context, tenant: str, alert_id: int) -> dict[str, Any]:
     """Why an alert was raised: its sentence, shares by day and metric, per detector and in all."""
     alert = alerts.get(context, tenant, alert_id).alert
     return {"id": alert.id, "sentence": alert.sentence, "parts": alert.parts, **alert.explanation}
+
+
+def moment(scene: Scene, alert: AlertRow) -> datetime | None:
+    """As of when a domain is to be looked at to see an alert; None where the newest look, `scene`, holds it."""
+    if scene.back_to(None) is None or alert.last_seen >= scene.begin:
+        return None
+    # alerts of one day share a look
+    midnight = alert.last_seen.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return min(midnight + timedelta(days=1), scene.begin)
+
+
+def _look(context: Context, tenant: str, alert: AlertRow) -> Scene:
+    scene = scenes.look(context, tenant, domain=alert.domain)
+    until = moment(scene, alert)
+    return (
+        scene if until is None else scenes.look(context, tenant, domain=alert.domain, as_of=until)
+    )
 
 
 def _episode(scene: Scene, alert: AlertRow) -> tuple[np.datetime64, np.datetime64]:
@@ -437,7 +454,7 @@ def causes(
     if method not in (None, *known):
         rule = f"one of {', '.join(known)}"
         raise UnknownNameError.of("cause", "the method", rule, method)
-    scene = _as_it_was(context, tenant, scenes.look(context, tenant, domain=alert.domain), alert)
+    scene = _as_it_was(context, tenant, _look(context, tenant, alert), alert)
     usual = scene.domain.defaults["localizer"]
     if method in (None, usual) and alert.root_causes:
         found: Sequence[Candidate] = [_kept(scene, cause) for cause in alert.root_causes]

@@ -89,7 +89,7 @@ def alert_view(alert: AlertRow) -> AlertView:
         served = _served(alert.domain)
         return _small(
             ("alert", *_key(alert), *_judge(alert.domain, served)),
-            lambda: investigate.alert_view(*_seen(alert.domain, served), alert),
+            lambda: investigate.alert_view(*_seen(alert, served), alert),
         )
 
 
@@ -101,7 +101,7 @@ def cause_view(alert: AlertRow, method: str | None) -> CauseView:
         return _small(
             ("cause", *_key(alert), *_judge(alert.domain, served), method),
             lambda: investigate.cause_view(
-                context, tenant, *_seen(alert.domain, served), alert, method=method
+                context, tenant, *_seen(alert, served), alert, method=method
             ),
         )
 
@@ -146,13 +146,17 @@ def _still_view(alert: AlertRow) -> AlertView | None:
         served = _served(alert.domain)
         key = ("still", tenant, alert.domain, version, *_judge(alert.domain, served))
 
-        def look() -> tuple[Scene, Judged | None]:
-            scene = scenes.look(context, tenant, domain=alert.domain)
+        def look(until: datetime | None) -> tuple[Scene, Judged | None]:
+            scene = scenes.look(context, tenant, domain=alert.domain, as_of=until)
             if served is None:
                 return scene, None
             return scene, scenes.judge(scene, scorer.resumed(context, tenant, served))
 
-        return investigate.alert_view(*_large(key, look), alert)
+        seen = _large(key, lambda: look(None))
+        until = investigate.moment(seen[0], alert)
+        if until is not None:
+            seen = _large((*key, until), lambda: look(until))
+        return investigate.alert_view(*seen, alert)
     except NotEnoughDataError as error:
         log.info("Nothing to see of alert %d: %s", alert.id, error)
         return None
@@ -182,7 +186,7 @@ def glance(alert: AlertRow) -> Curve | None:
     """Two weeks of the alert's metric for a preview; a skeleton of its size stands in meanwhile."""
     with st.skeleton(GLANCE_HEIGHT):
         return _small(
-            ("glance", *_key(alert)), lambda: investigate.glance(_scene(alert.domain), alert)
+            ("glance", *_key(alert)), lambda: investigate.glance(_scene_of(alert)[0], alert)
         )
 
 
@@ -319,20 +323,27 @@ def _key(alert: AlertRow) -> Key:
     return tenant, version, alert.id, alert.model_version, alert.score
 
 
-def _scene(domain: str) -> Scene:
+def _scene(domain: str, until: datetime | None = None) -> Scene:
     context, tenant, _ = state.who()
-    key = ("scene", tenant, domain, compare.data_version(context, tenant))
-    return _large(key, lambda: scenes.look(context, tenant, domain=domain))
+    key = ("scene", tenant, domain, compare.data_version(context, tenant), until)
+    return _large(key, lambda: scenes.look(context, tenant, domain=domain, as_of=until))
 
 
-def _seen(domain: str, served: Served | None) -> tuple[Scene, Judged | None]:
-    """The scene, and what the model in use says of it; None while none can be trusted."""
+def _scene_of(alert: AlertRow) -> tuple[Scene, datetime | None]:
+    """The look that holds an alert, and as of when that is; None = now."""
+    newest = _scene(alert.domain)
+    until = investigate.moment(newest, alert)
+    return (newest if until is None else _scene(alert.domain, until)), until
+
+
+def _seen(alert: AlertRow, served: Served | None) -> tuple[Scene, Judged | None]:
+    """The scene of an alert, and what the model in use says of it; None while none can be trusted."""
     context, tenant, _ = state.who()
-    scene = _scene(domain)
+    scene, until = _scene_of(alert)
     if served is None:
         return scene, None
     version = compare.data_version(context, tenant)
-    key = ("judged", tenant, domain, version, *_judge(domain, served))
+    key = ("judged", tenant, alert.domain, version, until, *_judge(alert.domain, served))
     return scene, _large(key, lambda: scenes.judge(scene, scorer.resumed(context, tenant, served)))
 
 

@@ -195,8 +195,8 @@ def test_too_short_a_history_says_what_it_needs(
     with pytest.raises(NotEnoughDataError, match=r"at least 63 .*Got"):
         look(account)
     assert drift.latest(account, TENANT) is None
-    there, needed = drift.days(account, TENANT)
-    assert (there, needed) == (75, 63)
+    assert drift.wait(account, TENANT) is None
+    assert drift.wait(account, "nobody") is None
 
 
 def test_periods_are_folded_to_the_values_that_are_compared() -> None:
@@ -266,15 +266,14 @@ def test_a_young_home_says_when_it_can_be_checked_and_is_left_alone_until_then(
     ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services_world.load(ctx, "acme", hours=30)
-    there, needed = drift.days(ctx, "acme", domain="services")
-    first = NOW.date() - timedelta(days=there - 1)
-    assert (there, needed) == (2, 10)
-    assert drift.ready(ctx, "acme", domain="services") == first + timedelta(days=10)
+    waits = drift.wait(ctx, "acme", domain="services")
+    assert waits is not None and (waits.days, waits.needed) == (0, 10)
+    assert waits.ready == NOW.date() + timedelta(days=10)
+    assert "three days that are compared" in waits.compared
     with pytest.raises(NotEnoughDataError, match=r"at least 10 settled days .*midnight"):
         drift.check(ctx, "acme", domain="services", actor="ana")
     monkeypatch.setattr(scenes, "each", lambda *_, **__: pytest.fail("read in vain"))
     assert not drift.due(ctx, "acme", domain="services")
-    assert drift.ready(ctx, "nobody", domain="services") is None
 
 
 def test_a_check_can_be_cancelled_and_leaves_nothing(account: Context) -> None:

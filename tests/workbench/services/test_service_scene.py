@@ -408,6 +408,13 @@ def test_a_first_run_judges_all_it_looks_back_on_in_looks_that_memory_has_room_f
     assert {alert.entity for alert in run.alerts} == {"service:cart", "pod:cart-1"}
     assert all(fault[0] <= alert.onset < fault[1] for alert in run.alerts)
     assert max(held) <= room + 1 and len(held) >= 3
+    # pages show an old alert by the look that holds it
+    newest = scenes.look(ctx, TENANT, domain="services")
+    row = alerts.get(ctx, TENANT, run.alerts[0].id).alert
+    until = investigate.moment(newest, row)
+    assert until is not None and until <= newest.begin
+    then = scenes.look(ctx, TENANT, domain="services", as_of=until)
+    assert investigate.alert_view(then, None, row).onset in then.times
     looked = len(held)
     again = detect.detect(ctx, TENANT, actor="ana", domain="services", explain=False)
     assert (again.created, len(held)) == (0, looked + 1)
