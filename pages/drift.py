@@ -6,7 +6,7 @@ import streamlit as st
 
 from workbench.services import drift
 from workbench.services.drift_report import DriftReport
-from workbench.ui import drift_view, frame, state
+from workbench.ui import cache, drift_view, frame, state, words
 from workbench.ui.state import Key
 
 DOMAIN = "ads"
@@ -31,18 +31,19 @@ def report_in_url() -> DriftReport | None:
 
 def nothing() -> None:
     """Say why there is nothing to look at, and offer the one next step."""
-    days, needed = drift.days(context, tenant, domain=DOMAIN)
-    if not days:
+    waits = drift.wait(context, tenant, domain=DOMAIN)
+    if cache.freshness(DOMAIN).as_of is None:
         frame.no_data(DOMAIN)
-    elif days < needed:
+    elif waits is not None:
         frame.empty(
-            f"A check needs {needed} days of history: six weeks to compare with and three weeks that are compared. "
-            f"There are {days}.",
+            f"A check needs {waits.needed} whole days of history, {waits.compared}; "
+            f"there {'is' if waits.days == 1 else 'are'} {waits.days}. It is made by itself "
+            f"from {words.day(waits.ready, year=True)} on, or once more history is here.",
             state.DATA,
             "Import more history",
         )
     else:
-        frame.empty(f"{days} days are here, nothing was compared yet. It is done daily, or now.")
+        frame.empty("Enough history is here, nothing was compared yet. It is done daily, or now.")
         drift_view.check_button(DOMAIN, primary=True)
 
 

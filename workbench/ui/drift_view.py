@@ -15,6 +15,8 @@ from workbench.services.drift_report import CellReport, DriftReport, Part, Propo
 from workbench.ui import drift_charts, frame, runs, state, tables, theme, verbs, words
 from workbench.ui.state import Key
 
+ALIKE = {"day": "weekdays", "hour": "hours of workdays and weekends"}
+"""What is compared with its like."""
 LISTED = 8
 """Rows of the list of what moved that are seen without scrolling."""
 ADVICE = {
@@ -37,7 +39,7 @@ def answer(report: DriftReport) -> None:
     st.markdown(f"#### Has the data moved away from what the models know?\n{told}")
     st.caption(
         f"{drift_charts.span(part.windows[0][0], part.windows[-1][1])} in {len(part.windows)} windows of "
-        f"{(part.windows[0][1] - part.windows[0][0]).days + 1} days, against the same weekdays of "
+        f"{words.count((part.windows[0][1] - part.windows[0][0]).days + 1, 'day')}, against the same {ALIKE[part.unit]} of "
         f"{drift_charts.span(*part.reference)} · checked {words.moment(report.at)} by {report.actor}"
     )
 
@@ -207,7 +209,7 @@ def reach(one: CellReport, part: Part) -> str:
     return (
         f"Here a shift of {drift_charts.sd(one.smallest, signed=False)} is found with {words.percent(POWER, 0)} "
         f"probability, one of {SHIFT:g} sd with {words.percent(one.power, 0)}; "
-        f"about {words.count(round(part.memory), 'day')} say as much as one independent day."
+        f"about {words.count(round(part.memory), part.unit)} say as much as one independent {part.unit}."
     )
 
 
