@@ -31,9 +31,15 @@ BINS = 10
 
 
 def figures(
-    cases: Mapping[str, Case], truths: Mapping[str, Truth], key: Callable[[Truth], str]
+    cases: Mapping[str, Case],
+    truths: Mapping[str, Truth],
+    key: Callable[[Truth], str],
+    suspects: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Figures of the classes of a suite, {} where no two classes are told.
+
+    suspects : the node where each case started, as somebody says who knows nothing of its group; those that teach are
+               looked at around their root, which is known of them
 
     class_accuracy, macro_f1 : recurring, stratified folds
     class_recurring          : the same with the calibration error of the probabilities
@@ -41,39 +47,52 @@ def figures(
     class_unseen             : each group by `key` told from the others; `known` is the share of cases whose class
                                the others have at all, `known_accuracy` the accuracy of those
     """
-    rows, classes, groups = _told_of(cases, truths, key)
+    rows, asked, classes, groups = _told_of(cases, truths, key, suspects or {})
     if len(np.unique(classes)) < 2:
         return {}
-    again = recurring(rows, classes)
+    again = recurring(rows, classes, asked)
     return {
         "class_accuracy": again["accuracy"],
         "macro_f1": again["macro_f1"],
         "class_recurring": again,
-        "class_few": few(rows, classes),
-        "class_unseen": unseen(rows, classes, groups),
+        "class_few": few(rows, classes, asked),
+        "class_unseen": unseen(rows, classes, groups, asked),
     }
 
 
 def apart(
-    cases: Mapping[str, Case], truths: Mapping[str, Truth], key: Callable[[Truth], str]
+    cases: Mapping[str, Case],
+    truths: Mapping[str, Truth],
+    key: Callable[[Truth], str],
+    suspects: Mapping[str, str] | None = None,
 ) -> dict[str, Any] | None:
     """`class_unseen` by another key, e.g. each subsystem from the others; None where no two classes are told."""
-    rows, classes, groups = _told_of(cases, truths, key)
-    return unseen(rows, classes, groups) if len(np.unique(classes)) > 1 else None
+    rows, asked, classes, groups = _told_of(cases, truths, key, suspects or {})
+    return unseen(rows, classes, groups, asked) if len(np.unique(classes)) > 1 else None
 
 
 def _told_of(
-    cases: Mapping[str, Case], truths: Mapping[str, Truth], key: Callable[[Truth], str]
-) -> tuple[list[Row], Names, Names]:
-    """Row, class and group of every case whose class is told."""
+    cases: Mapping[str, Case],
+    truths: Mapping[str, Truth],
+    key: Callable[[Truth], str],
+    suspects: Mapping[str, str],
+) -> tuple[list[Row], list[Row], Names, Names]:
+    """Row as it teaches, row as it is asked, class and group of every case whose class is told."""
     told = [name for name in cases if truths[name].classes]
     classes = np.array([TOGETHER.join(sorted(truths[name].classes)) for name in told])
     groups = np.array([key(truths[name]) for name in told])
-    return [described(cases[name]) for name in told], classes, groups
+    asked: list[Row] = [described(cases[name], suspect=suspects.get(name, "")) for name in told]
+    if not suspects:
+        return asked, asked, classes, groups
+    rows: list[Row] = [described(cases[name], suspect=truths[name].roots[0]) for name in told]
+    return rows, asked, classes, groups
 
 
-def recurring(rows: Sequence[Row], classes: Names) -> dict[str, Any]:
-    """Means over repeated stratified folds; a class of one case is always asked without having been taught."""
+def recurring(rows: Sequence[Row], classes: Names, questions: Sequence[Row] = ()) -> dict[str, Any]:
+    """Means over repeated stratified folds; a class of one case is always asked without having been taught.
+
+    questions : the rows as they are asked, where they are others than those that teach
+    """
     scores, error = [], 0.0
     for seed in range(SEEDS):
         calibrated = seed == 0
@@ -82,8 +101,9 @@ def recurring(rows: Sequence[Row], classes: Names) -> dict[str, Any]:
         for part in range(FOLDS):
             asked = np.flatnonzero(fold == part)
             if len(asked):
+                taught = np.flatnonzero(fold != part)
                 chosen[asked], sure[asked] = _told(
-                    rows, classes, np.flatnonzero(fold != part), asked, seed, calibrated
+                    rows, questions or rows, classes, taught, asked, seed, calibrated
                 )
         scores.append(_scores(classes, chosen))
         if calibrated:
@@ -96,7 +116,9 @@ def recurring(rows: Sequence[Row], classes: Names) -> dict[str, Any]:
     }
 
 
-def few(rows: Sequence[Row], classes: Names) -> dict[str, Any] | None:
+def few(
+    rows: Sequence[Row], classes: Names, questions: Sequence[Row] = ()
+) -> dict[str, Any] | None:
     """Means over draws of three cases of a class; None where nothing would be left to ask."""
     scores = []
     for seed in range(DRAWS):
@@ -108,12 +130,14 @@ def few(rows: Sequence[Row], classes: Names) -> dict[str, Any] | None:
         asked = np.setdiff1d(np.arange(len(classes)), taught)
         if not len(asked):
             return None
-        chosen, _ = _told(rows, classes, taught, asked, seed)
+        chosen, _ = _told(rows, questions or rows, classes, taught, asked, seed)
         scores.append(_scores(classes[asked], chosen))
     return {"labels_per_class": FEW, "draws": DRAWS, **_means(scores)}
 
 
-def unseen(rows: Sequence[Row], classes: Names, groups: Names) -> dict[str, Any] | None:
+def unseen(
+    rows: Sequence[Row], classes: Names, groups: Names, questions: Sequence[Row] = ()
+) -> dict[str, Any] | None:
     """Each group told from the others; None where there are no others."""
     if len(np.unique(groups)) < 2:
         return None
@@ -122,7 +146,7 @@ def unseen(rows: Sequence[Row], classes: Names, groups: Names) -> dict[str, Any]
     for group in np.unique(groups):
         asked, taught = np.flatnonzero(groups == group), np.flatnonzero(groups != group)
         known[asked] = np.isin(classes[asked], classes[taught])
-        chosen[asked], _ = _told(rows, classes, taught, asked, 0)
+        chosen[asked], _ = _told(rows, questions or rows, classes, taught, asked, 0)
     right = chosen == classes
     return {
         "groups": len(np.unique(groups)),
@@ -135,6 +159,7 @@ def unseen(rows: Sequence[Row], classes: Names, groups: Names) -> dict[str, Any]
 
 def _told(
     rows: Sequence[Row],
+    questions: Sequence[Row],
     classes: Names,
     taught: Rows,
     asked: Rows,
@@ -161,7 +186,7 @@ def _told(
         values, counts = np.unique(classes[taught], return_counts=True)
         most = values[counts.argmax()]
         return np.repeat(most, len(asked)), np.full(len(asked), counts.max() / counts.sum())
-    shares = trees.predict_proba(table([rows[at] for at in asked], names))[:, 0]
+    shares = trees.predict_proba(table([questions[at] for at in asked], names))[:, 0]
     return np.array(trees.classes)[shares.argmax(axis=1)], shares.max(axis=1)
 
 

@@ -7,13 +7,14 @@ forest names 98 % of the diagnoses from this neighbourhood and 87 % from all nod
 |---|---|
 | events | of each node: its value at the alarm; how often that changed in the minute before, how often the direction turned, and the mean step |
 | metrics | of each metric: how far from normal at the alarm's node, and the highest and lowest within a hop; the same over all calls |
+| a suspect | the same around the node where it probably started, on a scale of logarithms; how late its calls arrive and its answers come |
 
 What is not known is left out, which stands for normal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,6 +23,7 @@ from core.cases import Case
 from core.contracts import Floats, Panel, Periods
 from core.errors import InvalidInputError
 from core.events import EventTable
+from core.rootcause.evidence.calls import ARROW, halved
 from core.rootcause.evidence.departure import centre_and_scale
 
 MINUTE = np.timedelta64(60, "s")
@@ -35,17 +37,25 @@ SAME = "\x1f"
 Row = Mapping[str, float]
 
 
-def described(case: Case, hops: int = 1) -> dict[str, float]:
-    """The columns of a case by name; raises InvalidInputError for cases of other kinds than events and metrics."""
+def described(case: Case, hops: int = 1, suspect: str = "") -> dict[str, float]:
+    """The columns of a case by name.
+
+    suspect : the node where it started, as far as anybody knows; an alarm far from it says little of what it was
+
+    Raises InvalidInputError for cases of other kinds than events and metrics.
+    """
     if case.events is not None:
         return _states(case, case.events, hops)
     if case.panel is None or not isinstance(case.normal, Panel):
         rule = "one of events, or of metrics with normal periods"
         raise InvalidInputError.of("case features", "the case", rule, case.kind)
-    row = _near(case, case.panel, case.normal, hops)
+    off = _off(case, case.panel, case.normal)
+    row = _near(
+        case.panel, off, case.seeds, case.hops(hops), "the alarm", f"{hops} hop{'s' * (hops > 1)}"
+    )
     if case.edges is not None and case.normal_edges is not None:
         row |= _calls(case, case.edges, case.normal_edges)
-    return row
+    return row | _around(case, case.panel, off, suspect) if suspect in case.graph.net else row
 
 
 def columns(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -112,16 +122,35 @@ def _states(case: Case, events: EventTable, hops: int) -> dict[str, float]:
 # ── Metrics ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _near(case: Case, panel: Panel, normal: Panel, hops: int) -> dict[str, float]:
-    off = _off(case, panel, normal)
-    own = [panel.row_of[node] for node in case.seeds if node in panel.row_of]
-    near = [panel.row_of[node] for node in case.hops(hops) if node in panel.row_of]
+def _near(
+    panel: Panel, off: Floats, nodes: Iterable[str], around: Iterable[str], where: str, reach: str
+) -> dict[str, float]:
+    own, near = (
+        [panel.row_of[node] for node in some if node in panel.row_of] for some in (nodes, around)
+    )
     row: dict[str, float] = {}
     for column, metric in enumerate(panel.metrics):
-        row |= _ends(f"{metric} within {hops} hop{'s' * (hops > 1)}", off[near, column])
+        row |= _ends(f"{metric} within {reach}", off[near, column])
         seen = off[own, column][np.isfinite(off[own, column])]
         if len(seen):
-            row[f"{metric} at the alarm"] = float(seen.mean())
+            row[f"{metric} at {where}"] = float(seen.mean())
+    return row
+
+
+def _around(case: Case, panel: Panel, off: Floats, suspect: str) -> dict[str, float]:
+    """Departures reach from 3 to 1,000: by their logarithm a threshold drawn at random can part the small ones too."""
+    near = (suspect, *case.graph.net.pred[suspect])
+    row = _near(panel, np.arcsinh(off), (suspect,), near, "the suspect", "1 hop of the suspect")
+    if case.edges is None or case.normal_edges is None:
+        return row
+    calls = halved(case.edges)
+    late = np.arcsinh(_off(case, calls, halved(case.normal_edges)))
+    ends = np.array([arrow.partition(ARROW)[::2] for arrow in calls.entities])
+    for column, metric in enumerate(calls.metrics):
+        for end, whose in enumerate(("by", "to")):
+            row |= _ends(
+                f"{metric} of calls {whose} the suspect", late[ends[:, end] == suspect, column]
+            )
     return row
 
 

@@ -71,6 +71,12 @@ def learn(
     return trees.fit(table(rows, names), np.array(causes, dtype=np.str_)[:, None], on_step)
 
 
+def surest(trees: Causes, rows: Sequence[Row]) -> Row:
+    """Of the rows of one case, each around another suspect, the one that names a cause with the highest probability."""
+    shares = trees.predict_proba(table(rows, str(trees.state["metrics"]).split("\n")))
+    return rows[int(shares[:, 0].max(axis=1).argmax())]
+
+
 def diagnose(trees: Causes, rows: Sequence[Row], top: int = 5) -> list[list[Diagnosis]]:
     """For every row all causes, the likeliest first, each with its `top` reasons."""
     names = tuple(str(trees.state["metrics"]).split("\n"))

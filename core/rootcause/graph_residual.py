@@ -18,9 +18,9 @@ import numpy as np
 
 from core.cases import Case, Cause, Localizer
 from core.contracts import Panel, Params, Tags, param
+from core.rootcause.evidence.calls import ARROW
 from core.rootcause.surprise import Usual, causes, median, surprise
 
-ARROW = "→"
 SEEN_BY_CALLER, SEEN_BY_CALLEE = ":source_side", ":target_side"
 _CALLS: WeakKeyDictionary[Panel, Usual | None] = WeakKeyDictionary()
 """What is usual of the ways between, by the panel of normal calls, which cases share."""

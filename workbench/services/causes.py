@@ -16,7 +16,7 @@ from core.domain import Domain
 from core.domains import DOMAINS
 from core.errors import InvalidInputError, NotEnoughDataError, NotFoundError, PersistenceError
 from core.rootcause.case_features import described, table
-from core.rootcause.diagnosis import Causes, Diagnosis, diagnose, learn
+from core.rootcause.diagnosis import Causes, Diagnosis, diagnose, learn, surest
 from data import incident_store
 from data.records import Alert, Incident
 from models.manifest import Training
@@ -90,7 +90,8 @@ def teach(
         try:
             graph = known(incident.onset)
             hit = incidents.affected(incident, alerts, graph)
-            rows.append(described(_case(ctx, tenant, spec, graph, hit, incident.onset)))
+            case = _case(ctx, tenant, spec, graph, hit, incident.onset)
+            rows.append(described(case, suspect=incident.component or incident.root_entity))
             causes.append(cause)
         except NotEnoughDataError as error:
             left_out[incident.id] = error.message
@@ -141,7 +142,9 @@ def suggest(ctx: Context, tenant: str, incident_id: int, *, top: int = 5) -> Sug
     known = snapshots.graph(ctx, tenant, incident.domain, at=incident.onset)
     hit = incidents.affected(incident, alerts, known)
     case = _case(ctx, tenant, spec, known, hit, incident.onset)
-    (told,) = diagnose(trees, [described(case)], top)
+    suspects = [incident.root_entity] if incident.root_entity else hit
+    rows = [described(case, suspect=suspect) for suspect in suspects]
+    (told,) = diagnose(trees, [surest(trees, rows)], top)
     words = taxonomy.of(ctx, tenant, incident.domain)
     found = _today(told, words)
     labels = {one.name: one.label for one in ctx.metrics.samples.metrics(tenant, spec)}
@@ -181,7 +184,7 @@ class Wording:
             case = _case(self.ctx, self.tenant, spec, graph, hit, onset, self.until)
         except NotEnoughDataError:
             return found
-        (told,) = diagnose(self.trees, [described(case)], 0)
+        (told,) = diagnose(self.trees, [described(case, suspect=root.node)], 0)
         best = _today(told, self.words)[0]
         if best.probability < SURE:
             return found

@@ -183,14 +183,35 @@ def classified(trial: Trial) -> dict[str, Any]:
     """
     if trial.suite.kind == "dimensions":
         return {}
-    found = diagnoses.figures(trial.cases, trial.truths, lambda truth: truth.group)
+
+    def by_group(truth: Truth) -> str:
+        return truth.group
+
+    def by_subsystem(truth: Truth) -> str:
+        return truth.subsystem
+
+    suspects = _suspects(trial, by_group)
+    found = diagnoses.figures(trial.cases, trial.truths, by_group, suspects)
     if found and len(trial.suite.subsystems) > 1:
-        told = diagnoses.apart(trial.cases, trial.truths, lambda truth: truth.subsystem)
+        suspects = _suspects(trial, by_subsystem)
+        told = diagnoses.apart(trial.cases, trial.truths, by_subsystem, suspects)
         if told is not None:
             found["subsystem_class_accuracy"] = told["accuracy"]
             found["subsystem_macro_f1"] = told["macro_f1"]
             found["subsystem_class_unseen"] = told
     return found
+
+
+def _suspects(trial: Trial, key: Callable[[Truth], str]) -> dict[str, str]:
+    """Where each case of metrics started, as the product's own localizer says that learned from the others alone."""
+    if trial.suite.kind != "metrics" or len({key(truth) for truth in trial.truths.values()}) < 2:
+        return {}
+    causes = {
+        name: ask(taught, trial.cases[name]).causes
+        for held, taught in _taught(catalog.localizer(DEFAULTS[0]), trial, key)
+        for name in held
+    }
+    return {name: found[0].node for name, found in causes.items() if found}
 
 
 def _taught(

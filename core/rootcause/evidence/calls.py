@@ -26,6 +26,8 @@ from core.rootcause.evidence.departure import (
 from core.rootcause.evidence.metric_kinds import TRAFFIC, Kind, kind
 from core.rootcause.evidence.suspects import soft
 
+ARROW = "→"
+"""Between caller and callee in the name of a call."""
 LATENCY = Kind("latency", 1)
 DROP = Kind("drop", -1)
 SIDES = re.compile(r"[:._ ]*(source|target)(_side)?\b", re.IGNORECASE)
@@ -65,12 +67,10 @@ def lateness(case: Case, asked: Bools, span: int) -> Lateness:
     if case.edges is None or case.normal_edges is None:
         silence = np.zeros(len(number))
         return Lateness(silence > 0.0, silence, silence, silence, silence)
-    observed, normal = _halved(case.edges), _halves.get(case.normal_edges)
-    if normal is None:
-        normal = _halves[case.normal_edges] = _halved(case.normal_edges)
+    observed, normal = halved(case.edges), halved(case.normal_edges)
     kinds = (LATENCY,) * len(observed.metrics)
     window = window_of(case, observed.periods.labels, span)
-    callees = np.array([number.get(arrow.partition("→")[2], -1) for arrow in observed.entities])
+    callees = np.array([number.get(arrow.partition(ARROW)[2], -1) for arrow in observed.entities])
     arrows = np.flatnonzero((callees >= 0) & np.append(asked, False)[callees])
     rows = normal.rows(observed.entities[arrow] for arrow in arrows.tolist())
     known = usual(normal, rows, window.stop - window.start, kinds)
@@ -85,8 +85,14 @@ def lateness(case: Case, asked: Bools, span: int) -> Lateness:
     return Lateness(many > 0.0, mean[0], calls.most(late), mean[1], calls.most(slow))
 
 
-def _halved(calls: Panel) -> Panel:
+def halved(calls: Panel) -> Panel:
     """What the caller waits beyond the callee's own time (delay), and that time (answer), of each latency of calls."""
+    if calls not in _halves:
+        _halves[calls] = _halved(calls)
+    return _halves[calls]
+
+
+def _halved(calls: Panel) -> Panel:
     sides: dict[str, dict[str, int]] = {}
     for column, metric in enumerate(calls.metrics):
         if kind(metric).family == LATENCY.family:

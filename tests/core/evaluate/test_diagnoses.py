@@ -51,6 +51,19 @@ def test_unseen_sources_are_told_by_what_they_share_with_others() -> None:
     assert diagnoses.unseen(described, kind, np.repeat("p", len(kind))) is None
 
 
+def test_what_is_asked_may_be_seen_otherwise_than_what_taught() -> None:
+    described, kind, source = rows()
+    astray = [{"x": -row["x"], "y": row["y"]} for row in described]
+    assert diagnoses.recurring(described, kind, astray)["accuracy"] == 0.0
+    unseen, few = (
+        diagnoses.unseen(described, kind, source, astray),
+        diagnoses.few(described, kind, astray),
+    )
+    assert unseen is not None and few is not None
+    assert unseen["accuracy"] == 0.0
+    assert few["accuracy"] < 0.1
+
+
 def test_macro_f1_is_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     true, said = rng.choice(list("abc"), 60), rng.choice(list("abcd"), 60)

@@ -13,7 +13,7 @@ from core.contracts import Panel, Periods
 from core.errors import InvalidInputError, NotEnoughDataError
 from core.events import EventTable, Texts
 from core.rootcause.case_features import SAME, columns, described, table
-from core.rootcause.diagnosis import diagnose, learn
+from core.rootcause.diagnosis import diagnose, learn, surest
 from core.samples import planted_cube_case
 
 START = np.datetime64("2026-03-02", "s")
@@ -68,6 +68,46 @@ def test_metrics_are_told_of_the_alarm_and_one_hop_in_robust_deviations() -> Non
     assert row["latency at the alarm"] == pytest.approx(0.0, abs=0.2)
     far = described(metric_case({"b": 4.0, "c": 50.0}), hops=2)
     assert far["highest latency within 2 hops"] > 5 * row["highest latency within 1 hop"]
+
+
+def test_around_a_suspect_small_departures_are_told_from_small_ones_and_great_from_great() -> None:
+    case = metric_case({"b": 4.0, "c": 500.0})
+    plain, row = described(case), described(case, suspect="b")
+    assert {name: row[name] for name in plain} == plain
+    assert row["latency at the suspect"] == np.arcsinh(plain["highest latency within 1 hop"])
+    far = row["highest latency within 1 hop of the suspect"] - row["latency at the suspect"]
+    assert far == pytest.approx(np.log(500.0 / 4.0), abs=0.1)
+    assert described(case, suspect="nobody knows") == plain
+
+
+def test_a_late_call_to_the_suspect_is_told_from_a_slow_answer() -> None:
+    times = START + np.arange(100) * np.timedelta64(60, "s")
+    periods = Periods(times, np.timedelta64(60, "s"))
+    wave = np.tile([9.0, 10.0, 11.0, 10.0], 25)
+    usual = np.stack([2.0 * wave, wave], axis=1)[None]
+    metrics = ("latency:source_side", "latency:target_side")
+    case = metric_case({})
+    late, slow = usual[:, :10].copy(), usual[:, :10].copy()
+    late[:, 5:, 0] += 40.0
+    slow[:, 5:] += 40.0
+    told = [
+        described(
+            dataclasses.replace(
+                case,
+                edges=Panel(seen, ("a→b",), metrics, periods[:10]),
+                normal_edges=Panel(usual, ("a→b",), metrics, periods),
+            ),
+            suspect="b",
+        )
+        for seen in (late, slow)
+    ]
+    delays, answers = (
+        [row[f"highest {what} latency of calls to the suspect"] for row in told]
+        for what in ("delay", "answer")
+    )
+    assert delays[0] > 3.0 > 1.0 > delays[1]
+    assert answers[1] > 3.0 > 1.0 > answers[0]
+    assert not any("of calls by the suspect" in name for name in told[0])
 
 
 def test_events_are_told_up_to_the_alarm_within_the_last_minute() -> None:
@@ -127,6 +167,17 @@ def test_a_diagnosis_names_the_kind_and_what_speaks_for_it() -> None:
     assert best.probability + other.probability == pytest.approx(1.0)
     assert best.reasons[0].column == "highest latency within 1 hop"
     assert best.reasons[0].share > 0 > other.reasons[0].share
+
+
+def test_where_nobody_knows_the_root_the_surest_suspect_speaks() -> None:
+    rng = np.random.default_rng(0)
+    slow = [described(metric_case({"b": 20.0 + rng.normal()}), suspect="b") for _ in range(8)]
+    calm = [described(metric_case({"c": 9.0 + rng.normal()}), suspect="c") for _ in range(8)]
+    trees = learn(slow + calm, ["slow"] * 8 + ["calm"] * 8, CalibratedTreesParams(trees=40))
+    rows = [described(metric_case({"b": 20.0}), suspect=node) for node in ("a", "b", "c")]
+    ((best, _),) = diagnose(trees, [surest(trees, rows)], top=1)
+    assert surest(trees, rows) == rows[1]
+    assert best.cause == "slow"
 
 
 def test_what_cannot_be_told_apart_is_not_learned() -> None:
