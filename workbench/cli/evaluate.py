@@ -14,6 +14,10 @@ from workbench.terminal import Json, answer, bold, out, progress, table
 
 evaluate_app = typer.Typer(help="Algorithms on labelled data.", no_args_is_help=True)
 
+Suites = Annotated[
+    Path,
+    typer.Argument(help="Folder of a labelled suite, or of several", exists=True, file_okay=False),
+]
 Param = Annotated[
     list[str] | None,
     typer.Option("--param", "-p", help="key=value of an algorithm's parameter"),
@@ -41,12 +45,7 @@ ORDER = ("nab.standard", "vus_pr", "auc_roc")
 
 @evaluate_app.command("detection")
 def evaluate_detection(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder of a labelled suite, or of several", exists=True, file_okay=False
-        ),
-    ],
+    path: Suites,
     algorithm: Annotated[
         list[str] | None,
         typer.Option(help="Catalogue name, repeatable, or all; the product's default when absent"),
@@ -312,12 +311,7 @@ CAUSE = {
 
 @evaluate_app.command("cause")
 def evaluate_cause(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder of a labelled suite, or of several", exists=True, file_okay=False
-        ),
-    ],
+    path: Suites,
     method: Annotated[
         list[str] | None,
         typer.Option(help="Localizer, repeatable, or all; the product's own when absent"),
@@ -404,12 +398,7 @@ FAILURE = {
 
 @evaluate_app.command("failure")
 def evaluate_failure(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder of a labelled suite, or of several", exists=True, file_okay=False
-        ),
-    ],
+    path: Suites,
     algorithm: Annotated[
         list[str] | None,
         typer.Option(
