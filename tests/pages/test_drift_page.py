@@ -91,12 +91,13 @@ def test_without_data_it_sends_to_the_data_page(tmp_path: Path) -> None:
 def test_too_few_days_say_how_many_are_needed_and_there(tmp_path: Path) -> None:
     with small_account.opened(tmp_path):
         said = words(visit("drift"))
-        assert "A check needs 63 days of history" in said and "There are 14." in said
+        assert "A check needs 63 whole days of history, six weeks to compare with" in said
+        assert "there are 14. It is made by itself from " in said
 
 
 def test_before_the_first_check_it_offers_one(here: Context) -> None:
     test = visit("drift")
-    assert "75 days are here, nothing was compared yet." in words(test)
+    assert "Enough history is here, nothing was compared yet." in words(test)
     assert [button.label for button in test.button] == ["Check now"]
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -111,6 +111,7 @@ class Tail:
     """An ensemble of two: how far out the oddest channel is, today and over three days; nothing streams."""
 
     scorer = SimpleNamespace(members={})
+    state = MappingProxyType({"metrics": "\n".join(CHANNELS)})
 
     def judge(self, panel: Panel, *, last: int) -> tuple[Floats, dict[str, Floats]]:
         today = np.nan_to_num(np.abs(panel.values)).max(axis=2)
