@@ -84,6 +84,6 @@ def test_a_finding_names_the_metric_as_people_do_and_keeps_its_signs(
     (missing,) = [check for check in report.checks if check.name == "completeness"]
     assert "grpc_requests_total" in [found.where for found in missing.findings]
     test = visit("validation", domain="services")
-    lines = [line.value for line in test.markdown]
+    lines = [part for line in test.markdown for part in line.value.split("  \n")]
     assert r"**gRPC requests, grpc\_requests\_total** · was never measured" in lines
     assert any("▲ completeness" in line and "· labels" in line for line in lines)

@@ -236,9 +236,19 @@ def told(seen: Look, now: datetime) -> dict[str, Any]:
         "taken_at": now,
         "final": seen.final,
         "windows": {name: list(span) for name, span in seen.windows.items()},
-        "rows": [vars(row) for row in seen.rows[:KEPT_ROWS]],
+        "rows": [vars(row) for row in telling(seen.rows)],
         "left_out": max(0, len(seen.rows) - KEPT_ROWS),
     }
+
+
+def telling(rows: Sequence[Snapshot]) -> list[Snapshot]:
+    """The rows that are kept, in their order: the strongest of each metric, then the strongest of all.
+
+    One metric that moves everywhere would crowd out those that tell one incident from another.
+    """
+    own = {row.metric: place for place, row in reversed([*enumerate(rows)])}
+    places = dict.fromkeys([*sorted(own.values()), *range(len(rows))])
+    return [rows[place] for place in sorted([*places][:KEPT_ROWS])]
 
 
 def shifts(incident: Incident) -> dict[str, float]:

@@ -71,9 +71,9 @@ def filters() -> dict[str, Any]:
             label.lower(): st.selectbox(
                 label,
                 options,
-                index=None,
+                index=None if nothing else 0,
                 format_func=told,
-                placeholder=nothing,
+                placeholder=nothing or None,
                 key=key,
                 **shared,
             )
@@ -151,13 +151,18 @@ def table(rows: Sequence[Any]) -> pd.DataFrame:
         {
             "Severity": [theme.severity_words(row.severity) for row in rows],
             "Incident": [row.title for row in rows],
-            "Services": [words.listed(incident_charts.told_services(row), 2) for row in rows],
+            "Services": [_first(incident_charts.told_services(row)) for row in rows],
             "Onset (UTC)": [f"{words.day(row.onset)}, {row.onset:%H:%M}" for row in rows],
             "Lasted": [lasted(row) for row in rows],
             "Root cause": [row.judged_as or words.MISSING for row in rows],
             "Status": [row.status.capitalize() for row in rows],
         }
     )
+
+
+def _first(names: Sequence[str]) -> str:
+    """`cart + 3`: a narrow column has no room for more."""
+    return f"{names[0]} + {len(names) - 1}" if len(names) > 1 else names[0]
 
 
 def lasted(row: Any) -> str:

@@ -109,10 +109,10 @@ def candidate_columns(rows: Sequence[Candidate]) -> dict[str, Any]:
     """How those columns are written; every term with one decimal, as they add up to the total."""
     number = st.column_config.NumberColumn
     return {
-        "Candidate": st.column_config.TextColumn(width=120),
-        "Cause": st.column_config.TextColumn(width=104),
+        "Candidate": st.column_config.TextColumn(width=112),
+        "Cause": st.column_config.TextColumn(width=130),
         "Confidence": st.column_config.ProgressColumn(
-            format="%.0f %%", min_value=0, max_value=100, width=92
+            format="%.0f %%", min_value=0, max_value=100, width=88
         ),
         "Total": number(format="%.1f", width=60, help="Sum of the terms to the right"),
         **{

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.domains import DOMAINS
 from core.errors import HeadwaterError
-from core.evaluate.data_quality import Check, State
+from core.evaluate.data_quality import Check, Finding, State
 from workbench.services import measures, validation, validation_page
 from workbench.services.validation import Picture, Report
 from workbench.ui import charts, frame, runs, state, theme, words
@@ -20,7 +20,7 @@ from workbench.ui.theme import Palette
 
 HUES = {"pass": "green", "warn": "yellow", "fail": "red", "untested": "gray"}
 KINDS = ("none", "part", "whole")
-IN_SIGHT, FOUND = 4, 150
+IN_SIGHT, FOUND = 6, 150
 """Findings of a check that stand at once, and the height in pixels in which more of them scroll."""
 SHORT = {
     "completeness": "completeness",
@@ -165,16 +165,17 @@ def _check(check: Check, labels: Mapping[str, str]) -> None:
         with st.container(
             height=FOUND if len(check.findings) > IN_SIGHT else "content", border=False
         ):
-            for found in check.findings:
-                where = (
-                    f"{labels[found.where]}, {found.where}"
-                    if found.where in labels
-                    else found.where
-                )
-                st.markdown(f"**{words.literal(where)}** · {words.literal(found.message)}")
+            st.markdown("  \n".join(_found(found, labels) for found in check.findings))
     if check.cure:
         st.markdown(f":material/healing: {check.cure}")
     st.caption(f"Rule: {check.rule}")
+
+
+def _found(found: Finding, labels: Mapping[str, str]) -> str:
+    """Where, a metric as people call it and as it is named, and what."""
+    label = labels.get(found.where)
+    where = f"{label}, {found.where}" if label else found.where
+    return f"**{words.literal(where)}** · {words.literal(found.message)}"
 
 
 def expected(domain: str) -> None:

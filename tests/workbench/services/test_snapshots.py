@@ -115,3 +115,13 @@ def test_what_was_kept_of_an_incident_outlives_its_samples(rewired: Context) -> 
     assert (
         incidents.get(rewired, "acme", number).incident.snapshots["rows"] == kept.snapshots["rows"]
     )
+
+
+def test_each_metric_keeps_its_strongest_row_before_one_that_moved_everywhere_keeps_more() -> None:
+    rows = [
+        snapshots.Snapshot(f"service:{place}", "", name, name, "", 0, 1.0, 2.0, 1.0, 99.0 - place)
+        for place, name in enumerate(["errors"] * 30 + ["disk", "memory", "disk"])
+    ]
+    kept = snapshots.telling(rows)
+    assert [row.metric for row in kept] == ["errors"] * 22 + ["disk", "memory"]
+    assert [row.shift for row in kept] == sorted((row.shift for row in kept), reverse=True)
