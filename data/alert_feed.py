@@ -87,6 +87,7 @@ def near(session: Session, *, tenant: str, domain: str, since: datetime) -> list
     """Alerts of any status last seen since then, muted ones too: as rows of what a list shows of them."""
     columns = (
         Alert.id,
+        Alert.domain,
         Alert.entity,
         Alert.severity,
         Alert.status,

@@ -99,6 +99,7 @@ def compare(
     level: float = LEVEL,
     block: int | None = None,
     seed: int = 0,
+    per_day: float = 1.0,
 ) -> Comparison:
     """Set two models side by side on the rows of a panel.
 
@@ -106,6 +107,7 @@ def compare(
     truth   : what is known of them; without a known real row nothing but their alarms can be compared
     cluster : (n_entity,) entities that rise and fall together; each on its own when absent
     highest : k of precision@k
+    per_day : periods in a day, for what is told a day
 
     Raises InvalidInputError for shapes that differ.
     """
@@ -127,13 +129,13 @@ def compare(
         found = {
             f"{who}.{name}": values
             for who, judge in judges.items()
-            for name, values in _alone(weights, judge, seen).items()
+            for name, values in _alone(weights, judge, seen, per_day).items()
         }
         if truth is not None and labelled:
             found |= {
                 f"{who}.{name}": values
                 for who, judge in judges.items()
-                for name, values in _against(weights, judge, seen, truth, highest).items()
+                for name, values in _against(weights, judge, seen, truth, highest, per_day).items()
             }
         found |= {
             f"difference.{name.removeprefix('champion.')}": found[
@@ -171,13 +173,13 @@ def compare(
 # ── Figures ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _alone(weights: Weights, judge: Judge, seen: Bools) -> dict[str, Floats]:
+def _alone(weights: Weights, judge: Judge, seen: Bools, per_day: float) -> dict[str, Floats]:
     """What needs no label: how often a model alarms, and whether its tail is as thin as it promises.
 
     tail : share of the rows with p ≤ 0.01, divided by 0.01; 1 on normal rows of a calibrated model
     """
     rows = weights.sums(seen)
-    days = weights.days.sum(axis=1)
+    days = weights.days.sum(axis=1) / per_day
     alarms = weights.sums(seen & judge.alarms)
     return {
         "alarm_share": alarms / rows,
@@ -199,7 +201,7 @@ def _together(
 
 
 def _against(
-    weights: Weights, judge: Judge, seen: Bools, truth: Truth, highest: int
+    weights: Weights, judge: Judge, seen: Bools, truth: Truth, highest: int, per_day: float
 ) -> dict[str, Floats]:
     """What labels say. Rows that nobody judged count for nothing."""
     known = seen & truth.known
@@ -214,7 +216,7 @@ def _against(
         "recall": hits / (hits + misses),
         "f1": 2.0 * hits / (2.0 * hits + false + misses),
         "precision_at_k": first,
-        "false_alarms_a_day": false / weights.days.sum(axis=1),
+        "false_alarms_a_day": per_day * false / weights.days.sum(axis=1),
     }
 
 
@@ -342,9 +344,11 @@ class CostCurve:
         return int(np.nanargmin(self.cost(ratio)))
 
 
-def cost_curve(judge: Judge, seen: Bools, truth: Truth | None, cuts: Floats) -> CostCurve:
-    """What every cut would bring on the rows that were seen; `cuts` ascend."""
-    days = seen.shape[1]
+def cost_curve(
+    judge: Judge, seen: Bools, truth: Truth | None, cuts: Floats, per_day: float = 1.0
+) -> CostCurve:
+    """What every cut would bring on the rows that were seen; `cuts` ascend, `per_day` periods make a day."""
+    days = seen.shape[1] / per_day
 
     def reached(rows: Bools) -> Floats:
         ascending = np.sort(judge.p_values[rows])

@@ -10,37 +10,31 @@ import dataclasses
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core import catalog
-from core.cases import Alarm
-from core.contracts import Bools
-from core.domains import DOMAINS, local_day
+from core.contracts import DAY, Bools
 from core.errors import InvalidInputError, NotFoundError
 from core.evaluate import compare as evaluate
 from core.evaluate.bootstrap import Interval
 from core.evaluate.compare import Judge, Truth, Verdict
-from core.severity import SEVERITIES
-from data import alert_feed, comparison_store, label_store, proposal_store, run_store
-from data.finding_store import SAME_EPISODE
+from data import comparison_store, label_store, proposal_store, run_store
 from data.label_store import Episode
 from data.model_records import Comparison
-from data.records import ACTIVE
 from models.footprint import footprint
 from models.ports import CHALLENGER, CHAMPION, VersionRow
 from models.serve import Served
 from workbench.context import Context
 from workbench.plain import plain
-from workbench.services import labelled, scorer
+from workbench.services import labelled, preview, scorer
 from workbench.services import scene as scenes
 from workbench.services.comparison import (
     SEVERE,
-    AlertChange,
     ComparisonView,
     Contender,
     Counted,
@@ -51,12 +45,10 @@ from workbench.services.comparison import (
     Seen,
     Slice,
 )
-from workbench.services.findings import Sighting, sightings_of, stakes_of
-from workbench.services.scene import Judged, Question, Scene
+from workbench.services.findings import Sighting, answered
+from workbench.services.scene import Judged, Scene
 
-Raised = Mapping[str, Mapping[str, Seen]]
-"""The episodes that each model raises, by entity."""
-ALARMS = "alarms"
+ALARMS = "episodes"
 """What a kept report holds beside its answer."""
 FRESH = timedelta(hours=1)
 """How long a comparison may be used again for a decision, on the same data."""
@@ -134,11 +126,11 @@ def newest(
     told = dict(kept.report)
     alarms = told.pop(ALARMS)
     raised = {
-        who: {entity: Seen.told(seen) for entity, seen in found.items()}
+        who: {entity: tuple(map(Seen.told, seen)) for entity, seen in found.items()}
         for who, found in alarms["raised"].items()
     }
     last = date.fromisoformat(told["last"])
-    standing, changed = _changes(ctx, tenant, kept.domain, last, raised, alarms["names"])
+    standing, changed = preview.changes(ctx, tenant, kept.domain, last, raised, alarms["names"])
     made = {"id": int(kept.id), "at": kept.at, "by": kept.actor}
     return plain({**made, **told, **_open(standing), "changed": changed})
 
@@ -231,7 +223,9 @@ def _measured(
         who: _ready(ctx, tenant, row)
         for who, row in ((CHAMPION, champion), (CHALLENGER, challenger))
     }
-    days, notices = _unseen_days(scene, [one.learned_until for one in contenders.values()])
+    days, notices = _unseen_days(
+        scene, [_learned_until(ctx, tenant, row) for row in (champion, challenger)]
+    )
     judged = {who: scenes.judge(scene, model, last=days) for who, model in models.items()}
     late = slice(-days, None)
     seen = np.isfinite(scene.residual.values[:, late]).any(axis=2)
@@ -244,8 +238,10 @@ def _measured(
         seen=seen,
         truth=truth,
         cluster=_clusters(scene),
+        per_day=float(DAY / scene.domain.step),
     )
     calendar = scene.panel.periods.labels.astype("datetime64[D]").astype(date)
+    unit = judged[CHAMPION].unit
     return ComparisonView(
         domain=scene.domain.name,
         champion=contenders[CHAMPION],
@@ -263,19 +259,22 @@ def _measured(
         kappa=compared.both["kappa"],
         mcnemar=compared.mcnemar,
         verdict=compared.verdict,
-        sentence=sentence(compared.verdict, compared.difference.get(evaluate.TARGET)),
+        sentence=sentence(compared.verdict, compared.difference.get(evaluate.TARGET), unit),
         slices=(
             *_by_level(scene, seen, judges, truth),
             *_by_type(scene, episodes, judges, late),
         ),
         dots=_dots(scene, judges, seen),
         cuts={who: _surprise(one.alpha) for who, one in judged.items()},
-        costs={who: evaluate.cost_curve(judge, seen, truth, CUTS) for who, judge in judges.items()},
+        costs={
+            who: evaluate.cost_curve(judge, seen, truth, CUTS, float(DAY / scene.domain.step))
+            for who, judge in judges.items()
+        },
         running={who: _running(scene, model) for who, model in models.items()},
         incidents=_incidents(scene, episodes, judges[CHALLENGER], late),
         causes=_causes(scene, episodes, judged[CHALLENGER], days),
         errors=_errors(ctx, tenant, scene.domain.name),
-        raised={who: _raised(scene, one) for who, one in judged.items()},
+        raised={who: preview.raised(scene, one) for who, one in judged.items()},
         names={
             entity: (scene.graph.name(entity), scene.graph.level(entity))
             for entity in scene.panel.entities
@@ -284,14 +283,18 @@ def _measured(
             *notices,
             *(f"The {who}: {one.deaf}" for who, one in judged.items() if one.deaf),
         ),
+        unit=unit,
     )
 
 
 def _contender(ctx: Context, tenant: str, row: VersionRow) -> Contender:
-    until = ctx.registry.manifest(tenant, row.id).training.end[:10]
-    return Contender(
-        row.id, row.name, row.digest, row.created_at, row.created_by, date.fromisoformat(until)
-    )
+    until = _learned_until(ctx, tenant, row).astype("datetime64[D]").item()
+    return Contender(row.id, row.name, row.digest, row.created_at, row.created_by, until)
+
+
+def _learned_until(ctx: Context, tenant: str, row: VersionRow) -> np.datetime64:
+    """The last period that taught a version."""
+    return np.datetime64(ctx.registry.manifest(tenant, row.id).training.end, "s")
 
 
 def _ready(ctx: Context, tenant: str, row: VersionRow) -> Any:
@@ -308,16 +311,21 @@ def _ready(ctx: Context, tenant: str, row: VersionRow) -> Any:
     return scorer.resumed(ctx, tenant, Served(row, algorithm))
 
 
-def _unseen_days(scene: Scene, learned_until: Sequence[date]) -> tuple[int, tuple[str, ...]]:
-    """How many of the newest days neither model learned from; the window where those are too few, and a word on it."""
-    days = scene.panel.periods.labels.astype("datetime64[D]")
-    fresh = int((days > np.datetime64(max(learned_until))).sum())
-    if fresh >= min(scene.domain.window, len(days)):
+def _unseen_days(
+    scene: Scene, learned_until: Sequence[np.datetime64]
+) -> tuple[int, tuple[str, ...]]:
+    """How many of the newest periods neither model learned from; the window where they are too few, and a word on it."""
+    fresh = int((scene.panel.periods.labels > max(learned_until)).sum())
+    window = min(scene.domain.window, len(scene.panel.periods))
+    if fresh >= window:
         return fresh, ()
-    window = min(scene.domain.window, len(days))
+    learned, all_ = (periods * scene.domain.step / DAY for periods in (window - fresh, window))
+    told = f"{learned:.0f} of these {all_:.0f} days"
+    if scene.domain.step < DAY:
+        told = f"{24 * learned:.1f} of these {24 * all_:.0f} hours"
     return window, (
-        f"One of the models learned from {window - fresh} of these {window} days: what it says of them flatters it. "
-        "Compare again once more days have come, or train on an earlier window.",
+        f"One of the models learned from {told}: what it says of them flatters it. "
+        "Compare again once more has come, or train on an earlier window.",
     )
 
 
@@ -452,8 +460,9 @@ def _incidents(scene: Scene, episodes: Sequence[Episode], judge: Judge, late: sl
 
 def _causes(scene: Scene, episodes: Sequence[Episode], judged: Judged, days: int) -> Counted:
     """Of the real incidents whose cause a person confirmed, those whose first candidate is of that type."""
-    localizer: Any = catalog.make(scene.domain.defaults["localizer"])
+    localizer = catalog.localizer(scene.domain.defaults["localizer"])
     panel = scene.panel.select(times=slice(-days, None))
+    before = len(scene.panel.periods) - days
     confirmed: dict[tuple[str, int], Episode] = {}
     for episode in episodes:
         told = episode.confirmed and labelled.judged(episode) == labelled.REAL
@@ -462,10 +471,12 @@ def _causes(scene: Scene, episodes: Sequence[Episode], judged: Judged, days: int
     some = list(confirmed.values())[-CAUSES:]
     hits = 0
     for episode in some:
-        (row,) = np.flatnonzero(labelled.cells(panel, [episode]).any(axis=1))
-        last = int(np.flatnonzero(labelled.cells(panel, [episode])[row])[-1])
-        alarm = Alarm(episode.entity, panel.periods.labels[last])
-        causes = localizer.find(scene.case(judged, Question((alarm,))))
+        row = panel.row_of[episode.entity]
+        columns = before + np.flatnonzero(labelled.cells(panel, [episode])[row])
+        worst = columns[np.argmin(np.nan_to_num(judged.p_values[row, columns], nan=1.0))]
+        ends = (int(column) for column in (columns[0], columns[-1], worst))
+        (asked,) = scene.outbreaks([Sighting(episode.entity, row, *ends)])
+        causes = answered(scene, judged, asked.questions, localizer)
         told = {scene.domain.now(one) for one in (episode.cause, *(c.type for c in causes[:1]))}
         hits += bool(causes) and len(told) == 1
     return Counted(hits, len(some))
@@ -496,30 +507,14 @@ def _errors(ctx: Context, tenant: str, domain: str) -> Counted:
     return Counted(ended.get("failed", 0), sum(ended.values()))
 
 
-# ── The open alerts ──────────────────────────────────────────────────────────────────────────────
-
-
-def _raised(scene: Scene, judged: Judged) -> dict[str, Seen]:
-    """The episode of every entity that a model would raise an alert on, as detection does."""
-    everyone = np.ones(len(scene.panel.entities), dtype=bool)
-    sightings: list[Sighting] = sightings_of(scene, judged, everyone)
-    stakes = stakes_of(scene, judged, sightings)
-    days = scene.panel.periods.labels.astype("datetime64[D]").astype(date)
-    return {
-        seen.entity: Seen(
-            days[seen.first],
-            days[seen.last],
-            SEVERITIES[stakes.severity[place]],
-            float(stakes.money[place]) * (seen.last - seen.first + 1),
-            str(scene.graph.net.nodes[seen.entity].get("currency") or ""),
-        )
-        for place, seen in enumerate(sightings)
-    }
+# ── Beside the open alerts ────────────────────────────────────────────────────────────────────────
 
 
 def with_alerts(ctx: Context, tenant: str, view: ComparisonView) -> ComparisonView:
     """The comparison beside the alerts as they stand now: which would change, and which dot is which alert."""
-    standing, changed = _changes(ctx, tenant, view.domain, view.last, view.raised, view.names)
+    standing, changed = preview.changes(
+        ctx, tenant, view.domain, view.last, view.raised, view.names
+    )
     live = {alert.entity: alert for alert in standing}
     return dataclasses.replace(
         view,
@@ -541,110 +536,30 @@ def _open(standing: Sequence[Any]) -> dict[str, int]:
     return {"open_alerts": len(standing), "open_severe": severe}
 
 
-def _changes(
-    ctx: Context,
-    tenant: str,
-    domain: str,
-    last: date,
-    raised: Raised,
-    names: Mapping[str, Sequence[str]],
-) -> tuple[list[Any], tuple[AlertChange, ...]]:
-    """The active alerts near the days that end `last`, and what a promotion would do to them."""
-    window = timedelta(days=DOMAINS[domain].window) + SAME_EPISODE
-    since = datetime.combine(last, datetime.min.time(), ctx.clock().tzinfo) - window
-    alerts: dict[str, list[Any]] = {}
-    for alert in ctx.records.read(
-        tenant, lambda session: alert_feed.near(session, tenant=tenant, domain=domain, since=since)
-    ):
-        alerts.setdefault(alert.entity, []).append(alert)
-    standing = [alert for rows in alerts.values() for alert in rows if alert.status in ACTIVE]
-    changed = [*_gone(raised, names, alerts), *_new(raised, names, alerts)]
-    order = ("vanish", "severity", "appear")
-    changed.sort(key=lambda one: (one.muted, order.index(one.kind), -one.spend_at_risk, one.entity))
-    return standing, tuple(changed)
-
-
-def _gone(
-    raised: Raised, names: Mapping[str, Sequence[str]], alerts: Mapping[str, Sequence[Any]]
-) -> Iterator[AlertChange]:
-    """Open alerts of episodes that the champion raises and the challenger does not."""
-    for entity, rows in alerts.items():
-        before, after = (raised[who].get(entity) for who in (CHAMPION, CHALLENGER))
-        if before is None:
-            continue
-        alert = _meant(rows, before)
-        if alert is not None and alert.status in ACTIVE and not (after and _near(alert, after)):
-            yield _change("vanish", entity, names[entity], alert, before)
-
-
-def _new(
-    raised: Raised, names: Mapping[str, Sequence[str]], alerts: Mapping[str, Sequence[Any]]
-) -> Iterator[AlertChange]:
-    """Episodes that the challenger raises: as another severity, or where there is no alert yet."""
-    for entity, after in raised[CHALLENGER].items():
-        alert, before = _meant(alerts.get(entity, ()), after), raised[CHAMPION].get(entity)
-        if alert is None:
-            known = before is not None and before.first <= after.last and after.first <= before.last
-            if not known:
-                yield _change("appear", entity, names[entity], None, after)
-        elif alert.status in ACTIVE and alert.severity != after.severity:
-            yield _change("severity", entity, names[entity], alert, after)
-
-
-def _meant(rows: Sequence[Any], seen: Seen) -> Any | None:
-    """The alert that a run would take the episode for: of those near, an active one first, else the latest."""
-    near = [alert for alert in rows if _near(alert, seen)]
-    return max(near, key=lambda alert: (alert.status in ACTIVE, alert.last_seen), default=None)
-
-
-def _near(alert: Any, seen: Seen) -> bool:
-    first, last = local_day(alert.onset), local_day(alert.last_seen)
-    return first - SAME_EPISODE <= seen.last and seen.first <= last + SAME_EPISODE
-
-
-def _change(
-    kind: str, entity: str, called: Sequence[str], alert: Any | None, seen: Seen
-) -> AlertChange:
-    name, level = called
-    return AlertChange(
-        kind=kind,
-        alert=None if alert is None else alert.id,
-        entity=entity,
-        name=name,
-        level=level,
-        before="" if alert is None else alert.severity,
-        after="" if kind == "vanish" else seen.severity,
-        spend_at_risk=seen.spend_at_risk,
-        currency=seen.currency,
-        muted=alert is not None and alert.muted_by is not None,
-    )
-
-
 # ── In words ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def sentence(verdict: Verdict, target: Interval | None) -> str:
-    """Why the verdict is what it is, and what would decide."""
+def sentence(verdict: Verdict, target: Interval | None, unit: str = "day") -> str:
+    """Why the verdict is what it is, and what would decide; `unit` is what a period is called."""
     if verdict.because == "no labels":
         if not verdict.disagreements:
             return "Nobody has judged an alert of these days, and both models raise the same ones."
         return (
             f"Nobody has judged an alert of these days, so no figure says who is right. The models differ on "
-            f"{verdict.disagreements:,} entity-days: judging {min(verdict.labels, verdict.disagreements)} of them "
+            f"{verdict.disagreements:,} entity-{unit}s: judging {min(verdict.labels, verdict.disagreements)} of them "
             "would tell a clearly better model."
         )
     shift = _shift(target) if target else ""
     said = {
-        "better": f"The challenger is better: {shift}, and it wins most of the days on which they differ.",
-        "worse": f"The challenger is worse: {shift}, and it loses most of the days on which they differ.",
+        "better": f"The challenger is better: {shift}, and it wins most of the {unit}s on which they differ.",
+        "worse": f"The challenger is worse: {shift}, and it loses most of the {unit}s on which they differ.",
         "small effect": f"Both are about as good: {shift}, less than would be worth a change.",
     }
     if verdict.because in said:
         return said[verdict.because]
     known = f"{shift}, which chance could have made. " if target and np.isfinite(target.low) else ""
-    more = (
-        f"{known}About {verdict.labels:,} more judged entity-days on which they differ would decide"
-    )
+    wanted = f"{verdict.labels:,} more judged entity-{unit}s on which they differ"
+    more = f"{known}About {wanted} would decide"
     if verdict.labels > verdict.disagreements:
         return f"{more}; these days hold {verdict.disagreements:,}, so later ones are needed too."
     return f"{more} ({verdict.labels_random:,} if drawn at random)."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Self
@@ -86,10 +86,10 @@ class AlertChange:
 
 @dataclass(frozen=True)
 class Seen:
-    """An episode that a model raises: its days, how severe it is, and what it puts at risk."""
+    """An episode that a model raises: its first and last period, how severe it is, and what it puts at risk."""
 
-    first: date
-    last: date
+    first: datetime
+    last: datetime
     severity: str
     spend_at_risk: float
     currency: str
@@ -97,8 +97,8 @@ class Seen:
     @classmethod
     def told(cls, plain: Mapping[str, Any]) -> Self:
         """An episode as a kept report tells it."""
-        days = {name: date.fromisoformat(plain[name]) for name in ("first", "last")}
-        return cls(**{**plain, **days})
+        ends = {name: datetime.fromisoformat(plain[name]) for name in ("first", "last")}
+        return cls(**{**plain, **ends})
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ class ComparisonView:
     cuts     : the surprise from which each model raises an alarm
     incidents: F1 of the challenger by incident; causes : confirmed causes that it finds again
     errors   : detection runs of the last 30 days that failed
+    unit     : what a period is called, of which `entity_days` counts those of all entities
     """
 
     domain: str
@@ -163,13 +164,14 @@ class ComparisonView:
     incidents: Counted
     causes: Counted
     errors: Counted
-    raised: Mapping[str, Mapping[str, Seen]]
+    raised: Mapping[str, Mapping[str, Sequence[Seen]]]
     names: Mapping[str, tuple[str, str]]
     notices: tuple[str, ...]
     open_alerts: int = 0
     open_severe: int = 0
     changed: tuple[AlertChange, ...] = field(default=())
     id: int | None = None
+    unit: str = "day"
 
     def figure(self, name: str) -> Figure | None:
         """The figure of that name, None where it could not be had."""

@@ -74,7 +74,7 @@ class Requirement:
 def _anomaly_f1(report: Report) -> Measured:
     figure = next((one for one in report["figures"] if one["name"] == "f1"), None)
     judged = report["labels"]["real"] + report["labels"]["normal"]
-    how = f"F1 over the entity-days of {_days(report)} that people judged: {judged:,}"
+    how = f"F1 over the entity-{report['unit']}s of {_days(report)} that people judged: {judged:,}"
     missing = max(labels_for(0.88) - judged, 0)
     if figure is None or figure["challenger"]["value"] is None or missing:
         return Measured(None, max(missing, 1), how)
@@ -98,7 +98,7 @@ def _latency(report: Report) -> Measured:
         taken["milliseconds_p95"],
         0,
         f"95th percentile of {taken['repeats']} scorings of the newest window on this machine, "
-        "per 1,000 entity-days",
+        f"per 1,000 entity-{report['unit']}s",
     )
 
 

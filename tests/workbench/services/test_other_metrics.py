@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from core.errors import InvalidInputError
+from data import label_store
+from data.records import NewLabel
 from data.snapshots import read
 from tests.workbench.services import services_world
 from workbench.context import Context, open_context
+from workbench.plain import plain
 from workbench.requests import Row
 from workbench.services import (
     alerts,
@@ -29,6 +32,7 @@ from workbench.services import (
 )
 from workbench.services import scene as scenes
 from workbench.services.detect import DetectionReport
+from workbench.services.labelled import naive
 from workbench.services.scene import Scene
 from workbench.services.targets import Outlook
 from workbench.settings import Settings
@@ -136,6 +140,32 @@ def test_two_versions_are_compared_each_by_what_it_learned(
     told = compare.newest(ctx, TENANT, domain=DOMAIN, actor="ana", **pair)
     (notice,) = [one for one in told["notices"] if NEW in one]
     assert notice == f"The champion: Not judged, for the model never learned it: {NEW}."
+
+
+def test_a_comparison_asks_for_confirmed_causes_again_and_tells_every_episode(
+    ctx: Context, champion: str, report: DetectionReport
+) -> None:
+    found = report.alerts[0]
+    label = NewLabel(
+        alert_id=found.id, entity=found.entity, disposition="real", cause="cpu_saturation"
+    )
+    ctx.records.write(
+        TENANT,
+        lambda session: label_store.add(
+            session, tenant=TENANT, label=label, actor="ana", now=ctx.clock()
+        ),
+    )
+    pair = {"champion": champion, "challenger": report.model_version}
+    view = compare.compare(ctx, TENANT, domain=DOMAIN, actor="ana", **pair)
+    assert (view.causes.of, view.unit) == (1, "period")
+    (seen,) = [
+        one for one in view.raised["challenger"][found.entity] if one.first == naive(found.onset)
+    ]
+    assert seen.last == naive(found.last_seen)
+    # both raise it, so that a promotion leaves its alert alone
+    assert found.id not in {one.alert for one in view.changed}
+    told = compare.newest(ctx, TENANT, domain=DOMAIN, actor="ana", **pair)
+    assert told["id"] == view.id and told["changed"] == plain(view.changed)
 
 
 def test_a_part_learns_what_its_champion_learned_and_a_whole_model_all_there_is(
