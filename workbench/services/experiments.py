@@ -23,7 +23,15 @@ from workbench.context import Context
 from workbench.services import labelled, scorer, targets, trial
 from workbench.services import scene as scenes
 from workbench.services.scene import Scene
-from workbench.services.targets import METRICS, Metric, Observed, Outlook, Tally, outlook
+from workbench.services.targets import (
+    LEAST_UNITS,
+    METRICS,
+    Metric,
+    Observed,
+    Outlook,
+    Tally,
+    outlook,
+)
 from workbench.services.trial import RUNGS, SHADOW
 
 __all__ = ["METRICS", "Outlook", "outlook"]
@@ -434,6 +442,8 @@ def cure(row: Experiment | ExperimentView) -> str:
 
 def remedy(planned: Mapping[str, Any], chosen: Metric) -> str:
     """What would let the units that there are show an effect: more days, or a larger effect."""
+    if planned["available"] < LEAST_UNITS:
+        return f"An experiment takes at least {LEAST_UNITS} units: choose a lower level as unit."
     ways = []
     if planned["enough_days"]:
         ways.append(f"let it run {planned['enough_days']} days")

@@ -369,7 +369,8 @@ def outlook(
         raise NotEnoughDataError.of("experiments", "units", rule, available, hint)
     rows = total / available / tally.days
     usual = float(tally.control.sum()) / total
-    if not 0 <= usual + effect <= 1:
+    # alerts may come several a day, so that only what is hoped to grow has an end above
+    if usual + effect < 0 or usual + max(effect, 0.0) > max(usual, 1.0):
         rule = f"no larger than what there is to {'gain' if effect > 0 else 'lose'}, now {usual * chosen.scale:.3g} {chosen.unit}"
         raise InvalidInputError.of(
             "experiments", "the smallest effect", rule, round(abs(effect) * chosen.scale, 6)

@@ -97,7 +97,10 @@ def actions(view: ExperimentView) -> None:
     """Start it or throw it away, take it up a rung, or end it."""
     if view.state not in ("planning", "running"):
         if view.verdict == "deploy":
-            st.page_link(state.MODELS, label="Promote it", icon=":material/verified:")
+            asked = {Key.DOMAIN: view.domain, Key.CHALLENGER: view.treatment}
+            st.page_link(
+                state.MODELS, label="Promote it", icon=":material/verified:", query_params=asked
+            )
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if view.state == "planning":
@@ -323,7 +326,7 @@ def told(found: Outlook, effect_key: str) -> None:
         f"It cannot succeed. {experiments.remedy(asdict(found), chosen)}", icon=":material/block:"
     )
     least = abs(found.detectable) * chosen.scale
-    if least == least and least > 0:
+    if least == least and least > abs(found.effect) * chosen.scale:
         st.button(
             f"Look for {words.number(least, 2)} or more",
             type="tertiary",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
@@ -95,6 +96,15 @@ def test_a_hopeless_experiment_is_refused_with_the_units_it_needs(
     with pytest.raises(InvalidInputError, match="to find its effect in 3 days"):
         plan(context, tried.versions["twin"], mde=0.5, days=3, begin=True)
     assert [row.id for row in experiments.listing(context, TENANT)] == [planned.id]
+
+
+def test_too_few_units_are_told_as_what_they_are() -> None:
+    """Four services that alert twice a day: neither more days nor a larger effect would do."""
+    some = targets.Tally(np.zeros(4, dtype=bool), *(np.full(4, float(n)) for n in (10, 20, 5)), 5)
+    found = targets.outlook(some, "alert-rate", effect=-1.0, days=14, alpha=0.05, power=0.8)
+    assert (found.usual, found.available, found.hopeless) == (2.0, 4, True)
+    told = experiments.remedy(dataclasses.asdict(found), targets.METRICS["alert-rate"])
+    assert told == "An experiment takes at least 20 units: choose a lower level as unit."
 
 
 def test_a_plan_can_be_thrown_away_until_it_is_started(tried: Tried, open_home: OpenHome) -> None:
