@@ -9,17 +9,17 @@ from workbench.services.drift_report import DriftReport
 from workbench.ui import cache, drift_view, frame, state, words
 from workbench.ui.state import Key
 
-DOMAIN = "ads"
 context, tenant, actor = state.who()
+domain = state.domain()
 
 
 def report_in_url() -> DriftReport | None:
     """The check that the link names, else the newest; for anything else says so and ends the page."""
     given = st.query_params.get(Key.CHECK)
     if given is None:
-        return drift.latest(context, tenant, domain=DOMAIN)
+        return drift.latest(context, tenant, domain=domain)
     number = state.number(given)
-    known = {row.id for row in drift.history(context, tenant, domain=DOMAIN)}
+    known = {row.id for row in drift.history(context, tenant, domain=domain)}
     if number not in known:
         st.error(
             f"Check {given[:40] or 'without a number'} not found.", icon=":material/search_off:"
@@ -31,9 +31,9 @@ def report_in_url() -> DriftReport | None:
 
 def nothing() -> None:
     """Say why there is nothing to look at, and offer the one next step."""
-    waits = drift.wait(context, tenant, domain=DOMAIN)
-    if cache.freshness(DOMAIN).as_of is None:
-        frame.no_data(DOMAIN)
+    waits = drift.wait(context, tenant, domain=domain)
+    if cache.freshness(domain).as_of is None:
+        frame.no_data()
     elif waits is not None:
         frame.empty(
             f"A check needs {waits.needed} whole days of history, {waits.compared}; "
@@ -44,11 +44,12 @@ def nothing() -> None:
         )
     else:
         frame.empty("Enough history is here, nothing was compared yet. It is done daily, or now.")
-        drift_view.check_button(DOMAIN, primary=True)
+        drift_view.check_button(domain, primary=True)
 
 
 def page() -> None:
     """The answer on top; the heatmap on the left, what it means on the right."""
+    frame.domain_choice()
     report = report_in_url()
     if report is None:
         nothing()
@@ -57,7 +58,7 @@ def page() -> None:
     with left:
         drift_view.answer(report)
     with right, st.container(horizontal_alignment="right"):
-        drift_view.check_button(DOMAIN)
+        drift_view.check_button(domain)
     drift_view.numbers(report)
     part, cell = drift_view.choice(report)
     left, right = st.columns([1, 1], gap="medium")
@@ -67,13 +68,13 @@ def page() -> None:
         drift_view.statement(report)
     with right:
         if report.moved:
-            drift_view.proposals(report, DOMAIN)
+            drift_view.proposals(report, domain)
         drift_view.one_cell(report, part, cell)
-        drift_view.performance(report, DOMAIN)
+        drift_view.performance(report, domain)
         if not report.moved:
-            drift_view.proposals(report, DOMAIN)
+            drift_view.proposals(report, domain)
         drift_view.rules()
-        drift_view.earlier(DOMAIN, report.id)
+        drift_view.earlier(domain, report.id)
 
 
 page()

@@ -8,7 +8,6 @@ from workbench.services import experiments, models
 from workbench.services.experiments import ExperimentView
 from workbench.ui import cache, experiments_view, frame, runs, state
 
-DOMAIN = "ads"
 context, tenant, actor = state.who()
 
 
@@ -29,15 +28,16 @@ def chosen(views: list[ExperimentView]) -> ExperimentView | None:
 
 def page() -> None:
     """One experiment on the left; all of them and the plan of the next on the right."""
-    views = experiments.listing(context, tenant, domain=DOMAIN)
+    domain = frame.domain_choice()
+    views = experiments.listing(context, tenant, domain=domain)
     view = chosen(views)
-    if cache.freshness().newest_day is None:
-        frame.no_data(DOMAIN)
+    if cache.freshness(domain).newest_day is None:
+        frame.no_data()
         return
-    versions = models.listing(context, tenant, domain=DOMAIN)
+    versions = models.listing(context, tenant, domain=domain)
     if not any("champion" in row["aliases"] for row in versions):
         frame.empty("No model yet. The first detection run fits one.")
-        runs.detect_button()
+        runs.detect_button(domain)
         return
     left, right = st.columns([5, 3], gap="medium")
     with left:
@@ -53,7 +53,7 @@ def page() -> None:
         if view is not None:
             experiments_view.table(views, view.id)
         experiments_view.plan(
-            DOMAIN, versions, main=view is None or view.state not in ("planning", "running")
+            domain, versions, main=view is None or view.state not in ("planning", "running")
         )
 
 

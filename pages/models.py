@@ -11,11 +11,10 @@ from workbench.services import models
 from workbench.ui import cache, frame, model_charts, models_view, runs, state
 from workbench.ui.state import Key
 
-DOMAIN = "ads"
 context, tenant, actor = state.who()
 
 
-def pair(versions: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+def pair(versions: Sequence[Mapping[str, Any]], domain: str) -> tuple[str, str] | None:
     """The two versions that the link names, else champion and challenger; None where there are not two."""
     meant = {alias: row["id"] for row in versions for alias in row["aliases"]}
     chosen = {}
@@ -31,7 +30,7 @@ def pair(versions: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
     champion, challenger = chosen.values()
     if not champion:
         frame.empty("No model yet. The first detection run fits one.")
-        runs.detect_button()
+        runs.detect_button(domain)
         return None
     if challenger in ("", champion):
         frame.empty(
@@ -46,19 +45,20 @@ def pair(versions: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
 
 def page() -> None:
     """The comparison where there are two to compare, and the versions and moves beneath it."""
-    versions = models.listing(context, tenant, domain=DOMAIN)
-    if cache.freshness().newest_day is None:
-        frame.no_data(DOMAIN)
+    domain = frame.domain_choice()
+    versions = models.listing(context, tenant, domain=domain)
+    if cache.freshness(domain).newest_day is None:
+        frame.no_data()
         return
-    chosen = pair(versions)
+    chosen = pair(versions, domain)
     if chosen is not None:
-        models_view.contest(DOMAIN, *chosen)
+        models_view.contest(domain, *chosen)
     if versions:
         left, right = st.columns(2, gap="medium")
         with left:
             models_view.version_table(versions)
         with right:
-            models_view.history(DOMAIN)
+            models_view.history(domain)
 
 
 page()

@@ -28,7 +28,7 @@ def origin() -> Any:
 
 def what(copied: dict[str, Any], domains: tuple[str, ...]) -> tuple[Form, str]:
     """Which algorithm learns on whose data."""
-    state.adopt(Key.DOMAIN, domains, copied.get("domain") or domains[0])
+    state.adopt(Key.DOMAIN, domains, copied.get("domain") or state.domain())
     domain = st.session_state[Key.DOMAIN]
     offered = {form.name: form for form in cache.training_forms(domain)}
     state.adopt(Key.ALGORITHM, list(offered), copied.get("algorithm") or next(iter(offered)))
@@ -42,7 +42,13 @@ def what(copied: dict[str, Any], domains: tuple[str, ...]) -> tuple[Form, str]:
     form = offered[st.session_state[Key.ALGORITHM]]
     st.caption(form.summary)
     left, middle, right = st.columns(3)
-    left.selectbox("Domain", domains, key=Key.DOMAIN, on_change=state.publish_training)
+    left.selectbox(
+        "Domain",
+        domains,
+        format_func=words.domain,
+        key=Key.DOMAIN,
+        on_change=state.publish_training,
+    )
     middle.selectbox(
         "Tenant",
         tenants := state.tenants(),
@@ -180,7 +186,7 @@ def page() -> None:
     left, right = st.columns([5, 3], gap="medium")
     with left:
         if not domains:
-            frame.no_data("ads")
+            frame.no_data()
         elif not jobs.listing(context, tenant) and not state.job():
             frame.empty("Nothing was trained here yet. Start on the right: standard is a fair try.")
         jobs_view.watch()

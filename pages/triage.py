@@ -143,25 +143,9 @@ def nothing(last_day: date | None, standing: Standing) -> bool:
     return False
 
 
-def which() -> None:
-    """The choice of domain, where there is one."""
-    held = brief.domains(context, tenant)
-    if len(held) > 1:
-        st.session_state[Key.DOMAIN] = domain
-        st.segmented_control(
-            "Domain",
-            held,
-            format_func=words.domain,
-            key=Key.DOMAIN,
-            on_change=state.take_domain,
-            label_visibility="collapsed",
-            required=True,
-        )
-
-
 def page() -> None:
     """The brief, what started where, and the alerts beneath it."""
-    which()
+    frame.domain_choice()
     standing = brief.standing(context, tenant, domain=domain)
     last_day = cache.freshness(domain).newest_day
     if nothing(last_day, standing) or last_day is None:

@@ -189,7 +189,8 @@ def test_the_window_leads_to_the_train_page(here: Context) -> None:
     (button,) = [one for one in test.button if one.label == "Retrain with this window"]
     button.click().run()
     assert not test.exception
-    assert test.query_params == {"from": "2026-01-12", "to": "2026-03-08", "proposal": "1"}
+    window = {"from": "2026-01-12", "to": "2026-03-08"}
+    assert test.query_params == {"domain": "ads", "proposal": "1", **window}
 
 
 def test_the_rules_of_retraining_are_kept(here: Context) -> None:

@@ -264,7 +264,9 @@ def performance(report: DriftReport, domain: str) -> None:
 # ── Retraining ───────────────────────────────────────────────────────────────────────────────────
 
 
-def to_train(label: str, window: tuple[date, date], proposal: int | None = None) -> None:
+def to_train(
+    label: str, domain: str, window: tuple[date, date], proposal: int | None = None
+) -> None:
     """Leads to the Train page with the window filled in."""
     main = proposal is not None or None
     if st.button(
@@ -274,7 +276,8 @@ def to_train(label: str, window: tuple[date, date], proposal: int | None = None)
         type=theme.main_button() if main else "secondary",
         shortcut="T",
     ):
-        asked = {Key.FROM: window[0].isoformat(), Key.TO: window[1].isoformat()}
+        first, last = (day.isoformat() for day in window)
+        asked = {Key.DOMAIN: domain, Key.FROM: first, Key.TO: last}
         if proposal is not None:
             asked[Key.PROPOSAL] = str(proposal)
         st.switch_page(state.TRAIN, query_params={str(key): value for key, value in asked.items()})
@@ -290,7 +293,7 @@ def proposals(report: DriftReport, domain: str) -> None:
         _open(row, retraining.not_yet(context, tenant, domain=domain))
     if not waiting:
         st.caption("Nothing is proposed." if not report.moved else "The proposal was decided.")
-        to_train("Retrain with this window", retraining.window_of(report))
+        to_train("Retrain with this window", domain, retraining.window_of(report))
     decided: Sequence[ProposalView] = [row for row in rows if row.state != "open"]
     if decided:
         st.dataframe(
@@ -309,7 +312,7 @@ def _open(row: ProposalView, not_yet: str) -> None:
         if not_yet:
             st.caption(f":material/schedule: {not_yet}")
         with st.container(horizontal=True):
-            to_train("Retrain with this window", (row.start, row.end), row.id)
+            to_train("Retrain with this window", row.domain, (row.start, row.end), row.id)
             for label, icon, act, done in (
                 ("Accept", ":material/check:", retraining.accept, "Started"),
                 ("Dismiss", ":material/close:", retraining.dismiss, "Dismissed"),

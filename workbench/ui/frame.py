@@ -160,18 +160,26 @@ BEGIN = {
 """What to bring, by the domain that the link names, "" where it names none."""
 
 
-def no_data(only: str = "") -> None:
-    """Nothing came in of what the page shows: say so in the words of who looks, with the next step.
-
-    only : the domain that the page is about; any when absent
-    """
+def domain_choice() -> str:
+    """The domain that the page is about; above the page the choice, where there is one."""
     context, tenant, _ = state.who()
-    held = brief.domains(context, tenant)
-    if only and held:
-        there = " and ".join(words.domain(name) for name in held)
-        why = f"This page is about models of {words.domain(only)}. What came in here: {there}."
-        empty(why, state.TRIAGE, "See what was found")
-        return
+    held, shown = brief.domains(context, tenant), state.domain()
+    if len(held) > 1:
+        st.session_state[Key.DOMAIN] = shown
+        st.segmented_control(
+            "Domain",
+            held,
+            format_func=words.domain,
+            key=Key.DOMAIN,
+            on_change=state.take_domain,
+            label_visibility="collapsed",
+            required=True,
+        )
+    return shown
+
+
+def no_data() -> None:
+    """Nothing came in at all: say so in the words of who looks, with the next step."""
     told = str(st.query_params.get(Key.DOMAIN, ""))
     empty(BEGIN.get(told, BEGIN[""]), state.DATA, "Go to data")
 

@@ -43,7 +43,7 @@ def about(job: JobView) -> str:
     return " · ".join(
         (
             f"job {short(job)}",
-            job.domain,
+            words.domain(job.domain),
             days,
             f"on {job.device}",
             f"by {job.created_by}",
@@ -216,14 +216,14 @@ def published(job: JobView) -> None:
         aliases = " and ".join(version["aliases"])
         st.markdown(
             f":material/check_circle: Published as **{version_words(job)}**"
-            + (f", the {aliases} of {job.domain}" if aliases else ""),
+            + (f", the {aliases} of {words.domain(job.domain)}" if aliases else ""),
             width="stretch",
         )
         st.page_link(
             state.MODELS,
             label="Compare with the champion",
             icon=":material/arrow_forward:",
-            query_params={"challenger": job.result_ref},
+            query_params={Key.DOMAIN: job.domain, Key.CHALLENGER: job.result_ref},
         )
     told = [
         f"{label} {words.percent(version['metrics'][figure])}"

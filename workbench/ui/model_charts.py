@@ -322,9 +322,9 @@ def costs(view: ComparisonView, ratio: float) -> pd.DataFrame:
 # ── Tables ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def changed(rows: Sequence[AlertChange]) -> pd.DataFrame:
-    """Open alerts that a promotion would change."""
-    return pd.DataFrame(
+def changed(rows: Sequence[AlertChange], domain: str) -> pd.DataFrame:
+    """Open alerts that a promotion would change; with money where something is spent."""
+    told = pd.DataFrame(
         {
             "Change": [CHANGES[row.kind] for row in rows],
             "What": [row.name for row in rows],
@@ -334,6 +334,7 @@ def changed(rows: Sequence[AlertChange]) -> pd.DataFrame:
             "At risk": [words.money(row.spend_at_risk, row.currency) for row in rows],
         }
     )
+    return told if words.has_money(domain) else told.drop(columns="At risk")
 
 
 CHANGED_COLUMNS = {
@@ -346,13 +347,15 @@ CHANGED_COLUMNS = {
 }
 
 
-def slices(rows: Sequence[Slice], kind: str, domain: str) -> pd.DataFrame:
+def slices(rows: Sequence[Slice], kind: str, domain: str, unit: str = "day") -> pd.DataFrame:
     """Where the models differ: alarms of each by level, or episodes found by type of cause."""
     some = [row for row in rows if row.kind == kind]
     name = words.level if kind == "level" else DOMAINS[domain].word
     columns: dict[str, Any] = {
         "Level" if kind == "level" else "Cause": [name(row.name) for row in some],
-        "Entity-days" if kind == "level" else "Alerts": [words.number(row.rows) for row in some],
+        f"Entity-{unit}s" if kind == "level" else "Alerts": [
+            words.number(row.rows) for row in some
+        ],
         "Champion": [words.number(row.champion) for row in some],
         "Challenger": [words.number(row.challenger) for row in some],
         "Both": [words.number(row.both) for row in some],
@@ -367,7 +370,15 @@ def slices(rows: Sequence[Slice], kind: str, domain: str) -> pd.DataFrame:
 
 SLICE_COLUMNS = {
     name: st.column_config.TextColumn(alignment="right")
-    for name in ("Entity-days", "Alerts", "Champion", "Challenger", "Both", "Real, found")
+    for name in (
+        "Entity-days",
+        "Entity-periods",
+        "Alerts",
+        "Champion",
+        "Challenger",
+        "Both",
+        "Real, found",
+    )
 }
 
 

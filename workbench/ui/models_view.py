@@ -59,7 +59,7 @@ def verdict(view: ComparisonView) -> None:
     st.caption(
         f"● champion {model_charts.version(view.champion.id)} against ◆ challenger "
         f"{model_charts.version(view.challenger.id)} · {words.day(view.first)} to {words.day(view.last)}, "
-        f"that neither learned from · {words.count(view.entity_days, 'entity-day')}, "
+        f"that neither learned from · {words.count(view.entity_days, f'entity-{view.unit}')}, "
         f"{words.number(judged)} judged · same alarm or none on {words.percent(view.agreement.value)}"
     )
     for notice in view.notices:
@@ -103,7 +103,7 @@ def changes(view: ComparisonView) -> None:
     if not rows:
         return
     picked = st.dataframe(
-        model_charts.changed(rows),
+        model_charts.changed(rows, view.domain),
         hide_index=True,
         column_config=model_charts.CHANGED_COLUMNS,
         height=tables.height(len(rows), 7),
@@ -114,7 +114,7 @@ def changes(view: ComparisonView) -> None:
     )
     chosen = [row for row, _ in picked.selection.cells] or picked.selection.rows
     if chosen and rows[chosen[0]].alert is not None:
-        st.switch_page(state.ALERT, query_params={"id": str(rows[chosen[0]].alert)})
+        state.go_to(state.ALERT, alert=rows[chosen[0]].alert)
 
 
 def promote(version: str, standing: str, *, missed: bool) -> None:
@@ -162,7 +162,7 @@ def take_promotion(version: str) -> None:
 def agreement(view: ComparisonView) -> None:
     """Entity by entity, how odd each finds it; a click on an alert opens it."""
     event = frame.draw(
-        "Where they differ: every entity's oddest day",
+        f"Where they differ: every entity's oddest {view.unit}",
         model_charts.scatter(view.dots, view.cuts, theme.palette()),
         lambda: model_charts.dots(view.dots),
         alt="Surprise of the champion against that of the challenger, an entity a dot; a click opens its alert.",
@@ -172,7 +172,7 @@ def agreement(view: ComparisonView) -> None:
     points = getattr(getattr(event, "selection", None), "points", [])
     data = points[0].get("customdata") if points else None
     if data and data[0]:
-        st.switch_page(state.ALERT, query_params={"id": str(data[0])})
+        state.go_to(state.ALERT, alert=data[0])
 
 
 def cost(view: ComparisonView) -> None:
@@ -218,7 +218,7 @@ def parts(view: ComparisonView) -> None:
     for column, kind, title in ((left, "level", "By level"), (right, "type", "By type of cause")):
         with column:
             st.markdown(f"**{title}**")
-            rows = model_charts.slices(view.slices, kind, view.domain)
+            rows = model_charts.slices(view.slices, kind, view.domain, view.unit)
             if rows.empty:
                 st.caption("No alert of these days has a cause.")
                 continue

@@ -145,7 +145,8 @@ def test_tables_speak_as_an_analyst_does() -> None:
     change = AlertChange(
         "severity", 3, "campaign:1", "One", "campaign", "low", "critical", 1234.6, "USD", False
     )
-    assert model_charts.changed([change]).iloc[0].to_dict() == {
+    assert "At risk" not in model_charts.changed([change], "services")
+    assert model_charts.changed([change], "ads").iloc[0].to_dict() == {
         "Change": "Other severity",
         "What": "One",
         "Level": "Campaign",
