@@ -15,7 +15,7 @@ def page() -> None:
     domain = agreement_view.domain_choice("Who is right?")
     found = adjudication_view.waiting(domain)
     if not found:
-        adjudication_view.nothing()
+        adjudication_view.nothing(domain)
         return
     known = taxonomy.of(context, tenant, domain)
     dispute = adjudication_view.chosen(found)

@@ -53,8 +53,8 @@ def buttons(test: Any) -> dict[str, Any]:
 # ── Adjudicate ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_where_nobody_differs_the_page_says_so_and_leads_to_the_agreement(here: Context) -> None:
-    assert "where two people judged the same thing, they agree" in words(visit("adjudicate"))
+def test_where_nobody_could_differ_the_page_says_so_and_leads_to_labelling(here: Context) -> None:
+    assert "nothing was judged by two people yet" in words(visit("adjudicate"))
 
 
 def test_both_sides_stand_beside_each_other_and_what_differs_is_marked(

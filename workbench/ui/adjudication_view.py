@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from core.errors import HeadwaterError
-from workbench.services import adjudication, labelling
+from workbench.services import adjudication, agreement, labelling
 from workbench.services.adjudication import Dispute, Side
 from workbench.services.evidence import Evidence
 from workbench.services.labelling import Item
@@ -212,11 +212,14 @@ def _look_at(which: str) -> None:
         st.query_params.pop(Key.DISPUTE, None)
 
 
-def nothing() -> None:
-    """Nobody differs: say so, and lead on."""
-    frame.empty(
-        "Nothing to settle: where two people judged the same thing, they agree.",
-        state.AGREEMENT,
-        "How far people agree",
-    )
+def nothing(domain: str) -> None:
+    """Nobody differs, or nobody could: say so, and lead on."""
+    context, tenant, _ = state.who()
+    judged = agreement.to_date(context, tenant, domain=domain).items
+    if judged:
+        why = f"Nothing to settle: of {words.count(judged, 'thing')} that two people judged, none is open."
+        frame.empty(why, state.AGREEMENT, "How far people agree")
+    else:
+        why = "Nothing to settle: nothing was judged by two people yet. A fifth of the queue goes to two."
+        frame.empty(why, state.LABEL, "Go on labelling")
     verbs.undo_button()
