@@ -102,7 +102,7 @@ def meaning(detail: AlertDetail, view: AlertView) -> None:
             shortcut="G",
             width="stretch",
         ):
-            st.switch_page(state.CAUSE, query_params={"alert": str(alert.id)})
+            state.go_to(state.CAUSE, alert=alert.id)
         incident(alert)
     if view.contributions is not None:
         shares = view.contributions
@@ -157,7 +157,7 @@ def incident(alert: Any) -> None:
         if raised is None:
             st.rerun()
         number = raised.id
-    st.switch_page(state.INCIDENTS, query_params={"id": str(number)})
+    state.go_to(state.INCIDENTS, incident=number)
 
 
 def facts(title: str, rows: tuple[tuple[str, ...], ...]) -> None:
@@ -169,7 +169,7 @@ def facts(title: str, rows: tuple[tuple[str, ...], ...]) -> None:
 
 def page() -> None:
     """Find the alert that the link names, and show it."""
-    detail = frame.alert_in_url("id")
+    detail = frame.alert_in_url(Key.ALERT)
     alert = detail.alert
     view = cache.alert_view(alert)
     with st.container(gap="xxsmall"):

@@ -71,13 +71,13 @@ def actions(alert: Any, record: Any) -> None:
         verbs.verbs(record)
         verbs.undo_button()
         if st.button("Label", icon=":material/sell:", shortcut="L"):
-            asked = {"domain": record.domain, kind: str(record.id)}
+            asked = {"domain": record.domain, Key.ALERT: str(alert.id), kind: str(record.id)}
             st.switch_page(state.LABEL, query_params=asked)
 
 
 def page() -> None:
     """Find the alert that the link names, and show where it started."""
-    alert = frame.alert_in_url("alert").alert
+    alert = frame.alert_in_url(Key.ALERT).alert
     incident = None
     if alert.incident_id is not None:
         incident = incidents.get(context, tenant, alert.incident_id).incident
@@ -91,11 +91,11 @@ def page() -> None:
             width="stretch",
         )
         if st.button("Alert", shortcut="B", icon=":material/arrow_back:", help="Back to the alert"):
-            st.switch_page(state.ALERT, query_params={"id": str(alert.id)})
+            state.go_to(state.ALERT, alert=alert.id)
         if incident is not None and st.button(
             "Incident", shortcut="I", icon=":material/emergency:", help="Its time line and its like"
         ):
-            st.switch_page(state.INCIDENTS, query_params={"id": str(incident.id)})
+            state.go_to(state.INCIDENTS, incident=incident.id)
         st.segmented_control(
             "Method",
             view.methods,

@@ -46,7 +46,7 @@ def one(detail: IncidentDetail) -> None:
 
 def page() -> None:
     """The incident that the link names, else all of them."""
-    given = st.query_params.get("id", "")
+    given = st.query_params.get(state.Key.INCIDENT, "")
     if not given:
         listing()
         return

@@ -56,7 +56,7 @@ def test_a_page_at_night(tmp_path: Path, new_page: Callable[..., Page]) -> None:
         page.goto(f"{server.address}/incidents")  # the page's own link, before any other
         expect(page.get_by_text("Checkout times out").first).to_be_visible()
         expect(page.get_by_text("▼ 1 deploy").first).to_be_visible()
-        press_to(page, "o", re.compile(r"\?id=1$"))
+        press_to(page, "o", re.compile(r"\?incident=1$"))
         expect(page.get_by_text("PagerDuty PGR0VU2").first).to_be_visible()
         expect(page.get_by_text("5 min before").first).to_be_visible()
         expect(page.get_by_text("Nobody has said yet what it was.").first).to_be_visible()
@@ -70,6 +70,6 @@ def test_a_page_at_night(tmp_path: Path, new_page: Callable[..., Page]) -> None:
         box = bar.bounding_box()
         assert box is not None
         page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        expect(page).to_have_url(re.compile(r"\?id=1$"))
+        expect(page).to_have_url(re.compile(r"\?incident=1$"))
         page.go_back()
         expect(page).to_have_url(re.compile(r"/incidents$"))

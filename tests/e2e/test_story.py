@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.contrast import faint
-from tests.e2e.keyboard import press
+from tests.e2e.keyboard import press, press_to
 from tests.server import Server, serving
 from workbench.context import open_context
 from workbench.services import tokens
@@ -114,6 +114,21 @@ def test_keys_choose_acknowledge_and_undo(running: Server, new_page: OpenPage) -
     assert status(running, "alert", first["id"]) == "open"
 
 
+def test_the_way_back_leads_to_what_was_looked_at(running: Server, new_page: OpenPage) -> None:
+    page = new_page()
+    alert = next(
+        row
+        for row in running.ask("/api/anomaly/alerts/active?limit=20")["alerts"]
+        if row["incident_id"] not in (None, row["id"])
+    )
+    page.goto(f"{running.address}/alert?alert={alert['id']}")
+    for key, there in (("i", r"/incidents\?.*incident=\d+$"), ("g", r"/cause\?alert=\d+")):
+        expect(page.get_by_text(alert["sentence"], exact=True)).to_be_visible()
+        press_to(page, key, re.compile(there))
+        page.go_back()
+    expect(page.get_by_text(alert["sentence"], exact=True)).to_be_visible()
+
+
 def shown(page: Page, alert: dict[str, Any]) -> Locator:
     """The preview, once it is that of the alert."""
     preview = page.get_by_text(alert["sentence"], exact=True)
@@ -129,7 +144,7 @@ def test_every_page_opens_in_light_and_dark(
     alert = running.ask("/api/anomaly/alerts/active?limit=1")["alerts"][0]["id"]
     for path, heading in (
         ("/triage", "When it broke"),
-        (f"/alert?id={alert}", "What the score rests on"),
+        (f"/alert?alert={alert}", "What the score rests on"),
         (f"/cause?alert={alert}", "Candidates, best first"),
         ("/data", "What has arrived"),
         ("/train", "Nothing was trained here yet."),
@@ -149,7 +164,7 @@ def test_every_page_opens_in_light_and_dark(
 
 FIRST_REQUESTS = (
     ("/triage", "No data yet. Import report files to begin."),
-    ("/alert?id=999", "Alert 999 not found."),
+    ("/alert?alert=999", "Alert 999 not found."),
     ("/train?job=x", "No data yet. Import report files to begin."),
 )
 """A page of the navigation, a hidden one and one with its own parameters; each takes a server of its own."""

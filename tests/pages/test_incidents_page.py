@@ -159,7 +159,7 @@ def test_a_choice_of_a_filter_becomes_the_link(full: Context) -> None:
 
 def test_one_incident_is_opened_with_all_that_happened_around_it(full: Context) -> None:
     test = press(visit("incidents"), "Open")
-    assert test.query_params["id"] == "2"
+    assert test.query_params["incident"] == "2"
     said = words(test)
     assert "Timeouts at the cart" in test.subheader[0].value
     assert "lasted 60 min · at cart · in eu · resolved" in said
@@ -176,7 +176,7 @@ def test_one_incident_is_opened_with_all_that_happened_around_it(full: Context) 
 
 
 def test_it_is_resolved_undone_commented_and_corrected(full: Context) -> None:
-    test = press(visit("incidents", id="3"), "Resolve")
+    test = press(visit("incidents", incident="3"), "Resolve")
     assert incidents.get(full, TENANT, 3).incident.status == "resolved"
     press(test, "Undo")
     assert incidents.get(full, TENANT, 3).incident.status == "open"
@@ -188,12 +188,12 @@ def test_it_is_resolved_undone_commented_and_corrected(full: Context) -> None:
     field.set_value("pay, cart")
     press(test, "Correct")
     assert incidents.get(full, TENANT, 3).incident.services == ["pay", "cart"]
-    assert press(test, "Incidents").query_params.get("id") is None
+    assert press(test, "Incidents").query_params.get("incident") is None
 
 
 def test_one_that_headwater_found_too_says_so_and_is_parted(full: Context) -> None:
     services_world.found(full, TENANT)
-    test = visit("incidents", id="4")  # the number of what was found leads to what was told of it
+    test = visit("incidents", incident="4")  # the number of what was found leads to what was told
     assert "Timeouts at the cart" in test.subheader[0].value
     said = words(test)
     assert "found by Headwater too" in said
@@ -208,7 +208,7 @@ def test_one_that_headwater_found_too_says_so_and_is_parted(full: Context) -> No
 def test_one_is_recorded_by_hand_and_opened(empty: Context) -> None:
     texts = {"What happened": "Disk full", "Services": "db"}
     test = press(fill(visit("incidents"), **texts), "Record")
-    assert test.query_params["id"] == "1"
+    assert test.query_params["incident"] == "1"
     row = incidents.get(empty, TENANT, 1).incident
     assert (row.title, row.services, row.source, row.status) == (
         "Disk full",
@@ -259,14 +259,14 @@ def test_a_form_without_a_title_is_refused_and_keeps_nothing(empty: Context) -> 
 
 @pytest.mark.parametrize("given", ["99", "-1", "x", "1 or 1=1", "9" * 40, "<b>"])
 def test_a_link_to_none_says_so_and_leads_back(full: Context, given: str) -> None:
-    test = visit("incidents", id=given)
+    test = visit("incidents", incident=given)
     assert f"Incident {given[:40]} not found." in words(test)
 
 
 def test_an_undone_recording_says_so(full: Context) -> None:
     incidents.record(full, TENANT, title="Wrong", severity="low", onset=NOW, actor="ana")
     alerts.undo(full, TENANT, actor="ana")
-    assert "was undone" in visit("incidents", id="4").warning[0].value
+    assert "was undone" in visit("incidents", incident="4").warning[0].value
     assert "Wrong" not in listed(visit("incidents"))
 
 
@@ -284,11 +284,9 @@ def detected(tmp_path: Path) -> Iterator[Context]:
         yield context
 
 
-@pytest.mark.parametrize(("page", "name"), [("alert", "id"), ("cause", "alert")])
-def test_changes_that_reach_an_alert_are_on_its_time_lines(
-    detected: Context, page: str, name: str
-) -> None:
-    test = visit(page, **{name: str(alert_of(detected, BROKEN).id)})
+@pytest.mark.parametrize("page", ["alert", "cause"])
+def test_changes_that_reach_an_alert_are_on_its_time_lines(detected: Context, page: str) -> None:
+    test = visit(page, alert=str(alert_of(detected, BROKEN).id))
     told = {story.split(" · ")[-2] for story in marks(test)}
     assert told == {"Budget cut", "All"}
     assert "◆ 2 configuration changes" in words(test)
@@ -296,7 +294,7 @@ def test_changes_that_reach_an_alert_are_on_its_time_lines(
 
 def test_an_alert_leads_to_its_incident(detected: Context) -> None:
     alert = alert_of(detected, BROKEN)
-    test = visit("alert", id=str(alert.id))
+    test = visit("alert", alert=str(alert.id))
     assert [one.label for one in test.button if one.label.startswith("Incident ")] == [
         f"Incident {alert.incident_id}"
     ]

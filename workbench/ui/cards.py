@@ -58,8 +58,8 @@ def incident(row: Any) -> None:
             st.caption(" · ".join(filter(None, told)))
         if st.button("Open", key=f"open:incident {row.id}", icon=":material/account_tree:"):
             if row.alert_id is None:
-                st.switch_page(state.INCIDENTS, query_params={"id": str(row.id)})
-            st.switch_page(state.CAUSE, query_params={"alert": str(row.alert_id)})
+                state.go_to(state.INCIDENTS, incident=row.id)
+            state.go_to(state.CAUSE, alert=row.alert_id)
         verbs.verbs(row, only=("acknowledge",))
 
 
@@ -89,7 +89,7 @@ def preview(alert: Any) -> None:
             if st.button(
                 "Open", type=theme.main_button(), shortcut="O", icon=":material/open_in_full:"
             ):
-                st.switch_page(state.ALERT, query_params={"id": str(alert.id)})
+                state.go_to(state.ALERT, alert=alert.id)
             verbs.verbs(alert)
             verbs.undo_button()
         st.markdown(alert.sentence)

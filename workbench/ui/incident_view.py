@@ -67,7 +67,7 @@ def heading(detail: IncidentDetail, alert_id: int | None) -> None:
         if alert_id is not None and st.button(
             "Root cause", shortcut="G", icon=":material/account_tree:"
         ):
-            st.switch_page(state.CAUSE, query_params={"alert": str(alert_id)})
+            state.go_to(state.CAUSE, alert=alert_id)
         if st.button("Label", shortcut="L", icon=":material/sell:", type=theme.main_button()):
             st.switch_page(
                 state.LABEL, query_params={"domain": incident.domain, "incident": str(incident.id)}

@@ -102,6 +102,8 @@ class Key(StrEnum):
     LABEL_TOLD = "label_told"
     LABEL_REFUSED = "label_refused"
     SOURCE = "source"
+    ALERT = "alert"
+    INCIDENT = "incident"
     INCIDENT_CAUSE = "cause"
     LABELLED = "labelled"
     SPAN = "span"
@@ -268,6 +270,18 @@ def take_domain() -> None:
     first_page()
 
 
+def go_to(page: str, **named: int) -> None:
+    """Leave for a page about the alert or incident named here, with what the link of this page says.
+
+    Streamlit puts the new parameters to the address of the page that is left before it changes the page, and the
+    browser's way back leads there: it must still say which alert or incident was looked at, and through which filters.
+    """
+    own = st.query_params.to_dict()
+    if page == INCIDENTS:  # its filters have the names of others
+        own = {key: own[key] for key in (Key.ALERT, Key.INCIDENT) if key in own}
+    st.switch_page(page, query_params=own | {key: str(value) for key, value in named.items()})
+
+
 # ── the Adjudicate and Agreement pages: what is compared, and which disagreement is looked at ──────
 
 
@@ -429,6 +443,6 @@ def step_incident(by: int) -> None:
 def open_incident(number: int | None) -> None:
     """The link opens this incident; None leads back to the list."""
     if number is None:
-        st.query_params.pop("id", None)
+        st.query_params.pop(Key.INCIDENT, None)
     else:
-        st.query_params["id"] = str(number)
+        st.query_params[Key.INCIDENT] = str(number)
