@@ -133,10 +133,12 @@ def follow(ctx: Context, tenant: str, report: DriftReport, *, actor: str) -> Pro
 
 
 def window_of(report: DriftReport) -> tuple[date, date]:
-    """First and last day that a retraining after this report should learn from: the windows, or a little more."""
-    spans = report.metrics.windows
+    """First and last day that a retraining after this report should learn from: the windows, or a little more, of
+    what was compared.
+    """
+    spans, reference = report.metrics.windows, report.metrics.reference
     end = spans[-1][1]
-    return min(spans[0][0], end - LEAST_WINDOW + timedelta(days=1)), end
+    return max(min(spans[0][0], end - LEAST_WINDOW + timedelta(days=1)), reference[0]), end
 
 
 def why(report: DriftReport) -> str:

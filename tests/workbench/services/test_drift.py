@@ -260,6 +260,11 @@ def test_running_systems_that_slowed_down_for_three_days_have_drifted(
     assert [cell.key for cell in report.metrics.drifted] == [
         "service.http_request_duration_seconds"
     ]
+    (proposal,) = retraining.proposals(systems, TENANT, domain="services")
+    assert (proposal.start, proposal.end) == (
+        report.metrics.reference[0],
+        report.metrics.windows[-1][1],
+    )
 
 
 def test_a_young_home_says_when_it_can_be_checked_and_is_left_alone_until_then(
@@ -267,8 +272,9 @@ def test_a_young_home_says_when_it_can_be_checked_and_is_left_alone_until_then(
 ) -> None:
     services_world.load(ctx, "acme", hours=30)
     waits = drift.wait(ctx, "acme", domain="services")
-    assert waits is not None and (waits.days, waits.needed) == (0, 10)
-    assert waits.ready == NOW.date() + timedelta(days=10)
+    assert waits is not None and (waits.days, waits.needed) == (1, 10)
+    # yesterday is whole, today is not
+    assert waits.ready == NOW.date() + timedelta(days=9)
     assert "three days that are compared" in waits.compared
     with pytest.raises(NotEnoughDataError, match=r"at least 10 settled days .*midnight"):
         drift.check(ctx, "acme", domain="services", actor="ana")
