@@ -88,6 +88,9 @@ def _drift_all(context: Context, on_step: OnStep) -> None:
                 drift.check(context, tenant, domain=domain, actor=ACTOR, on_step=on_step)
             except NotEnoughDataError as error:  # a young account, not a failure
                 log.info("No drift check of %s for tenant %s: %s", domain, tenant, error.message)
+        elif waits := drift.wait(context, tenant, domain=domain):
+            told = "No drift check of %s for tenant %s before %s: %d of %d days are there"
+            log.info(told, domain, tenant, waits.ready, waits.days, waits.needed)
 
     _for_each(context.holdings(), look, "looked at for drift")
 
