@@ -487,7 +487,7 @@ def _running(scene: Scene, model: Any) -> Running:
     residual = scenes.heard(scene.residual.select(entities=scene.panel.entities[:TIMED]), model)
     thousand_days = len(residual.entities) * scene.domain.window / 1000
     taken: list[float] = []
-    while len(taken) < 5 or (len(taken) < REPEATS and sum(taken) < PATIENCE):
+    while len(taken) < LEAST or (len(taken) < REPEATS and sum(taken) < PATIENCE):
         started = time.perf_counter()
         model.judge(residual, last=scene.domain.window)
         taken.append(time.perf_counter() - started)
