@@ -47,10 +47,10 @@ def evidence(alert: Any, view: AlertView) -> None:
         st.caption(change_marks.caption(changes))
     if view.strips:
         frame.draw(
-            "Who noticed, when :gray[· darker is more surprising, ◆ beyond the cut]",
+            "Who noticed, when :gray[· the stronger the colour the more surprising, ◆ beyond the cut]",
             charts.strips(view.strips, view.alpha, colours),
             lambda: tables.strips(view.strips),
-            alt="Calibrated p-value of each detector by day; darker is more surprising.",
+            alt="Calibrated p-value of each detector by day; the stronger the colour the more surprising.",
             key=f"strips:{alert.id}",
         )
     if view.heat is not None:

@@ -290,3 +290,11 @@ def test_an_axis_is_written_in_its_unit() -> None:
     }
     for unit in ("", "count", "ratio"):
         assert charts.axis(unit, np.array([3.0])) == {"tickformat": "~g"}
+
+
+def test_a_unit_with_a_prefix_is_drawn_without_it_and_told_as_before() -> None:
+    chart = charts.series(curve(unit="ms", observed=np.full(40, 1500.0)), LIGHT)
+    assert chart.layout.yaxis.ticksuffix == "s"  # 1.5s, never 1.5k ms
+    (observed,) = named(chart, "Observed")
+    assert observed.y[0] == pytest.approx(1.5) and "1.50 s" in observed.customdata[0]
+    assert charts.drawn("MB") == (1e6, "bytes") and charts.drawn("cores") == (1.0, "cores")
