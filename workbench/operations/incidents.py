@@ -17,7 +17,7 @@ AnyStatus = Literal[Status, "any"]
 LabelStatus = Literal["unlabeled", "labeled", "validated"]
 Source = Literal["headwater", "pagerduty", "file", "hand"]
 Names = Annotated[list[str], Field(max_length=200)]
-Sheet = Annotated[str, Field(min_length=1, max_length=50_000_000, description="The file's text")]
+Sheet = Annotated[str, Field(max_length=50_000_000, description="The file's text")]
 
 
 class Incidents(Operation):

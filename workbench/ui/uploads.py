@@ -34,9 +34,13 @@ def bring(
         state.notify("The mapping must be one JSON object.", failed=True)
         return
     folder = Path(tempfile.mkdtemp(prefix="headwater-upload-"))
-    paths = [folder / Path(file.name).name for file in files]
-    for path, file in zip(paths, files, strict=True):
-        path.write_bytes(file.getbuffer())
+    paths: list[Path] = []
+    for file in files:
+        name = Path(file.name).name
+        again = sum(path.name == name for path in paths)  # two days' reports may share a name
+        paths.append(folder / str(again) / name)
+        paths[-1].parent.mkdir(exist_ok=True)
+        paths[-1].write_bytes(file.getbuffer())
 
     def work(on_step: OnStep) -> ImportReport:
         try:
