@@ -14,12 +14,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from core.errors import PermissionDeniedError, StoreError
 from workbench.settings import Settings
@@ -45,19 +45,14 @@ class Context:
     """Everything a service needs, and on whose behalf it acts."""
 
     settings: Settings
+    metrics: MetricStore
     records: Records
     registry: Registry
     serve: Serve
     scorer: RowScorer
     clock: Clock
     actor: str
-    _metrics: Callable[[], MetricStore] = field(repr=False)
     _opened: ExitStack = field(repr=False)
-
-    @property
-    def metrics(self) -> MetricStore:
-        """Everything measured; opened when it is first asked for, since light commands never do."""
-        return self._metrics()
 
     def acting_as(self, actor: str) -> Context:
         """The same stores in another person's name."""
@@ -81,6 +76,8 @@ class Context:
 def open_context(settings: Settings | None = None, *, clock: Clock = utc_now) -> Context:
     """Open the home's stores; StoreError names the process that holds them when it is another one."""
     # imported only here: a command that a server answers opens no store
+    from data import run_store
+    from data.metrics import MetricStore
     from data.record_store import Records
     from data.version_store import Versions
     from models.registry import Registry
@@ -92,66 +89,28 @@ def open_context(settings: Settings | None = None, *, clock: Clock = utc_now) ->
     with ExitStack() as opening:
         opening.enter_context(_owned(settings.home, stores=True))
         records = opening.enter_context(Records(settings.records_url))
+        metrics = MetricStore(settings.home / "metrics.duckdb")
+        opening.callback(metrics.close)
         keys = Keys(settings.home / "keys")
         registry = Registry(settings.home / "registry", Versions(records), keys, clock)
         registry.sweep()
+        # nobody else holds the home, so whatever still counts as running died with its process
+        for tenant in {tenant for tenant, _ in (*metrics.holdings(), *metrics.samples.holdings())}:
+            records.write(tenant, partial(run_store.heal, tenant=tenant, now=clock()))
         serve = Serve(registry, settings.loaded_models)
         scorer = RowScorer(serve)
         opening.callback(scorer.close)
-        metrics = opening.enter_context(_Metrics(settings.home / "metrics.duckdb", records, clock))
         return Context(
             settings=settings,
+            metrics=metrics,
             records=records,
             registry=registry,
             serve=serve,
             scorer=scorer,
             clock=clock,
             actor=settings.user,
-            _metrics=metrics.open,
             _opened=opening.pop_all(),
         )
-
-
-@dataclass
-class _Metrics(AbstractContextManager[Any]):
-    """The metrics of a home, opened at the first question and closed at the end of the block."""
-
-    path: Path
-    records: Records
-    clock: Clock
-    _store: MetricStore | None = None
-    _closed: bool = False
-    _door: threading.Lock = field(default_factory=threading.Lock)
-
-    def open(self) -> MetricStore:
-        from data.metrics import MetricStore
-
-        with self._door:
-            if self._closed:
-                raise StoreError.of(
-                    "metrics", "the file", "open", "closed: the process is stopping"
-                )
-            if self._store is None:
-                with ExitStack() as opening:
-                    store = MetricStore(self.path)
-                    opening.callback(store.close)
-                    self._heal(store)
-                    opening.pop_all()
-                self._store = store
-            return self._store
-
-    def _heal(self, store: MetricStore) -> None:
-        """Nobody else holds the home, so whatever still counts as running died with its process."""
-        from data import run_store
-
-        for tenant in {tenant for tenant, _ in (*store.holdings(), *store.samples.holdings())}:
-            self.records.write(tenant, partial(run_store.heal, tenant=tenant, now=self.clock()))
-
-    def __exit__(self, *_: object) -> None:
-        with self._door:
-            self._closed = True
-        if self._store is not None:
-            self._store.close()
 
 
 # ── the context of a process with many threads ───────────────────────────────────────────────────
@@ -164,8 +123,6 @@ _shared: list[Context] = []
 def shared(settings: Settings, *, clock: Clock = utc_now) -> Iterator[Context]:
     """Open the context that `current` gives to every thread of this process, and close it at the end."""
     with open_context(settings, clock=clock) as context:
-        # what cannot be opened is told at the start and not at somebody's first question
-        context.metrics.check()
         with _door:
             _shared.append(context)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import importlib
@@ -64,9 +65,11 @@ def require_kept(algorithm: Any, asked: Any) -> None:
     subject: Subject = type(algorithm)
     target = f"{subject.__module__}:{subject.__qualname__}"
     params, files = dataclasses.asdict(algorithm.params), pack(algorithm.state)
-    other = _other_process().submit(_answers_fresh, target, params, files, asked)
-    here = answer(algorithm, asked)
-    for threads, there in zip(THREADS, other.result(timeout=240), strict=True):
+    asking = _other_process().submit(_answers_fresh, target, params, files, asked)
+    fresh = asking.result(timeout=240)
+    # whether an answer spoils its question is another check's to find
+    here = answer(algorithm, copy.deepcopy(asked))
+    for threads, there in zip(THREADS, fresh, strict=True):
         held = identical(here, there, subject.tags.tolerance)
         require(held, subject, f"saving must change nothing, with {threads} threads it does")
 
@@ -92,7 +95,8 @@ def _answers_fresh(
     subject = getattr(importlib.import_module(module), name)
 
     def answered() -> Any:
-        return answer(subject(subject.Params(**params), state=unpack(files)), asked)
+        algorithm = subject(subject.Params(**params), state=unpack(files))
+        return answer(algorithm, copy.deepcopy(asked))
 
     # the first answer loads the libraries whose threads are set then
     answered()

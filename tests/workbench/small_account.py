@@ -140,16 +140,15 @@ def opened(home: Path, *, data: bool = True) -> Iterator[Context]:
 
     with ExitStack() as stack:
         records = stack.enter_context(Records(f"sqlite:///{home / 'records.db'}"))
-        arrays = Arrays(broken if data else None)
         context = Context(
             settings=Settings(home=home, tenant=TENANT, user="ana"),
+            metrics=cast(Any, Arrays(broken if data else None)),
             records=records,
             registry=cast(Any, None),
             serve=cast(Any, SimpleNamespace(champion=champion, notice=lambda *_: "")),
             scorer=cast(Any, None),
             clock=lambda: NOW,
             actor="ana",
-            _metrics=cast(Any, lambda: arrays),
             _opened=ExitStack(),
         )
         # a test has no start script beside which Streamlit would find the settings that ship

@@ -46,7 +46,7 @@ def test_a_hopeless_or_senseless_one_is_refused(headwater: Headwater, tried: Tri
     refused = headwater("experiments", "start", 1, home=tried.home)
     assert refused.code == 1
     assert "units for experiment 1 must be at least" in refused.err
-    assert "look for" in refused.err
+    assert "takes at least 20 units" in refused.err
     gone = headwater("experiments", "discard", 1, home=tried.home)
     assert (gone.code, "Plan 1 is gone." in gone.out) == (0, True)
     assert (

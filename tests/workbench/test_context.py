@@ -76,17 +76,6 @@ def test_a_home_opens_once_in_a_process_and_again_after_closing(settings: Settin
     assert holder(settings.home) is None
 
 
-def test_the_metrics_are_opened_by_the_first_question_and_shut_with_the_rest(
-    settings: Settings,
-) -> None:
-    with open_context(settings) as context:
-        assert not (settings.home / "metrics.duckdb").exists()
-        assert context.metrics.holdings() == []
-        assert context.acting_as("bob").metrics is context.metrics
-    with pytest.raises(StoreError, match="closed"):
-        assert context.metrics
-
-
 def test_another_process_is_named_and_its_address_told(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     with _held(tmp_path, "serve", "--port=8765") as process:

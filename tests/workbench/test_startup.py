@@ -68,10 +68,3 @@ def test_help_needs_no_heavy_library(tmp_path: Path, command: str) -> None:
 @pytest.mark.parametrize("command", ["jobs list", "alerts list --json"])
 def test_neither_does_a_command_that_the_server_answers(served: Path, command: str) -> None:
     assert loaded(served, *command.split()) & HEAVY == set()
-
-
-def test_a_command_that_asks_for_nothing_measured_opens_the_records_alone(tmp_path: Path) -> None:
-    # the first one makes the tables
-    loaded(tmp_path, "jobs", "list")
-    assert loaded(tmp_path, "jobs", "list") & HEAVY == {"cryptography", "sqlalchemy", "sqlmodel"}
-    assert not (tmp_path / "metrics.duckdb").exists()

@@ -36,6 +36,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "domain": "ads",
         "first": "2026-03-01",
         "last": "2026-03-14",
+        "unit": "day",
         "labels": {"real": 0, "normal": 0},
         "figures": [],
         "incidents": {"hits": 0, "of": 0},
