@@ -79,7 +79,7 @@ def scorecard(view: ComparisonView) -> None:
     paired = view.mcnemar
     if paired is not None and paired.champion_right + paired.challenger_right:
         st.caption(
-            f"Of the judged days on which they differ the challenger is right on {paired.challenger_right}, "
+            f"Of the judged {view.unit}s on which they differ the challenger is right on {paired.challenger_right}, "
             f"the champion on {paired.champion_right} (McNemar p {words.p_value(paired.p)}, "
             f"effect g {words.number(paired.effect, 2)})."
         )
