@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from core.cases import Cause
 from core.contracts import OnStep
@@ -30,6 +31,8 @@ from workbench.services import detect as detection
 from workbench.services import ingest, label_files
 
 DOMAIN, SYSTEMS = "ads", "services"
+PEOPLE = ("incidents.csv", "labels.csv")
+"""What people say of running systems: of what happened, and of why."""
 MOST = 1_000
 """Incidents that are told, the worst first."""
 
@@ -111,6 +114,7 @@ def systems(
 ) -> list[dict[str, Any]]:
     """Simulate running systems up to last midnight in UTC, import them with what people said, detect: the incidents.
 
+    People told and judged those of the first half; the others are found, and nobody has looked at them yet.
     A second call finds everything in place and doubles nothing.
     """
     worlds = context.settings.home / "demo"
@@ -119,12 +123,18 @@ def systems(
     start = context.clock().date() - timedelta(days=span.days)
     world = built[-1] if built else worlds / f"{SYSTEMS}-{seed}-{start}"
     if not built:
-        _write(world, partial(simulate_services, size=size, seed=seed, start=start), on_step)
+
+        def simulate(folder: Path, on_step: OnStep) -> None:
+            simulate_services(folder, size=size, seed=seed, start=start, on_step=on_step)
+            _forget(folder, pd.Timestamp(start, tz="UTC") + timedelta(days=span.days) / 2)
+
+        _write(world, simulate, on_step)
     imported = ingest.import_paths(context, tenant, [world], domain=SYSTEMS, on_step=on_step)
     if imported.failed or imported.refused:
         raise StoreError.of("demo", "its own files", "readable", imported.quarantine[:3])
-    said = (world / "labels.csv").read_bytes()
-    label_files.import_csv(context, tenant, SYSTEMS, said, "labels.csv")
+    if (world / "labels.csv").exists():
+        said = (world / "labels.csv").read_bytes()
+        label_files.import_csv(context, tenant, SYSTEMS, said, "labels.csv")
     detection.detect(context, tenant, actor="demo", domain=SYSTEMS, on_step=on_step)
     # a second run tells of what is new alone
     known = context.records.read(
@@ -163,6 +173,18 @@ def _write(world: Path, simulate: Callable[..., Any], on_step: OnStep | None) ->
 
     simulate(torn, on_step=step)
     torn.rename(world)
+
+
+def _forget(world: Path, since: pd.Timestamp) -> None:
+    """Leave out the incidents that began at `since` or later, and what people said of them."""
+    incidents, labels = (pd.read_csv(world / name, dtype=str) for name in PEOPLE)
+    kept = incidents[pd.to_datetime(incidents["started_at"]) < since]
+    for name, rows in zip(
+        PEOPLE, (kept, labels[labels["incident_id"].isin(kept["id"])]), strict=True
+    ):
+        (world / name).unlink()
+        if len(rows):
+            rows.to_csv(world / name, index=False)
 
 
 def _told(incident: Incident) -> dict[str, Any]:

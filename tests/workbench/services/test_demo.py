@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from core.domains.services import SERVICES
@@ -73,6 +74,13 @@ def test_the_demo_finds_what_it_planted_and_doubles_nothing(
         assert incident["root"]["entity"].startswith(incident["root"]["level"])
     assert not torn.exists()
     assert {row["root"]["level"] for row in first["systems"]} <= set(SERVICES.levels)
+    (systems,) = (tmp_path / "home" / "demo").glob("services-*")
+    midnight = systems.name.removeprefix("services-7-") + "T23:59:59Z"
+    happened = json.loads((systems / "truth" / "incidents.json").read_text())
+    early = sum(one["onset"] < midnight for one in happened)
+    told = pd.read_csv(systems / "incidents.csv")
+    assert 0 < len(told) == early < len(happened)
+    assert set(pd.read_csv(systems / "labels.csv")["incident_id"]) <= set(told["id"])
 
     second = demonstrate()
     for name in ("entities", "observations", "alerts", "truth"):
