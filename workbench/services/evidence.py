@@ -14,6 +14,7 @@ from core.cases import Graph
 from core.contracts import DAY, Floats, Times
 from core.domains import DOMAINS
 from data import label_store
+from data.incident_store import OWN
 from data.records import AlertRow, ChangeEvent, Incident, Label
 from workbench.context import Context
 from workbench.services import alerts, changes, incidents, proposals, similar, taxonomy
@@ -108,14 +109,22 @@ def of_incident(
     graph: Graph,
     there: Measured,
 ) -> Evidence:
-    """An incident with what its metrics were before, during and after it."""
+    """An incident with what its metrics were before, during and after it.
+
+    The title that Headwater gives one of its own tells its guess, so who judges blind gets the places alone.
+    """
     incident = detail.incident
     seen = incidents.look(ctx, tenant, detail, graph, there)
     entities = incidents.affected(incident, detail.alerts, graph)
+    title = incident.title
+    if item.blind and incident.source == OWN:
+        entities = tuple(sorted(entities, key=graph.name))
+        places = similar.listed([graph.name(entity) for entity in entities])
+        title = f"Trouble at {places}" if places else f"Incident {incident.id}"
     suspects = _suspects(incident.candidates or _root(incident), item)
-    places = [*(one.component for one in suspects), *entities]
+    near = [*(one.component for one in suspects), *entities]
     return Evidence(
-        title=incident.title,
+        title=title,
         severity=incident.severity,
         sentence=incident.description
         or next((alert.sentence for alert in detail.alerts if alert.sentence), ""),
@@ -126,7 +135,7 @@ def of_incident(
         suspects=suspects,
         past=_alike(ctx, tenant, incident),
         changes=_changes(ctx, tenant, item.domain, incident.onset, incident.ended_at),
-        components=_components(graph, places),
+        components=_components(graph, near),
         notices=() if seen else (NOTHING,),
     )
 

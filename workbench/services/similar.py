@@ -84,15 +84,16 @@ def _why(own: Incident, other: Incident, alike: Likeness) -> str:
     moved = snapshots.shifts(own)
     reasons = []
     if alike.places:
-        reasons.append(f"also at {_listed(alike.places)}")
+        reasons.append(f"also at {listed(alike.places)}")
     if alike.metrics:
         told = [f"{labels[name]} {'up' if moved[name] > 0 else 'down'}" for name in alike.metrics]
-        reasons.append(f"{_listed(told)} in both")
+        reasons.append(f"{listed(told)} in both")
     if alike.words:
-        reasons.append(f"both say {_listed(alike.words)}")
+        reasons.append(f"both say {listed(alike.words)}")
     return "; ".join(reasons) or "alike in part"
 
 
-def _listed(names: Sequence[str], most: int = 3) -> str:
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first of some names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

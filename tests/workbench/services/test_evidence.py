@@ -8,8 +8,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from data import alert_store
-from tests.findings import NOW, new_alert
+from data import alert_store, incident_store
+from tests.findings import NOW, new_alert, new_incident
 from tests.workbench.services import services_world
 from tests.workbench.services.services_world import FAULT
 from workbench.context import Context
@@ -110,3 +110,18 @@ def test_who_judges_blind_does_not_see_the_suspects(ctx: Context) -> None:
     assert open_eyed.notices == (evidence.NOTHING,)
     blind = evidence.of_alert(ctx, TENANT, replace(item, blind=True), alert, None, graph)
     assert blind.suspects == ()
+
+
+def test_who_judges_blind_is_not_told_the_guess_by_the_title(world: Context) -> None:
+    found = new_incident(
+        "service:cart", domain="services", title="Memory leak on Cart", cause_type="memory_leak"
+    )
+    made = world.records.write(
+        TENANT,
+        lambda session: incident_store.upsert(
+            session, tenant=TENANT, found=[found], now=NOW, actor="detection"
+        ).rows[0],
+    )
+    item = labelling.item_on(world, TENANT, "incident", made.id, actor="ana")
+    assert look(world, item).title == "Memory leak on Cart"
+    assert look(world, replace(item, blind=True)).title == "Trouble at Cart"
