@@ -321,6 +321,7 @@ def _told(
     strength = sight.departure.strength[found]
     farthest = np.argsort(-strength, axis=1, kind="stable")[:, :2]
     moved = np.take_along_axis(strength, farthest, axis=1) > 1.0
+    felt = case.graph.name(case.alarm.node)
     for place, number in enumerate(found.tolist()):
         said = [_moved(case, sight, number, int(c)) for c in farthest[place, moved[place]]]
         if late.worst[number] > 1.0:
@@ -328,7 +329,7 @@ def _told(
         if starved[number] >= 0:
             callee = case.graph.name(sight.wiring.nodes[starved[number]])
             said.append(f"Calls {callee} less than its own traffic asks for")
-        yield tuple(filter(None, said)) or ("Itself within its normal range",)
+        yield tuple(filter(None, said)) or (f"Itself as usual, felt at {felt}",)
 
 
 def _moved(case: Case, sight: _Sight, number: int, column: int) -> str:
